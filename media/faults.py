@@ -1,0 +1,72 @@
+"""What can go wrong with a medium, as a value with a stable code."""
+
+from typing import Final
+
+# Phases of opening a camera, in order (api.md, Failure codes).
+CAMERA_PHASES: Final = (
+    "resolving",
+    "connecting",
+    "options",
+    "describing",
+    "setup",
+    "playing",
+    "waiting-keyframe",
+    "live",
+)
+
+# Every code that this side may raise. The gateway's table of failures gives each a status; a test compares the two.
+CODES: Final = frozenset(
+    {
+        "capacity-exceeded",
+        "codec-unsupported",
+        "file-changed",
+        "file-empty",
+        "file-not-found",
+        "file-not-media",
+        "file-not-regular",
+        "image-animated",
+        "image-corrupt",
+        "image-not-found",
+        "image-not-supported",
+        "image-too-large",
+        "internal",
+        "limits-exceeded",
+        "name-in-use",
+        "no-keyframe-yet",
+        "not-found",
+        "resource-busy",
+        "source-auth-failed",
+        "source-auth-or-busy",
+        "source-busy",
+        "source-dns",
+        "source-forbidden",
+        "source-no-keyframe",
+        "source-no-media",
+        "source-no-parameters",
+        "source-not-found",
+        "source-protocol-error",
+        "source-refused",
+        "source-timeout",
+        "source-unreachable",
+        "unsupported-scheme",
+        "uri-in-use",
+        "worker-crashed",
+        "worker-hung",
+    }
+)
+
+
+class Fault(Exception):
+    """A medium failed for a known reason.
+
+    `code` is one of `CODES`; `phase` says how far it came (a word of `CAMERA_PHASES`, or a stage of a file or picture);
+    `detail` is a sentence for a person: what happened, to what, what to do. It never holds a URL's userinfo.
+    """
+
+    def __init__(self, code: str, detail: str, phase: str = "") -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown fault code {code!r}")
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.phase = phase
