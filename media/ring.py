@@ -1,9 +1,11 @@
 """The ring: what a stream holds for its viewers, a bounded run of chunks grouped into segments."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
+from typing import Final, Protocol
 
 from media.chunk import Chunk, Init
 
@@ -15,6 +17,7 @@ class Segment:
     `msn` is its media sequence number (RFC 8216, section 4.3.3.2): from 0, one more each. Its chunks are `first` up to
     and without `first + count`. `decode_time` and `duration` are ticks of `init.timescale`; `wall` is the Unix time at
     which its first sample was (or will have been) live. `complete` is false only for the newest one, still growing.
+    `independent`: it starts at a key frame.
     """
 
     msn: int
@@ -26,6 +29,7 @@ class Segment:
     discontinuity: bool
     wall: float
     complete: bool
+    independent: bool = True
 
     @property
     def seconds(self) -> Fraction:
@@ -63,3 +67,210 @@ class Ring(Protocol):
 
     async def wait(self, number: int) -> bool:
         """Waits until chunk `number` is there (True) or never will be (False: the ring has ended)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingLimits:
+    """The bounds of a `LiveRing`, and when it starts a new segment.
+
+    `segment` is in seconds: a segment ends before the first key frame after that. `window` is how many complete
+    segments a playlist lists; `spare` how many older ones stay for a client that has just read it (RFC 8216, 6.2.2).
+    `max_bytes` bounds everything held, whether anybody watches or not.
+    """
+
+    segment: Fraction = Fraction(2)
+    window: int = 8
+    spare: int = 4
+    max_bytes: int = 64 * 1024 * 1024
+
+
+CHUNK_OVERHEAD: Final = 512  # bytes charged for a chunk beside its data, so that a storm of tiny chunks is bounded too
+
+
+class LiveRing:
+    """The ring that a live source appends to. `clock` gives Unix time; it is asked only where a run of chunks begins.
+
+    Held at any time: at most `window + spare` complete segments and the open one, and at most `max_bytes` (or one
+    chunk, if that alone is larger). Whole segments leave, oldest first. `segments()` is all that is held;
+    `discontinuities` belongs to its first one.
+    """
+
+    def __init__(self, limits: RingLimits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._chunks: dict[int, Chunk] = {}
+        self._segments: deque[Segment] = deque()
+        self._sizes: deque[int] = deque()  # bytes of each segment
+        self._head = 0
+        self._keys: deque[int] = deque()
+        self._run_start = 0  # decode time and Unix time at which the current run of chunks began
+        self._run_wall = 0.0
+        self._discontinuities = 0
+        self._longest = max(1, _rounded(limits.segment))
+        self._ended = False
+        self._waiters: dict[asyncio.Future[None], int] = {}
+
+    @property
+    def ended(self) -> bool:
+        """True after `close`."""
+        return self._ended
+
+    @property
+    def head(self) -> int:
+        """The number that the next chunk will have."""
+        return self._head
+
+    @property
+    def discontinuities(self) -> int:
+        """How many segments that began with a discontinuity have left."""
+        return self._discontinuities
+
+    @property
+    def target_duration(self) -> int:
+        """The limit's `segment`, or the longest complete segment there ever was: it never shrinks (RFC 8216, 6.2.1)."""
+        return self._longest
+
+    @property
+    def size(self) -> int:
+        """Bytes held, overhead included."""
+        return sum(self._sizes)
+
+    @property
+    def waiting(self) -> int:
+        """How many callers are in `wait`."""
+        return len(self._waiters)
+
+    def segments(self) -> Sequence[Segment]:
+        """All that is held, oldest first; the last one is incomplete until the ring ends."""
+        return tuple(self._segments)
+
+    def newest_key(self) -> int | None:
+        """The number of the newest independent chunk at hand."""
+        return self._keys[-1] if self._keys else None
+
+    async def chunk(self, number: int) -> Chunk | None:
+        """The chunk of that number; None when it is not there yet or has left."""
+        return self._chunks.get(number)
+
+    async def wait(self, number: int) -> bool:
+        """Waits until chunk `number` has come (True; it may have left since) or never will (False)."""
+        if number < self._head or self._ended:
+            return number < self._head
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = number
+        try:
+            await waiter
+        finally:
+            self._waiters.pop(waiter, None)
+        return number < self._head
+
+    def append(
+        self,
+        init: Init,
+        decode_time: int,
+        duration: int,
+        independent: bool,
+        data: bytes,
+        discontinuity: bool = False,
+    ) -> Chunk:
+        """Adds the next chunk, `decode_time` and `duration` in ticks of `init.timescale`, and wakes who waits for it.
+
+        What does not follow from the chunk before (another init, another decode time) is a discontinuity whether the
+        source says so or not; the very first chunk never is one. Raises ValueError when the ring has ended or the
+        duration is not positive.
+        """
+        if self._ended:
+            raise ValueError("a ring that has ended takes no more chunks")
+        if duration <= 0:
+            raise ValueError(f"a chunk's duration must be positive, not {duration}")
+        newest = self._chunks.get(self._head - 1)
+        if newest is not None:
+            init = newest.init if newest.init.id == init.id else init  # one object, whoever made it
+            discontinuity = discontinuity or not _follows(newest, init, decode_time)
+        else:
+            discontinuity = False
+        chunk = Chunk(self._head, init, decode_time, duration, independent, data, discontinuity)
+        self._add(chunk)
+        self._evict()
+        self._wake()
+        return chunk
+
+    def close(self) -> None:
+        """Ends the ring: the open segment is complete, and nobody waits any longer. May be called again."""
+        if not self._ended:
+            self._complete()
+            self._ended = True
+            self._wake()
+
+    def _add(self, chunk: Chunk) -> None:
+        size = len(chunk.data) + CHUNK_OVERHEAD
+        if self._starts_segment(chunk, size):
+            self._complete()
+            self._segments.append(self._opened(chunk))
+            self._sizes.append(size)
+        else:
+            grown = self._segments[-1]
+            self._segments[-1] = replace(grown, count=grown.count + 1, duration=grown.duration + chunk.duration)
+            self._sizes[-1] += size
+        self._chunks[chunk.number] = chunk
+        if chunk.independent:
+            self._keys.append(chunk.number)
+        self._head += 1
+
+    def _starts_segment(self, chunk: Chunk, size: int) -> bool:
+        if not self._segments or chunk.discontinuity:
+            return True
+        # Without a key frame for half the memory the segment is cut all the same: eviction needs whole segments.
+        if self._sizes[-1] + size > self._limits.max_bytes // 2:
+            return True
+        # Half a chunk of tolerance: a camera's 1.98 s between key frames is meant to be 2 s.
+        lasted = self._segments[-1].duration + Fraction(chunk.duration, 2)
+        return chunk.independent and lasted >= self._limits.segment * chunk.init.timescale
+
+    def _opened(self, chunk: Chunk) -> Segment:
+        last = self._segments[-1] if self._segments else None
+        if last is None or chunk.discontinuity:
+            ended_at = last.wall + float(last.seconds) if last else 0.0
+            self._run_start, self._run_wall = chunk.decode_time, max(self._clock(), ended_at)
+        return Segment(
+            msn=last.msn + 1 if last else 0,
+            first=chunk.number,
+            count=1,
+            init=chunk.init,
+            decode_time=chunk.decode_time,
+            duration=chunk.duration,
+            discontinuity=chunk.discontinuity,
+            wall=self._run_wall + (chunk.decode_time - self._run_start) / chunk.init.timescale,
+            complete=False,
+            independent=chunk.independent,
+        )
+
+    def _complete(self) -> None:
+        if self._segments:
+            self._segments[-1] = replace(self._segments[-1], complete=True)
+            self._longest = max(self._longest, _rounded(self._segments[-1].seconds))
+
+    def _evict(self) -> None:
+        most = self._limits.window + self._limits.spare + 1
+        while len(self._segments) > 1 and (len(self._segments) > most or self.size > self._limits.max_bytes):
+            gone = self._segments.popleft()
+            self._sizes.popleft()
+            self._discontinuities += gone.discontinuity
+            for number in range(gone.first, gone.first + gone.count):
+                del self._chunks[number]
+            while self._keys and self._keys[0] < self._segments[0].first:
+                self._keys.popleft()
+
+    def _wake(self) -> None:
+        for waiter, number in self._waiters.items():
+            if (number < self._head or self._ended) and not waiter.done():
+                waiter.set_result(None)
+
+
+def _follows(newest: Chunk, init: Init, decode_time: int) -> bool:
+    return init is newest.init and decode_time == newest.decode_time + newest.duration
+
+
+def _rounded(seconds: Fraction) -> int:
+    # RFC 8216, section 4.3.3.1: to the nearest integer; a half counts upwards, unlike Python's round().
+    return int(seconds + Fraction(1, 2))
