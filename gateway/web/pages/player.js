@@ -1,0 +1,1 @@
+<script type="module" src="/assets/player.js"></script>

@@ -1,0 +1,195 @@
+"""Watching over HTTP: the routes below `/live/{name}/`."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final, Protocol, TypeVar
+
+from aiohttp import hdrs, web
+
+from gateway.jobs.failures import Failure
+from gateway.web import static
+from gateway.web.mse import ViewerLimits, arrival, is_gone, show
+from media import hls
+from media.chunk import Chunk, Init
+from media.ring import Ring, Segment
+
+LIVE: Final = "/live/{name:[^/]+}"
+# Without the slash, unless it is one of the one-file ways of watching: api.md, Watching.
+LIVE_BARE: Final = r"/live/{name:[^/]+(?<!\.mp4)(?<!\.jpg)(?<!\.mjpeg)}"
+UNCHANGING: Final = {"Cache-Control": "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+MEASURED: Final = 4  # newest segments whose bytes are counted for BANDWIDTH
+
+T = TypeVar("T")
+
+
+class Streams(Protocol):
+    """The streams that may be watched, by name."""
+
+    def ring(self, name: str) -> Ring | None:
+        """The stream's current ring; None when there is no such stream or nothing to see of it."""
+
+    def viewer(self, name: str) -> AbstractContextManager[None]:
+        """Counts one more viewer of the stream for as long as the context lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayLimits:
+    """`window` is in segments (`hls_window`). Seconds: `hold` for a first segment, `fetch` for sending a segment."""
+
+    window: int = 8
+    hold: float = 10.0
+    fetch: float = 60.0
+    viewer: ViewerLimits = field(default_factory=ViewerLimits)
+
+
+def routes(streams: Streams, limits: PlayLimits) -> list[web.RouteDef]:
+    """All routes of watching, with the pages. Failures are raised as `Failure`: a middleware renders them."""
+    play = _Play(streams, limits)
+    return [
+        *static.routes(),
+        web.get(LIVE_BARE, _add_slash),
+        web.get(f"{LIVE}/", play.page),
+        web.get(f"{LIVE}/index.m3u8", play.index),
+        web.get(f"{LIVE}/media.m3u8", play.media),
+        web.get(f"{LIVE}/init-{{id:[0-9a-f]+}}.mp4", play.init),
+        web.get(f"{LIVE}/segment-{{msn:[0-9]{{1,18}}}}.m4s", play.segment),
+        web.get(f"{LIVE}/mse", play.mse),
+    ]
+
+
+class _Play:
+    """The handlers. Every wait in them ends at a limit, or within a tick of the client's going away."""
+
+    def __init__(self, streams: Streams, limits: PlayLimits) -> None:
+        self._streams = streams
+        self._limits = limits
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        # The page itself waits for a stream that is not there (yet), so it is sent whole; the status tells the truth.
+        status = 200 if self._streams.ring(request.match_info["name"]) else 404
+        return static.page("player.html", status)
+
+    async def index(self, request: web.Request) -> web.StreamResponse:
+        ring, listed = await self._held(request, self._window)
+        measured = hls.bandwidth(await _sizes(ring, listed.segments[-MEASURED:]), ring.target_duration)
+        independent = all(segment.independent for segment in listed.segments)
+        return _playlist(hls.multivariant(listed.segments[-1].init, measured, independent))
+
+    async def media(self, request: web.Request) -> web.StreamResponse:
+        ring, listed = await self._held(request, self._window)
+        return _playlist(hls.media_playlist(listed, ring.target_duration, ring.ended))
+
+    async def init(self, request: web.Request) -> web.StreamResponse:
+        wanted = request.match_info["id"]
+        for segment in self._ring(request).segments():
+            if segment.init.id == wanted:
+                return web.Response(
+                    body=segment.init.data, content_type=_content_type(segment.init), headers=UNCHANGING
+                )
+        raise Failure("not-found", f"The stream has no init {wanted!r} any more; read the playlist again.")
+
+    async def segment(self, request: web.Request) -> web.StreamResponse:
+        ring, msn = self._ring(request), int(request.match_info["msn"])
+        for segment in ring.segments():
+            if segment.msn == msn and segment.complete:
+                chunks = await _chunks(ring, segment)
+                if chunks is not None:
+                    return await self._send(request, segment, chunks)
+        raise Failure("not-found", f"Segment {msn} is not in the stream (any more); read the playlist again.")
+
+    async def mse(self, request: web.Request) -> web.StreamResponse:
+        limits = self._limits.viewer
+        # A pong is due within half a heartbeat: later than a stuck viewer is noticed, so that it hears its own code.
+        socket = web.WebSocketResponse(
+            heartbeat=3 * limits.stuck, timeout=limits.farewell, compress=False, max_msg_size=4096
+        )
+        if not socket.can_prepare(request):
+            raise Failure("bad-request", "This address speaks WebSocket only; a browser's page does it for you.")
+        ring, _ = await self._held(request, lambda ring: ring.newest_key())
+        name = request.match_info["name"]
+        await socket.prepare(request)
+        with self._streams.viewer(name):
+            await show(request, socket, ring, lambda: self._streams.ring(name) is ring, limits)
+        return socket
+
+    def _ring(self, request: web.Request) -> Ring:
+        name = request.match_info["name"]
+        ring = self._streams.ring(name)
+        if ring is None:
+            raise Failure("not-found", f"There is no stream named {name!r} to watch.")
+        return ring
+
+    def _window(self, ring: Ring) -> hls.Window | None:
+        listed = hls.window(ring.segments(), ring.discontinuities, self._limits.window)
+        return listed if listed.segments else None
+
+    async def _held(self, request: web.Request, found: Callable[[Ring], T | None]) -> tuple[Ring, T]:
+        """The current ring, once `found` finds in it what the answer needs; `no-keyframe-yet` after the limit."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._limits.hold
+        while True:
+            ring = self._ring(request)  # again each time: a reconnect brings another one
+            value = found(ring)
+            if value is not None:
+                return ring, value
+            left = until - loop.time()
+            if left <= 0 or is_gone(request):
+                raise Failure("no-keyframe-yet", "The stream has no whole segment yet; ask again.", retry_after=2)
+            tick = min(left, self._limits.viewer.tick)
+            await (asyncio.sleep(tick) if ring.ended else arrival(ring, ring.head, tick))
+
+    async def _send(self, request: web.Request, segment: Segment, chunks: Sequence[Chunk]) -> web.StreamResponse:
+        # Chunk by chunk, without joining them: all clients of a segment share the ring's bytes.
+        response = web.StreamResponse(headers=UNCHANGING)
+        response.content_type = _content_type(segment.init)
+        response.content_length = sum(len(chunk.data) for chunk in chunks)
+        await response.prepare(request)
+        if request.method == hdrs.METH_HEAD:
+            return response
+        try:
+            async with asyncio.timeout(self._limits.fetch):
+                for chunk in chunks:
+                    await response.write(chunk.data)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # the client has gone; there is nobody to tell
+        return response
+
+
+async def _add_slash(request: web.Request) -> web.StreamResponse:
+    # From the raw path, which begins with /live/ and so leads to no other host.
+    target = request.rel_url.raw_path + "/"
+    raise web.HTTPPermanentRedirect(f"{target}?{request.query_string}" if request.query_string else target)
+
+
+def _playlist(text: str) -> web.Response:
+    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
+    response = web.Response(text=text, content_type=hls.MIME, headers=headers)
+    response.enable_compression()
+    return response
+
+
+def _content_type(init: Init) -> str:
+    return "video/mp4" if init.video else "audio/mp4"
+
+
+async def _chunks(ring: Ring, segment: Segment) -> list[Chunk] | None:
+    """The segment's chunks; None when it leaves the ring meanwhile."""
+    chunks = []
+    for number in range(segment.first, segment.first + segment.count):
+        chunk = await ring.chunk(number)
+        if chunk is None:
+            return None
+        chunks.append(chunk)
+    return chunks
+
+
+async def _sizes(ring: Ring, segments: Sequence[Segment]) -> list[tuple[int, Fraction]]:
+    found = [(segment, await _chunks(ring, segment)) for segment in segments]
+    return [(sum(len(chunk.data) for chunk in chunks), segment.seconds) for segment, chunks in found if chunks]

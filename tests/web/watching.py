@@ -1,0 +1,64 @@
+"""What the tests of watching share: streams in a dictionary, and an app around the routes."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from gateway.jobs.failures import Failure
+from gateway.web.play import PlayLimits, routes
+from media.ring import LiveRing, Ring, RingLimits
+
+
+@dataclass
+class FakeStreams:
+    """Streams by name, as the catalog has them."""
+
+    rings: dict[str, Ring] = field(default_factory=dict)
+    watching: dict[str, int] = field(default_factory=dict)
+
+    def ring(self, name: str) -> Ring | None:
+        return self.rings.get(name)
+
+    @contextmanager
+    def viewer(self, name: str) -> Iterator[None]:
+        self.watching[name] = self.watching.get(name, 0) + 1
+        try:
+            yield
+        finally:
+            self.watching[name] -= 1
+
+    def add(self, name: str, limits: RingLimits | None = None) -> LiveRing:
+        """A new ring under that name, in the place of an older one."""
+        ring = LiveRing(limits or RingLimits(), lambda: 1_700_000_000.0)
+        self.rings[name] = ring
+        return ring
+
+
+@web.middleware
+async def problems(request: web.Request, handler: object) -> web.StreamResponse:
+    """Renders a Failure about as the real middleware does."""
+    try:
+        response = await handler(request)  # type: ignore[operator]
+        assert isinstance(response, web.StreamResponse)
+        return response
+    except Failure as failure:
+        headers = {"Retry-After": str(failure.retry_after)} if failure.retry_after is not None else {}
+        return web.json_response(
+            failure.record(), status=failure.row.status, headers=headers, content_type="application/problem+json"
+        )
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Looks again and again, for ten seconds at the most: for what happens on the other side of a socket."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 (there is no event to wait for: that is the point)
+            await asyncio.sleep(0.005)
+
+
+def an_app(streams: FakeStreams, limits: PlayLimits | None = None) -> web.Application:
+    app = web.Application(middlewares=[problems])
+    app.add_routes(routes(streams, limits or PlayLimits()))
+    return app
