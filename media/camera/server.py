@@ -1,0 +1,125 @@
+"""The camera as a whole: a listening port, the programme, the clients, and the verbs of its faults."""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Final, Self
+
+from media.camera import faults
+from media.camera.auth import Doorkeeper
+from media.camera.broadcast import Broadcast
+from media.camera.clip import make_tracks
+from media.camera.connection import Connection, Logged
+from media.camera.methods import Methods
+from media.camera.rtsp import Request
+from media.camera.session import Session
+from media.camera.settings import CameraSettings
+
+LOG_LENGTH: Final = 10_000
+EXPIRY_EVERY: Final = 0.5  # seconds between looks for sessions that have timed out
+
+
+class Camera(faults.Faults):
+    """A running camera: `async with Camera(CameraSettings()) as camera:`. Its faults are its methods.
+
+    `requests` are the last 10 000 requests, `connects` and `teardowns` count since the start. Starting raises `OSError`
+    for a port that cannot be had and `ValueError` for a fault that is not known.
+    """
+
+    def __init__(self, settings: CameraSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.requests: deque[Logged] = deque(maxlen=LOG_LENGTH)
+        self.connects = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
+        for text in settings.faults:
+            faults.apply(self, text)
+
+    async def __aenter__(self) -> Self:
+        tracks = await asyncio.to_thread(make_tracks, self.settings.clip)
+        loop = asyncio.get_running_loop()
+        self._epoch = loop.time()
+        settings = self.settings
+        login = (settings.user, settings.password)
+        self._doorkeeper = Doorkeeper(settings.auth, login, settings.nonce_lifetime, self.clock)
+        broadcast = Broadcast(tracks, self.clock)
+        self._methods = Methods(settings, tracks, self, self._doorkeeper, broadcast, self.clock)
+        self._server = await asyncio.start_server(self._accept, settings.host, settings.port)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._own = [
+            asyncio.create_task(broadcast.run(), name="camera broadcast"),
+            asyncio.create_task(self._expire(), name="camera expiry"),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        self.drop()
+        tasks = [*self._own, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._methods.close()
+        await self._server.wait_closed()
+
+    def clock(self) -> float:
+        """Seconds since the camera's start."""
+        return asyncio.get_running_loop().time() - self._epoch
+
+    @property
+    def url(self) -> str:
+        """The camera's address without user and password."""
+        return self.settings.url(self.port)
+
+    @property
+    def login_url(self) -> str:
+        """The camera's address with user and password, percent-encoded."""
+        return self.settings.url(self.port, login=True)
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions that are set up now."""
+        return tuple(self._methods.sessions.values())
+
+    @property
+    def clients(self) -> int:
+        """Connections that are open now."""
+        return len(self._clients)
+
+    @property
+    def teardowns(self) -> int:
+        """How many sessions were ended by TEARDOWN."""
+        return self._methods.teardowns
+
+    def drop(self) -> None:
+        """Close all client connections at once, without a word."""
+        for writer in self._clients:
+            writer.transport.abort()
+
+    def expire_nonces(self) -> None:
+        """Answer the next request of every Digest client with a new nonce and `stale=true`."""
+        self._doorkeeper.forget_nonces()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connects += 1
+        self._clients.add(writer)
+        task = asyncio.create_task(self._serve(reader, writer), name=f"camera client {self.connects}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await Connection(self._methods, self, self._log, reader, writer).run()
+        finally:
+            self._clients.discard(writer)
+
+    def _log(self, request: Request, peer: int) -> None:
+        self.requests.append(Logged(self.clock(), peer, request.method, request.url, request.headers))
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_EVERY)
+            self._methods.expire()

@@ -1,0 +1,85 @@
+"""What a sample camera is asked to be."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final, Literal
+from urllib.parse import quote
+
+Scheme = Literal["basic", "digest", "digest-sha256"]
+SCHEMES: Final[tuple[Scheme, ...]] = ("basic", "digest", "digest-sha256")
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """The pictures and the sound. Equal settings make equal clips, so a clip is made once in a process.
+
+    Sizes in pixels, even; `fps` frames a second, exact; `gop` seconds from key frame to key frame; `bitrate` bits a
+    second of the video. `b_frames` are put between references, in closed GOPs. Raises `ValueError` on what x264 or a
+    receiver could not take.
+    """
+
+    width: int = 640
+    height: int = 360
+    fps: Fraction = Fraction(25)
+    gop: float = 1.0
+    bitrate: int = 800_000
+    b_frames: int = 0
+    audio: bool = True
+
+    def __post_init__(self) -> None:
+        for side in (self.width, self.height):
+            if side % 2 or not 80 <= side <= 4096:
+                raise ValueError(f"size {self.width}x{self.height}: each side must be even and from 80 to 4096")
+        if not Fraction(1, 10) <= self.fps <= 240:
+            raise ValueError(f"fps {self.fps}: must be from 0.1 to 240")
+        if not 0 < self.gop <= 60:
+            raise ValueError(f"gop {self.gop}: must be over 0 and at most 60 seconds")
+        if not 10_000 <= self.bitrate <= 100_000_000:
+            raise ValueError(f"bitrate {self.bitrate}: must be from 10000 to 100000000 bits a second")
+        if not 0 <= self.b_frames <= 4:
+            raise ValueError(f"b_frames {self.b_frames}: must be from 0 to 4")
+
+    @property
+    def gop_frames(self) -> int:
+        """Frames from key frame to key frame, at least one."""
+        return max(1, round(self.gop * self.fps))
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """One camera. `port` 0 takes any free port. Without `user` nobody is asked for a password.
+
+    `faults` are set before the first client comes, each `NAME` or `NAME=VALUE` of `faults.FAULTS`. `session_timeout`
+    (seconds) ends a session that sends neither a request nor RTCP. `backlog_limit` (bytes) is what may wait for one
+    client's socket before that client is dropped. `report_every` (seconds) is the time between RTCP sender reports.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    path: str = "/live"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    auth: Scheme = "digest"
+    clip: ClipSettings = ClipSettings()
+    faults: tuple[str, ...] = ()
+    session_timeout: int = 60
+    nonce_lifetime: float = 300.0
+    backlog_limit: int = 1024 * 1024
+    report_every: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port {self.port}: must be from 0 to 65535")
+        if not self.path.startswith("/") or self.path.endswith("/") or not self.path.isascii() or " " in self.path:
+            raise ValueError(f"path {self.path!r}: must start with a slash, not end with one, and hold no space")
+        if self.auth not in SCHEMES:
+            raise ValueError(f"auth {self.auth!r}: must be one of {', '.join(SCHEMES)}")
+        if ":" in self.user:
+            raise ValueError("user: RFC 7617 allows no colon in it")
+        if self.password and not self.user:
+            raise ValueError("password: is of no use without a user")
+
+    def url(self, port: int, *, login: bool = False) -> str:
+        """The address clients open; with `login` the user and password are in it, percent-encoded."""
+        userinfo = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if login and self.user else ""
+        return f"rtsp://{userinfo}{self.host}:{port}{self.path}"
