@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What is in force for one request: `wait` and `timeout` in whole seconds; `*_sent` says whether the caller chose."""
+    """What is in force for one request: wait and timeout in whole seconds, and whether the caller chose them."""
 
     wait: int
     timeout: int

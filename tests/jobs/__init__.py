@@ -1,0 +1,1 @@
+"""Tests of the job core, its driver and its store."""
