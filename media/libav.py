@@ -1,0 +1,151 @@
+"""The small things that sources, packager and pictures ask of FFmpeg, so that its corners are known in one place."""
+
+import io
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Final
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from media import fmp4, moov
+from media.chunk import Init
+
+MAX_PIXELS: Final = 4096 * 4096  # a decoder refuses a larger picture before it allocates it
+MAX_RATE: Final = 240  # frames a second over which a declared rate is a clock rate, not a frame rate
+
+av.logging.set_level(None)  # FFmpeg's lines hold URLs with their passwords
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A key frame that was decoded: what it says of the picture.
+
+    `keyframe` is the access unit in Annex B form with its parameter sets in front; `width` and `height` are the coded
+    picture's, `reorder` is how many frames may come before one that is shown earlier, `fps` is declared (0: it is not).
+    """
+
+    codec: str
+    keyframe: bytes = field(repr=False)
+    parameter_sets: tuple[bytes, ...] = field(repr=False)
+    width: int
+    height: int
+    reorder: int
+    fps: float
+
+    def with_parameters(self, sets: tuple[bytes, ...]) -> "Proof":
+        """The same with other parameter sets in front of the key frame: `live_init` makes the right init of it.
+
+        `width`, `height`, `reorder` and `fps` stay those of the picture that was decoded.
+        """
+        units = [unit for unit in fmp4.nal_units(self.keyframe) if unit not in self.parameter_sets]
+        return replace(self, keyframe=_annexb(*sets, *units), parameter_sets=sets)
+
+
+def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS) -> Proof | None:
+    """Decodes one Annex B key frame (`data`) of an H.264 or H.265 stream with a fresh decoder.
+
+    Parameter sets may be in it or in the stream's extradata (Annex B). A `Proof` only if exactly a picture came out,
+    with no error and no corrupt flag; else None. Packets that merely claim to be key frames are common: random RTP
+    gave some within two seconds, every time.
+    """
+    codec = video.codec_context.name
+    sets = fmp4.parameter_sets(data, codec) or fmp4.parameter_sets(video.codec_context.extradata or b"", codec)
+    units = [unit for unit in fmp4.nal_units(data) if unit not in sets]
+    decoder = _decode(codec, _annexb(*sets, *units), b"", max_pixels)
+    if decoder is None:
+        return None
+    return Proof(
+        codec=codec,
+        keyframe=_annexb(*sets, *units),
+        parameter_sets=sets,
+        width=decoder.width,
+        height=decoder.height,
+        reorder=decoder.reorder_depth,
+        fps=_sane_rate(decoder.framerate),
+    )
+
+
+def decodes(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether this key frame, in the form of the stream's extradata, decodes alone and without a flaw."""
+    context = video.codec_context
+    return _decode(context.name, data, context.extradata or b"", max_pixels) is not None
+
+
+def has_parameters(video: VideoStream) -> bool:
+    """Whether the stream's extradata holds a sequence parameter set."""
+    extradata = video.codec_context.extradata or b""
+    return extradata.startswith(b"\1") or bool(fmp4.parameter_sets(extradata, video.codec_context.name))
+
+
+def _decode(codec: str, data: bytes, extradata: bytes, max_pixels: int) -> VideoCodecContext | None:
+    decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.thread_count = 1  # a frame-threaded decoder that is alive makes a later fork dangerous
+    decoder.options = {"max_pixels": str(max_pixels), "err_detect": "explode"}
+    if extradata:
+        decoder.extradata = extradata
+    try:
+        frames = [*decoder.decode(Packet(data)), *decoder.decode(None)]
+    except (av.FFmpegError, ValueError):
+        return None
+    return decoder if frames and not any(frame.is_corrupt for frame in frames) else None
+
+
+def live_init(proof: Proof, video: VideoStream, audio: AudioStream | None, timescale: int) -> Init:
+    """The init of a live source: the proven key frame says what the video is, whatever the session description said.
+
+    `timescale` is the video track's, ticks a second. Raises `av.FFmpegError` when FFmpeg cannot write it.
+    """
+    fps = proof.fps or _sane_rate(video.average_rate)
+    options = {"max_pixels": str(MAX_PIXELS), "probesize": str(max(len(proof.keyframe), 2048))}
+    with av.open(io.BytesIO(proof.keyframe), format=proof.codec, options=options) as container:
+        return init_segment(container.streams.video[0], audio, timescale, fps)
+
+
+def init_segment(video: VideoStream | None, audio: AudioStream | None, timescale: int, fps: float = 0.0) -> Init:
+    """`ftyp` + `moov` for streams that another container holds; video becomes track 1, audio the next.
+
+    FFmpeg writes it, so every codec that it can put into MP4 works, from extradata in either form (Annex B or the
+    MP4 record); a rotation and a sample aspect ratio are kept. `timescale` is the video track's; an audio track's is
+    its sample rate. `fps` 0 means: what the stream declares. Raises `av.FFmpegError` for what MP4 cannot hold.
+    """
+    if video is not None and not fps:
+        fps = _sane_rate(video.average_rate)
+    buffer = io.BytesIO()
+    with init_writer(buffer, timescale) as container:
+        if video is not None:
+            track = container.add_stream_from_template(video)
+            if video.codec_context.name == "hevc":
+                track.codec_tag = "hvc1"  # Apple plays no hev1
+        if audio is not None:
+            container.add_stream_from_template(audio)
+        container.start_encoding()
+        data = buffer.getvalue()
+    return moov.declared(data, fps)
+
+
+def init_writer(buffer: io.BytesIO, timescale: int) -> OutputContainer:
+    """An MP4 muxer whose header is an init: add streams, `start_encoding()`, and take what is in `buffer` then.
+
+    What it writes when it is closed is of no use. An encoder may live in it: its packets are not muxed here.
+    """
+    options = {
+        "movflags": "empty_moov+default_base_moof+frag_custom",
+        "use_editlist": "0",
+        "video_track_timescale": str(timescale),
+        "fflags": "+bitexact",  # equal inputs give equal inits, whatever FFmpeg's version
+    }
+    return av.open(buffer, "w", format="mp4", options=options)
+
+
+def _annexb(*units: bytes) -> bytes:
+    return b"".join(b"\0\0\0\1" + unit for unit in units)
+
+
+def _sane_rate(rate: Fraction | None) -> float:
+    return float(rate) if rate and 0 < rate <= MAX_RATE else 0.0
