@@ -1,4 +1,4 @@
-"""Length-prefixed frames on a stream socket: `u32 size | u32 header size | header (JSON) | body (bytes)`, big-endian."""
+"""Length-prefixed frames on a stream socket: `u32 size | u32 header size | header (JSON) | body`, big-endian."""
 
 import json
 import struct

@@ -51,7 +51,7 @@ class CameraSpec:
     parameters_timeout: float = 10.0
 
     def url(self) -> str:
-        """The address for FFmpeg, with percent-encoded credentials and the pinned address: a secret, never to be logged."""
+        """The address for FFmpeg, with the credentials and the pinned address: a secret, never to be logged."""
         parts = urlsplit(self.uri)
         host = self.address or parts.hostname or ""
         if ":" in host:

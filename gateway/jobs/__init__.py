@@ -1,1 +1,1 @@
-"""Long operations: their states, their deadlines, their records. Standard library only; knows neither HTTP nor media."""
+"""Long operations: their states, their deadlines, their records. Standard library only, no HTTP, no media."""

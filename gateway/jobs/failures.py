@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class FailureCode:
-    """One row: `status` is the HTTP status of a synchronous answer, `title` a short phrase for people (RFC 9457 3.1.3)."""
+    """One row: the HTTP status of a synchronous answer, and a short phrase for people (RFC 9457, section 3.1.3)."""
 
     status: int
     retryable: bool
@@ -76,8 +76,8 @@ FAILURES: Final[dict[str, FailureCode]] = {
 class Failure(Exception):
     """A job, or the request for one, failed for a reason of the table.
 
-    `detail` says what happened, to what, and what to do; it holds no credentials. `extra` goes into the record beside it
-    (`phase`, `cause`, `errors`); `retry_after` is in whole seconds.
+    `detail` says what happened, to what, and what to do; it holds no credentials. `extra` goes into the record beside
+    it (`phase`, `cause`, `errors`); `retry_after` is in whole seconds.
     """
 
     def __init__(self, code: str, detail: str, *, retry_after: int | None = None, **extra: object) -> None:

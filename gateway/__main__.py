@@ -1,0 +1,77 @@
+"""The command line: `serve` runs the gateway, `camera` a sample camera, `demo` both with something to watch."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+from pydantic import ValidationError
+
+from gateway import __version__, demo, logs
+from gateway.app import Gateway
+from gateway.settings import Settings
+
+
+def main() -> int:
+    """Returns the exit status: 0 after an orderly end, 2 for settings or arguments that cannot be."""
+    parser = argparse.ArgumentParser(prog="reelgate", description="A media-control gateway.")
+    parser.add_argument("--version", action="version", version=f"Reelgate {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run the gateway with settings.env and the environment")
+    commands.add_parser("demo", help="run the gateway with a sample camera and a looping channel")
+    commands.add_parser("camera", help="run a sample camera (see: camera --help)", add_help=False)
+    arguments, rest = parser.parse_known_args()
+    if arguments.command == "camera":
+        os.execv(sys.executable, [sys.executable, "-m", "media.camera", *rest])
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    logs.configure()
+    if arguments.command == "demo":
+        return asyncio.run(demo.run())
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        print(f"reelgate: the settings cannot be used:\n{_reasons(error)}", file=sys.stderr)
+        return 2
+    return asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> int:
+    """Runs until SIGINT or SIGTERM, then ends in good order; a second signal ends it at once."""
+    if not settings.loopback_only:
+        print(
+            f"reelgate: refusing to listen on {settings.http_host}: whoever reaches that address could control cameras "
+            "and read files, as there are no API keys. Set http_host=127.0.0.1, and put a proxy that asks for "
+            "credentials in front of it.",
+            file=sys.stderr,
+        )
+        return 2
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal, stop)
+    try:
+        async with Gateway(settings) as gateway:
+            print(f"reelgate ready {gateway.url}", flush=True)
+            await stop.wait()
+    except OSError as error:
+        print(
+            f"reelgate: cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}", file=sys.stderr
+        )
+        return 2
+    return 0
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(130)  # the workers notice that this end of their sockets is gone, and end
+    stop.set()
+
+
+def _reasons(error: ValidationError) -> str:
+    return "\n".join(f"  {'.'.join(map(str, each['loc'])) or 'settings'}: {each['msg']}" for each in error.errors())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The one place where the parts are put together: started in order, stopped in reverse."""
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from fractions import Fraction
+from typing import Self
+
+from aiohttp import web
+
+from gateway.jobs.core import Limits as JobLimits
+from gateway.jobs.store import Store
+from gateway.jobs.supervisor import Supervisor
+from gateway.kinds import KINDS
+from gateway.kinds.kind import Kind, Parts
+from gateway.prefer import Limits as PreferLimits
+from gateway.settings import Settings
+from gateway.web.face import Face
+from gateway.web.play import PlayLimits
+from gateway.web.routes import application
+from media.addresses import AddressPolicy
+from media.catalog import Catalog
+from media.library import Library
+from media.ring import RingLimits
+from media.session import CameraParts
+from media.stream import ENDED, Stream
+from media.workers import Workers
+
+log = logging.getLogger(__name__)
+
+HANDLER_GRACE = 1.0  # seconds that answers under way get after the jobs have ended
+
+
+class Gateway:
+    """A running gateway: `async with Gateway(settings) as gateway:`; `gateway.url` is where it listens."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = ""
+        self._kinds: dict[str, Kind] = {kind.stream_kind: kind for kind in KINDS if kind.restore}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.workers = Workers()
+        self.workers.start()
+        stack.push_async_callback(self.workers.close)
+        self.store = Store(settings.data_dir / "reelgate.db", settings.jobs_retention)
+        await self.store.open()
+        stack.push_async_callback(self.store.close)
+        self.catalog = Catalog()
+        self.parts = self._parts()
+        self.supervisor = Supervisor(_job_limits(settings), self.store)
+        self._restore()
+        self.catalog.listeners.append(self._remember)
+        await self._listen(stack)
+        # Pushed last, called first: jobs end, then the streams and with them the viewers, then the listener.
+        stack.push_async_callback(self.catalog.close)
+        stack.push_async_callback(self.supervisor.drain, settings.jobs_drain_timeout)
+
+    def _parts(self) -> Parts:
+        settings = self.settings
+        ring = RingLimits(
+            Fraction(settings.hls_segment_duration), settings.hls_window, max_bytes=settings.ring_max_bytes
+        )
+        policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
+        cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
+        library = Library(self.workers, settings.cache_dir)
+        return Parts(settings, self.catalog, self.workers, cameras, library, time.time)
+
+    def _restore(self) -> None:
+        """Streams that were wanted when the gateway went down come back by themselves, without a job."""
+        for wanted in self.store.streams():
+            kind = self._kinds.get(wanted["kind"])
+            if kind is None or kind.restore is None:
+                log.error("stream-not-restored", extra={"kind": wanted["kind"]})
+                continue
+            kind.restore(wanted["body"], self.parts)
+
+    def _remember(self, stream: Stream) -> None:
+        """A stream is wanted from its publication on until it has ended."""
+        identity = stream.identity
+        if stream.status in ENDED:
+            self.store.delete_stream(identity.id)
+        else:
+            self.store.save_stream(identity.id, identity.name, {"kind": identity.kind, "body": stream.wanted()})
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        limits = PlayLimits(window=settings.hls_window)
+        prefer = PreferLimits(
+            settings.jobs_max_prefer_wait_time,
+            settings.jobs_max_prefer_timeout,
+            settings.jobs_default_wait,
+            settings.jobs_default_timeout,
+        )
+        app = application(Face(self.supervisor, self.parts, prefer), limits)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, settings.http_host, settings.http_port)
+        await site.start()
+        host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+        self.url = f"http://{host}:{runner.addresses[0][1]}"
+
+
+def _job_limits(settings: Settings) -> JobLimits:
+    return JobLimits(
+        max_running=settings.jobs_max_running,
+        max_pending=settings.jobs_max_pending,
+        cancel_grace=settings.jobs_cancel_grace,
+        kill_grace=settings.jobs_kill_grace,
+        retention=settings.jobs_retention,
+    )

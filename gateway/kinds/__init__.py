@@ -1,0 +1,8 @@
+"""What can be asked for: one file a kind, one row here."""
+
+from typing import Final
+
+from gateway.kinds import rtsp, vod, watermark
+from gateway.kinds.kind import Kind
+
+KINDS: Final[tuple[Kind, ...]] = (rtsp.KIND, vod.KIND, watermark.KIND)

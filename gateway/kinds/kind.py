@@ -1,0 +1,104 @@
+"""What every kind of job has in common: parameters, a plan, and the parts it may use."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import Work
+from gateway.settings import Settings
+from media.catalog import Catalog
+from media.faults import Fault
+from media.library import Library
+from media.session import CameraParts
+from media.stream import Stream
+from media.workers import Workers
+
+
+def _flag(value: Any) -> Any:
+    """WCS examples send booleans as the strings "true" and "false"; nothing else stands for one."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+class Params(BaseModel):
+    """The body of a request; field names are camelCase on the wire. A field that is not known is told, not refused."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the kinds work with."""
+
+    settings: Settings
+    catalog: Catalog
+    workers: Workers
+    cameras: CameraParts
+    library: Library
+    wall: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: the id that its job will have, and the fields of its body that mean nothing here."""
+
+    job_id: str
+    ignored: tuple[str, ...] = ()
+
+    def warnings(self) -> dict[str, str]:
+        """What a caller should be told about the body, as code and text."""
+        if not self.ignored:
+            return {}
+        return {"unknown-field": f"Ignored, as this method has no such field: {', '.join(self.ignored)}."}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that was found good: the names it needs, what its record echoes (no secrets), and its work.
+
+    `names` are `name:lobby` and `uri:rtsp://…`: no stream may hold them, and no other job while this one is active.
+    """
+
+    names: tuple[str, ...]
+    echo: dict[str, Any]
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table. `plan` may look at files; it raises `Failure` for what can be seen to fail beforehand.
+
+    `timeout_cause` gives the code that fits a job whose time ran out in a stage. `restore` makes a stream again from
+    what its `wanted()` was before a restart, and is None for a kind that makes none.
+    """
+
+    name: str
+    path: str
+    pool: str
+    params: type[Params]
+    plan: Callable[[Any, Ask, Parts], Awaitable[Plan]]
+    timeout_cause: Callable[[str], str | None] = lambda _stage: None
+    stream_kind: str = ""
+    restore: Callable[[dict[str, Any], Parts], Stream] | None = None
+
+
+@contextmanager
+def as_failure() -> Iterator[None]:
+    """Turns a medium's `Fault` into the job's `Failure`, word by word."""
+    try:
+        yield
+    except Fault as fault:
+        raise failure_of(fault) from None
+
+
+def failure_of(fault: Fault) -> Failure:
+    """The job's failure for a fault of a medium."""
+    more = {"phase": fault.phase} if fault.phase else {}
+    return Failure(fault.code, fault.detail, **more)

@@ -1,0 +1,148 @@
+"""Opening a camera: `/rtsp/startup`."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pydantic import AliasChoices, Field
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import Progress
+from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.names import StreamName, name_for
+from media.session import CameraStream
+from media.spec import CameraSpec, Secret
+from media.stream import Identity, Status
+
+SCHEMES: Final = ("rtsp", "rtsps")
+PLACEHOLDER: Final = "***"  # what a record shows in place of a secret; never one itself
+
+TIMEOUT_CAUSES: Final = {
+    "resolving": "source-dns",
+    "connecting": "source-timeout",
+    "options": "source-timeout",
+    "describing": "source-timeout",
+    "setup": "source-timeout",
+    "playing": "source-no-media",
+    "waiting-keyframe": "source-no-keyframe",
+}
+
+
+class RtspParams(Params):
+    """`uri` with userinfo or without; `toStream` is an old name of `localStreamName`."""
+
+    uri: str
+    local_stream_name: StreamName | None = Field(
+        default=None, validation_alias=AliasChoices("localStreamName", "toStream")
+    )
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    audio: Literal["auto", "off"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A camera's address taken apart: what may be shown, and what may not."""
+
+    uri: str
+    username: str
+    password: Secret
+
+
+def split_address(uri: str) -> Address:
+    """Takes userinfo off an RTSP address. Raises `Failure`: `unsupported-scheme`, or `invalid-field` for nonsense."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _invalid("The address is not a URL.") from None
+    if parts.scheme not in SCHEMES:
+        raise Failure("unsupported-scheme", "The address of a camera begins with rtsp:// or rtsps://.")
+    if not host or any(char.isspace() or ord(char) < 32 for char in uri):
+        raise _invalid("The address names no host, or has blanks in it.")
+    if port == 0:
+        raise _invalid("Port 0 is none.")
+    username, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if PLACEHOLDER in (username, password):
+        raise _invalid("The credentials are the placeholder that stands for hidden ones.")
+    netloc = parts.netloc.rpartition("@")[2]
+    return Address(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), username, Secret(password))
+
+
+def _invalid(detail: str) -> Failure:
+    return Failure("invalid-field", detail, errors=[{"field": "uri", "detail": detail}])
+
+
+class OpenCamera:
+    """The work of one job: the first attempt at a camera."""
+
+    def __init__(self, stream: CameraStream, parts: Parts) -> None:
+        self._stream = stream
+        self._catalog = parts.catalog
+
+    async def run(self, progress: Progress) -> None:
+        self._stream.on_phase = progress.stage
+        with as_failure():
+            await self._stream.open()
+
+    def publish(self) -> dict[str, Any]:
+        self._catalog.publish(self._stream)
+        self._stream.keep()
+        return self._stream.record()
+
+    async def stop(self) -> None:
+        await self._stream.stop()
+
+    def kill(self) -> None:
+        self._stream.kill()
+
+
+async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
+    """Everything about the request that can be seen without the camera."""
+    address = split_address(params.uri)
+    name = params.local_stream_name or name_for(address.uri)
+    settings = parts.settings
+    spec = CameraSpec(
+        uri=address.uri,
+        username=address.username,
+        password=address.password,
+        transport=params.transport,
+        audio=params.audio == "auto",
+        connect_timeout=settings.camera_connect_timeout,
+        keyframe_timeout=settings.camera_keyframe_timeout,
+        parameters_timeout=settings.camera_parameters_timeout,
+    )
+    has_credentials = bool(address.username or address.password)
+    identity = Identity(name, "rtsp", address.uri, has_credentials, parts.wall(), ask.job_id)
+    stream = CameraStream(identity, spec, parts.cameras)
+    for code, detail in ask.warnings().items():
+        stream.warn(code, detail)
+    echo = {
+        "uri": address.uri,
+        "hasCredentials": has_credentials,
+        "localStreamName": name,
+        "transport": params.transport,
+        "audio": params.audio,
+    }
+    return Plan((f"name:{name}", f"uri:{address.uri}"), echo, OpenCamera(stream, parts))
+
+
+def restore(wanted: dict[str, Any], parts: Parts) -> CameraStream:
+    """A camera that was wanted before the gateway went down: it begins WAITING and opens itself."""
+    camera = wanted["camera"]
+    spec = CameraSpec(**{**camera, "password": Secret(camera["password"])})
+    stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING)
+    parts.catalog.publish(stream)
+    stream.keep()
+    return stream
+
+
+KIND: Final = Kind(
+    name="rtsp.startup",
+    path="/rtsp/startup",
+    pool="camera",
+    params=RtspParams,
+    plan=plan,
+    timeout_cause=TIMEOUT_CAUSES.get,
+    stream_kind="rtsp",
+    restore=restore,
+)

@@ -1,0 +1,79 @@
+"""Every setting, once: its name, its default, what it means."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+FILE = Path("settings.env")
+
+
+def _networks(value: Any) -> Any:
+    """A list of networks from one line: `10.0.0.0/8, fd00::/8`."""
+    if isinstance(value, str):
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+Seconds = Annotated[float, Field(gt=0)]
+OptionalSeconds = Annotated[int | None, BeforeValidator(_blank_is_none)]
+
+
+class Settings(BaseSettings):
+    """Read from `settings.env` in the working folder; environment variables of the same names in capitals override.
+
+    `settings.env` in the repository lists each with its default and one sentence; a test compares the two.
+    """
+
+    model_config = SettingsConfigDict(env_file=FILE, extra="forbid", frozen=True)
+
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    media_dir: Path = Path("media-files")
+    data_dir: Path = Path("data")
+    cache_dir: Path = Path("cache")
+
+    jobs_max_prefer_wait_time: Annotated[int, Field(ge=0)] = 5
+    jobs_max_prefer_timeout: Annotated[int, Field(ge=1)] = 60
+    jobs_default_wait: OptionalSeconds = None
+    jobs_default_timeout: OptionalSeconds = None
+    jobs_max_running: Annotated[int, Field(ge=1)] = 8
+    jobs_max_pending: Annotated[int, Field(ge=0)] = 64
+    jobs_cancel_grace: Seconds = 0.3
+    jobs_kill_grace: Seconds = 1.0
+    jobs_retention: Seconds = 86400.0
+    jobs_drain_timeout: Annotated[float, Field(ge=0)] = 10.0
+
+    vod_live_loop: bool = False
+    camera_connect_timeout: Seconds = 5.0
+    camera_keyframe_timeout: Seconds = 20.0
+    camera_parameters_timeout: Seconds = 10.0
+    hls_segment_duration: Annotated[int, Field(ge=1, le=60)] = 2
+    hls_window: Annotated[int, Field(ge=3, le=100)] = 8
+    ring_max_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
+
+    source_deny: Networks = ()
+    source_allow: Networks = ()
+
+    @model_validator(mode="after")
+    def _defaults_within_maxima(self) -> "Settings":
+        for name, most in (("wait", self.jobs_max_prefer_wait_time), ("timeout", self.jobs_max_prefer_timeout)):
+            value = getattr(self, f"jobs_default_{name}")
+            if value is not None and value > most:
+                raise ValueError(f"jobs_default_{name} is {value}, over its maximum of {most}")
+        return self
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether nobody but this machine can reach the gateway."""
+        try:
+            return ip_address(self.http_host).is_loopback
+        except ValueError:
+            return self.http_host == "localhost"

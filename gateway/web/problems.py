@@ -1,0 +1,83 @@
+"""Every error answer as an RFC 9457 problem document, from one table."""
+
+import json
+import logging
+import uuid
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from gateway.jobs.failures import FAILURES, Failure
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:reelgate:problem:"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+# aiohttp's own refusals, by status.
+_CODES: Final = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+}
+
+
+def problem(request: web.Request, failure: Failure, **more: Any) -> web.Response:
+    """The answer for a failure. `more` goes into the document; `instance` is the request's path unless given."""
+    return render(request, failure.record(), failure.retry_after, **more)
+
+
+def render(request: web.Request, record: dict[str, Any], retry_after: int | None = None, **more: Any) -> web.Response:
+    """The answer for a failure's record (a fresh one, or one kept with a job)."""
+    document = {
+        "type": TYPE_PREFIX + str(record["code"]),
+        **record,
+        "instance": request.path,
+        "requestId": request[REQUEST_ID],
+        **more,
+    }
+    headers = {hdrs.CACHE_CONTROL: "no-store"}
+    status = int(record["status"])
+    if retry_after is None and status in (429, 503):
+        retry_after = 1
+    if retry_after is not None:
+        headers[hdrs.RETRY_AFTER] = str(max(1, retry_after))
+    body = json.dumps(document, ensure_ascii=False).encode()
+    return web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Gives each request an id and turns whatever a handler raises into a problem document."""
+    request[REQUEST_ID] = uuid.uuid4().hex
+    try:
+        return await handler(request)
+    except Failure as failure:
+        return problem(request, failure)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _of_http(request, error)
+    except ConnectionError:
+        raise  # the client is gone: there is nobody to tell
+    except Exception:
+        log.exception("request-failed", extra={"request_id": request[REQUEST_ID], "path": request.path})
+        return problem(request, Failure("internal", "The gateway failed to answer; its log has the request's id."))
+
+
+def _of_http(request: web.Request, error: web.HTTPException) -> web.Response:
+    code = _CODES.get(error.status, "bad-request" if error.status < 500 else "internal")
+    detail = {
+        "not-found": f"There is nothing at {request.path}.",
+        "method-not-allowed": f"{request.method} is not possible here.",
+        "too-large": "The request's body is too large.",
+    }.get(code, FAILURES[code].title + ".")
+    response = problem(request, Failure(code, detail))
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+    return response

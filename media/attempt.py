@@ -1,0 +1,182 @@
+"""One honest try at a camera: preflight, worker, first picture, and how it ended."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from media.addresses import AddressPolicy
+from media.chunk import Init
+from media.faults import Fault
+from media.messages import (
+    ChunkMade,
+    Failed,
+    Finished,
+    InitMade,
+    Message,
+    Phase,
+    Ready,
+    Start,
+    Stats,
+    Stop,
+    Warned,
+)
+from media.preflight import preflight
+from media.spec import CameraSpec
+from media.workers import Worker, Workers
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which it counts as hung
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where an attempt tells what it sees; every callback runs on the loop and must not block."""
+
+    phase: Callable[[str], None]
+    init: Callable[[Init], None]
+    chunk: Callable[[ChunkMade], None]
+    stats: Callable[[dict[str, Any]], None]
+    warned: Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the stream's timeline the attempt begins (see `media.cutter.Timeline`), in seconds."""
+
+    epoch: float
+    not_before: float
+
+
+class Attempt:
+    """From `open` to `over`. After `open` has raised `Fault`, nothing of it is left."""
+
+    def __init__(self, workers: Workers, policy: AddressPolicy, sink: Sink) -> None:
+        self._workers = workers
+        self._policy = policy
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._worker: Worker | None = None
+        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._fault: Fault | None = None
+        self._phase = "resolving"
+        self._phase_at = self._loop.time()
+        self._heard_at = self._loop.time()
+        self._watchdog: asyncio.TimerHandle | None = None
+        self.timings: dict[str, int] = {}  # milliseconds spent in each phase that is over
+
+    @property
+    def phase(self) -> str:
+        """How far it came: a word of `CAMERA_PHASES`."""
+        return self._phase
+
+    @property
+    def live(self) -> bool:
+        """True from the proven picture to the worker's end."""
+        return self._ready.done() and self._worker is not None and not self._worker.gone.done()
+
+    async def open(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+        """Returns the worker's description of the tracks once a picture is proven. Raises `Fault`.
+
+        When it is cancelled the worker lives on until `stop`.
+        """
+        described = await preflight(spec, self._policy, self._enter)
+        for warning in described.warnings:
+            self._sink.warned("camera-odd", warning)
+        start = Start("rtsp", _start_spec(described.pin(spec), place))
+        self._worker = worker = self._workers.spawn(start, self._on_message)
+        # The worker keeps the camera's own limits; this one is for a worker that does not.
+        limit = 2 * spec.connect_timeout + spec.keyframe_timeout + HEARTBEAT
+        either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
+        await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if self._ready.done():
+            self._beat()
+            return self._ready.result()
+        if not worker.gone.done():
+            self._fault = self._fault or Fault("source-timeout", "The camera was not open in time.", self._phase)
+            worker.kill()
+        raise await self.over()
+
+    async def over(self) -> Fault:
+        """Waits until the worker is gone and says why."""
+        if self._worker is None:
+            raise RuntimeError("an attempt without a worker is not over")
+        status = await asyncio.shield(self._worker.gone)
+        if self._watchdog:
+            self._watchdog.cancel()
+        return self._fault or Fault("worker-crashed", f"The camera's worker ended by {_cause(status)}.", self._phase)
+
+    async def stop(self, grace: float) -> None:
+        """TEARDOWN when there is something to tear down, SIGKILL otherwise or when `grace` seconds are over."""
+        worker = self._worker
+        if worker is None:
+            return
+        if self.live:
+            worker.send(Stop())
+            await asyncio.wait({worker.gone}, timeout=grace)
+        worker.kill()
+        await asyncio.shield(worker.gone)
+        if self._watchdog:
+            self._watchdog.cancel()
+
+    def kill(self) -> None:
+        """SIGKILL now."""
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _enter(self, phase: str) -> None:
+        now = self._loop.time()
+        self.timings[self._phase] = self.timings.get(self._phase, 0) + round((now - self._phase_at) * 1000)
+        self._phase, self._phase_at = phase, now
+        self._sink.phase(phase)
+
+    def _on_message(self, message: Message) -> None:
+        self._heard_at = self._loop.time()
+        match message:
+            case Phase(name):
+                self._enter(name)
+            case InitMade():
+                self._sink.init(message.init())
+            case ChunkMade():
+                self._sink.chunk(message)
+            case Stats(info):
+                self._sink.stats(info)
+            case Warned(code, detail):
+                self._sink.warned(code, detail)
+            case Ready(info):
+                if not self._ready.done():
+                    self._ready.set_result(info)
+            case Failed(code, phase, detail):
+                self._fault = Fault(code, detail, phase or self._phase)
+            case Finished():
+                self._fault = Fault("source-protocol-error", "The camera ended the stream.", self._phase)
+            case _:
+                log.error("worker-message-unexpected", extra={"type": type(message).__name__})
+
+    def _beat(self) -> None:
+        """Looks whether a live worker still says something; it speaks at least once a second."""
+        if self._worker is None or self._worker.gone.done():
+            return
+        silent = self._loop.time() - self._heard_at
+        if silent >= HEARTBEAT:
+            self._fault = Fault("worker-hung", f"The camera's worker said nothing for {HEARTBEAT:.0f} s.", self._phase)
+            self._worker.kill()
+            return
+        self._watchdog = self._loop.call_later(HEARTBEAT - silent, self._beat)
+
+
+def _start_spec(spec: CameraSpec, place: Place) -> dict[str, Any]:
+    camera = asdict(spec) | {"password": spec.password.reveal()}
+    return {"camera": camera, "epoch": place.epoch, "notBefore": place.not_before}
+
+
+def _cause(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"

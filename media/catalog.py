@@ -1,0 +1,114 @@
+"""Who owns a stream name: the streams that are there, and for a while those that were."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from media.ring import Ring
+from media.stream import ENDED, Status, Stream
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 600.0  # seconds that a stopped stream is still found by its id
+MAX_STOPPED: Final = 1000
+
+Listener = Callable[[Stream], None]
+
+
+class Catalog:
+    """Streams by name and by id. `listeners` hear of every stream that is published and of every change of status."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self._named: dict[str, Stream] = {}
+        self._by_id: dict[str, Stream] = {}
+        self._stopped: dict[str, Stream] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def publish(self, stream: Stream) -> None:
+        """From now on the stream has its name. A failed stream of that name gives way; a living one is an error."""
+        name = stream.identity.name
+        holder = self._named.get(name)
+        if holder is not None:
+            if holder.status not in ENDED:
+                raise ValueError(f"the stream name {name!r} is taken")
+            self._forget_name(holder)
+        self._named[name] = stream
+        self._by_id[stream.identity.id] = stream
+        stream.on_change = self._changed
+        self._tell(stream)
+
+    def holder(self, name: str) -> Stream | None:
+        """The stream that holds a name and keeps others from it; a failed one does not."""
+        stream = self._named.get(name)
+        return stream if stream is not None and stream.status not in ENDED else None
+
+    def holder_of_uri(self, uri: str) -> Stream | None:
+        """The camera or channel of that address, if it is held."""
+        return next((each for each in self.streams() if each.identity.uri == uri and each.status not in ENDED), None)
+
+    def by_id(self, stream_id: str) -> Stream | None:
+        """Also one that was stopped within the last ten minutes."""
+        return self._by_id.get(stream_id) or self._stopped.get(stream_id)
+
+    def streams(self) -> Iterator[Stream]:
+        """All that are not stopped, in the order in which they came."""
+        return iter(list(self._named.values()))
+
+    async def terminate(self, streams: Iterable[Stream]) -> None:
+        """Stops them, side by side. A name is free when everything of its stream is gone."""
+        await asyncio.gather(*(self._terminate(stream) for stream in streams))
+
+    async def close(self) -> None:
+        """Ends every stream without forgetting that it is wanted."""
+        self.listeners.clear()
+        await self.terminate(list(self.streams()))
+
+    def ring(self, name: str) -> Ring | None:
+        """What a viewer of that name reads."""
+        stream = self._named.get(name)
+        return stream.ring if stream is not None and stream.status is not Status.FAILED else None
+
+    @contextmanager
+    def viewer(self, name: str) -> Iterator[None]:
+        """Counts one viewer for as long as it lasts."""
+        stream = self._named.get(name)
+        if stream is None:
+            yield
+            return
+        stream.viewers += 1
+        try:
+            yield
+        finally:
+            stream.viewers -= 1
+
+    async def _terminate(self, stream: Stream) -> None:
+        await stream.stop()
+        if stream.status is Status.FAILED:
+            stream.move(Status.STOPPED)
+        self._forget_name(stream)
+
+    def _forget_name(self, stream: Stream) -> None:
+        identity = stream.identity
+        if self._named.get(identity.name) is stream:
+            del self._named[identity.name]
+        if self._by_id.pop(identity.id, None) is None:
+            return
+        self._stopped[identity.id] = stream
+        if len(self._stopped) > MAX_STOPPED:
+            self._stopped.pop(next(iter(self._stopped)))
+        self._loop.call_later(REMEMBERED, self._stopped.pop, identity.id, None)
+
+    def _changed(self, stream: Stream) -> None:
+        if stream.status is Status.STOPPED:
+            self._forget_name(stream)
+        self._tell(stream)
+
+    def _tell(self, stream: Stream) -> None:
+        for listener in list(self.listeners):
+            try:
+                listener(stream)
+            except Exception:  # a broken listener must not stop a stream
+                log.exception("stream-listener-failed", extra={"stream": stream.identity.id})

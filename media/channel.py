@@ -1,0 +1,65 @@
+"""A worker's end of the socket to the gateway: messages up, the stop flag down."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from media import messages
+from media.framing import Decoder, FrameError
+from media.messages import Message, Start, Stop
+
+SEND_BUFFER: Final = 4 * 1024 * 1024  # bytes: a key frame of a large picture fits without a wait
+READ_SIZE: Final = 65536
+
+
+class Channel:
+    """Blocking; `send` may be called by the task's thread only."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._incoming = self._messages()
+        self._stopping = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """True once the gateway has asked for an end: look at it between packets."""
+        return self._stopping.is_set()
+
+    def start(self) -> Start:
+        """Waits for the task. Ends the process when none comes. Begins to watch the socket."""
+        message = next(self._incoming, None)
+        if not isinstance(message, Start):
+            os._exit(0)
+        threading.Thread(target=self._watch, name="watch-gateway", daemon=True).start()
+        return message
+
+    def send(self, message: Message) -> None:
+        """Hands one message to the gateway; blocks while the socket is full."""
+        try:
+            self._socket.sendall(messages.encode(message))
+        except ConnectionError:
+            os._exit(0)
+
+    def _watch(self) -> None:
+        for message in self._incoming:
+            if isinstance(message, Stop):
+                self._stopping.set()
+        os._exit(0)  # the gateway is gone: nothing that this process could finish has a reader
+
+    def _messages(self) -> Iterator[Message]:
+        decoder = Decoder()
+        while True:
+            try:
+                data = self._socket.recv(READ_SIZE)
+            except ConnectionError:
+                return
+            if not data:
+                return
+            try:
+                for header, body in decoder.feed(data):
+                    yield messages.decode(header, body)
+            except FrameError:
+                return

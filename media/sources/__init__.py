@@ -1,0 +1,1 @@
+"""Sources that open a network address, one file each; every one runs in a worker process."""

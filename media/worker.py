@@ -1,0 +1,60 @@
+"""A worker process: reads one `Start` from its socket, does that task, and ends."""
+
+import resource
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from media import package, picture
+from media.channel import Channel
+from media.faults import Fault
+from media.messages import Failed
+from media.sources import rtsp
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row: what to run, and the most address space (bytes) and CPU time (seconds; None: no limit) it may have."""
+
+    run: Callable[[Channel, dict[str, Any]], None]
+    memory: int
+    cpu: int | None
+
+
+GIB: Final = 1024**3
+
+TASKS: Final[dict[str, Task]] = {
+    "rtsp": Task(rtsp.run, 2 * GIB, None),
+    "package": Task(package.run, 1 * GIB, None),
+    "picture": Task(picture.run, GIB // 2, 2),
+}
+
+
+def main(sock: socket.socket) -> int:
+    """The whole life of a worker; returns its exit status."""
+    channel = Channel(sock)
+    start = channel.start()
+    task = TASKS[start.task]
+    _limit(task)
+    try:
+        task.run(channel, start.spec)
+    except Fault as fault:
+        channel.send(Failed(fault.code, fault.phase, fault.detail))
+    except MemoryError:
+        channel.send(Failed("limits-exceeded", "", f"The {start.task} task needs more memory than it may have."))
+    except Exception as error:
+        # FFmpeg's texts hold the URL with its password, so neither the record nor the log gets the text.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        print(f"worker task={start.task} error={type(error).__name__}\n{where}", file=sys.stderr, flush=True)
+        channel.send(Failed("internal", "", f"The {start.task} task failed unexpectedly ({type(error).__name__})."))
+        return 1
+    return 0
+
+
+def _limit(task: Task) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (task.memory, task.memory))
+    if task.cpu is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (task.cpu, task.cpu + 1))

@@ -1,0 +1,28 @@
+"""What the kernel says of processes, for tests that must know that one is gone."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def state(pid: int) -> str:
+    """One letter of /proc/PID/stat (`S`, `Z`, ...), or "" when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def open_files() -> int:
+    """File descriptors of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Waits for something that must come true within `seconds`; fails the test otherwise."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while not true():
+        assert loop.time() < end, "it did not come true in time"
+        await asyncio.sleep(0.005)
