@@ -12,6 +12,7 @@ ASSETS: Final = {
     "base.css": "text/css",
     "logo.svg": "image/svg+xml",
     "player.css": "text/css",
+    "playback.js": "text/javascript",
     "player.js": "text/javascript",
     "start.css": "text/css",
     "start.js": "text/javascript",

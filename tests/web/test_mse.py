@@ -17,7 +17,7 @@ from tests.media.feeding import Feeder, an_init
 from tests.web.watching import FakeStreams, an_app, until
 
 Client = TestClient[Any, Any]
-QUICK = PlayLimits(hold=0.3, viewer=ViewerLimits(stuck=0.5, farewell=0.3, tick=0.05))
+QUICK = PlayLimits(hold=0.3, viewer=ViewerLimits(stuck=0.8, farewell=1.5, tick=0.05))
 
 
 @dataclass
@@ -165,7 +165,7 @@ async def test_a_stuck_viewer_is_closed_with_its_own_code_and_nothing_of_it_stay
         for _ in range(3):
             await next_of(socket)
         feeder.feed(3)
-        await asyncio.sleep(0.6)  # the server gives up at 0.5 s and waits 0.3 s for the farewell
+        await asyncio.sleep(1.2)  # the server gives up after 0.8 s and waits 1.5 s for the farewell
         assert setup.streams.watching == {"yard": 1}
         while (message := await socket.receive(timeout=5)).type is WSMsgType.BINARY:
             pass

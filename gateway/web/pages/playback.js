@@ -1,0 +1,248 @@
+// Plays one live stream in a <video>: fMP4 over WebSocket into Media Source Extensions, kept at the live edge.
+//
+// The server announces every chunk that does not follow the one before by a JSON message with its `time`. The player
+// lays all chunks end to end on a time line of its own, so skips, reconnects and new inits leave no holes in it.
+
+const BACK_BUFFER = 10; // seconds kept behind the picture
+const SILENCE = 8_000; // ms without a message until the source is said to be away
+const BACKOFF = [250, 500, 1_000, 2_000, 4_000, 8_000]; // ms
+
+/** MediaSource, or what iPhones have instead; null where there is neither. */
+export function mediaSource() {
+  return window.MediaSource ?? window.ManagedMediaSource ?? null;
+}
+
+/**
+ * Events: `state` (detail: {state, message}), `tracks` (detail: the server's init message), `unplayable` (detail: MIME).
+ * States: connecting, buffering, live, away, ended, missing, slow.
+ */
+export class Playback extends EventTarget {
+  constructor(video, address) {
+    super();
+    this.video = video;
+    this.address = address;
+    this.attempts = 0;
+    this.received = 0; // bytes
+    this.gap = 400; // ms between messages, the longest of late
+    this.stopped = true;
+  }
+
+  /** Opens the socket, and again after every loss until `stop`. */
+  start() {
+    if (!this.stopped) return;
+    this.stopped = false;
+    this.timer = setInterval(() => this.#steer(), 250);
+    this.#connect();
+  }
+
+  /** Closes the socket; the last picture stays. */
+  stop() {
+    this.stopped = true;
+    clearInterval(this.timer);
+    clearTimeout(this.retry);
+    this.#drop();
+  }
+
+  /** Jumps to the newest picture. */
+  goLive() {
+    const end = this.end();
+    if (end > 0) this.video.currentTime = Math.max(end - this.#target(), this.#lastRange()[0]);
+  }
+
+  /** Where the received media end on the player's time line, in seconds. */
+  end() {
+    const ranges = this.buffer?.buffered;
+    return ranges?.length ? ranges.end(ranges.length - 1) : 0;
+  }
+
+  /** Seconds between the picture shown and the newest one received. */
+  latency() {
+    return Math.max(0, this.end() - this.video.currentTime);
+  }
+
+  #connect() {
+    this.#state("connecting");
+    this.queue = [];
+    this.opened = false;
+    const socket = new WebSocket(this.address);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => { this.opened = true; };
+    socket.onmessage = (event) => this.#message(event.data);
+    socket.onclose = (event) => { if (this.socket === socket) this.#lost(event.code); };
+    this.socket = socket;
+    this.heard = performance.now();
+  }
+
+  #drop() {
+    const socket = this.socket;
+    this.socket = null; // its onclose is no news any more
+    socket?.close();
+    this.queue = [];
+  }
+
+  async #lost(code) {
+    this.#drop();
+    if (this.stopped) return;
+    const wait = BACKOFF[Math.min(this.attempts++, BACKOFF.length - 1)] * (0.75 + Math.random() / 2);
+    this.retry = setTimeout(() => this.#connect(), wait);
+    if (code === 4008) this.#state("slow");
+    else if (this.ending) this.#state("ended");
+    else this.#state(this.opened || (await this.#exists()) ? "away" : "missing");
+  }
+
+  async #exists() {
+    // A failed handshake hides its status from scripts; the page's own address has it too.
+    try {
+      return (await fetch(location.pathname, { method: "HEAD", cache: "no-store" })).status !== 404;
+    } catch {
+      return true; // the gateway itself is away
+    }
+  }
+
+  #message(data) {
+    const now = performance.now();
+    if (typeof data === "string") {
+      const said = JSON.parse(data);
+      this.ending = said.type === "end" && said.reason === "ended";
+      if (said.type === "end") return;
+      this.queue.push(said);
+    } else {
+      this.received += data.byteLength;
+      this.gap = Math.max(now - this.heard, this.gap * 0.9);
+      this.attempts = 0;
+      this.queue.push(data);
+    }
+    this.heard = now;
+    this.#work();
+  }
+
+  /** Takes the next thing from the queue once the buffer is at rest; each append calls it again. */
+  #work() {
+    while (this.queue.length && !this.buffer?.updating && !this.opening) {
+      const next = this.queue.shift();
+      try {
+        if (next instanceof ArrayBuffer) this.#append(next);
+        else if (next.type === "init") this.#init(next);
+        else this.#place(next.time);
+      } catch (error) {
+        this.#restart(error);
+        return;
+      }
+    }
+  }
+
+  #init(said) {
+    if (!mediaSource().isTypeSupported(said.mime)) {
+      this.stop();
+      this.dispatchEvent(new CustomEvent("unplayable", { detail: said.mime }));
+      return;
+    }
+    this.dispatchEvent(new CustomEvent("tracks", { detail: said }));
+    if (!this.buffer) {
+      this.#open(said);
+      return;
+    }
+    if (said.mime !== this.mime) this.buffer.changeType(said.mime);
+    this.mime = said.mime;
+    this.#place(said.time);
+  }
+
+  #open(said) {
+    const source = new (mediaSource())();
+    this.opening = true;
+    source.addEventListener("sourceopen", () => {
+      this.opening = false;
+      this.buffer = source.addSourceBuffer(said.mime);
+      this.buffer.addEventListener("updateend", () => this.#work());
+      this.mime = said.mime;
+      this.#place(said.time);
+      this.#work();
+    }, { once: true });
+    this.source = source;
+    const old = this.url;
+    this.url = URL.createObjectURL(source);
+    this.video.src = this.url;
+    if (old) URL.revokeObjectURL(old);
+    this.video.play().catch(() => this.#state("blocked"));
+  }
+
+  #place(time) {
+    this.buffer.timestampOffset = this.end() - time;
+  }
+
+  #append(data) {
+    if (!this.buffer) return;
+    try {
+      this.buffer.appendBuffer(data);
+    } catch (error) {
+      if (error.name !== "QuotaExceededError" || !this.#trim(1)) throw error;
+      this.queue.unshift(data); // there is room after the removal
+    }
+  }
+
+  /** Forgets what is more than `keep` seconds behind the picture; false when there is nothing to forget. */
+  #trim(keep) {
+    const ranges = this.buffer.buffered;
+    const until = this.video.currentTime - keep;
+    if (this.buffer.updating || !ranges.length || ranges.start(0) >= until) return false;
+    this.buffer.remove(0, until);
+    return true;
+  }
+
+  /** Begins anew with a fresh MediaSource: what to do when the browser's has refused something. */
+  #restart(error) {
+    console.warn("playback starts again:", error.message);
+    this.buffer = null;
+    this.opening = false;
+    this.#lost(0);
+  }
+
+  #lastRange() {
+    const ranges = this.buffer.buffered;
+    return ranges.length ? [ranges.start(ranges.length - 1), ranges.end(ranges.length - 1)] : [0, 0];
+  }
+
+  /** How far behind the edge it is safe to be: more when messages come seldom. */
+  #target() {
+    return Math.min(6, Math.max(0.8, this.gap * 0.002 + 0.3));
+  }
+
+  #steer() {
+    if (this.buffer && this.video.error) {
+      this.#restart(this.video.error);
+      return;
+    }
+    if (!this.buffer || !this.buffer.buffered.length) return;
+    this.#edge();
+    if (!this.queue.length && this.video.currentTime - this.buffer.buffered.start(0) > 3 * BACK_BUFFER) this.#trim(BACK_BUFFER);
+    if (!this.socket || !this.opened) return;
+    if (performance.now() - this.heard > Math.max(SILENCE, 3 * this.gap)) this.#state("away");
+    else if (!this.video.paused) this.#state(this.video.readyState < 3 ? "buffering" : "live");
+  }
+
+  #edge() {
+    const [video, target] = [this.video, this.#target()];
+    const behind = this.latency();
+    const far = this.settled ? Math.max(3, target + 2) : target + 0.5;
+    if (video.seeking || video.paused) return;
+    if (behind > far) this.goLive();
+    else this.#leap();
+    if (!this.settled && video.readyState >= 3) this.settled = performance.now();
+    video.playbackRate = behind > target + 0.5 ? 1.05 : 1;
+  }
+
+  /** Over a hole of a few milliseconds between two ranges, where the picture would stand for ever. */
+  #leap() {
+    const [ranges, at] = [this.buffer.buffered, this.video.currentTime];
+    for (let index = 0; index < ranges.length; index += 1) {
+      const stands = index === 0 ? at < ranges.start(0) : at > ranges.end(index - 1) - 0.1 && at < ranges.start(index);
+      if (stands && this.video.readyState < 3) this.video.currentTime = ranges.start(index) + 0.001;
+    }
+  }
+
+  #state(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.dispatchEvent(new CustomEvent("state", { detail: state }));
+  }
+}

@@ -1,0 +1,181 @@
+"""Real players watch a real picture: Chromium the player page, FFmpeg the HLS playlist."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, Page, async_playwright
+
+from media.ring import RingLimits
+from tests.checker import PlaylistChecker
+from tests.web.broadcast import broadcast, recording
+from tests.web.watching import FakeStreams, an_app
+
+CHROMIUM = Path("/usr/bin/chromium")
+STREAM = {"name": "yard & <b>gate</b>", "kind": "rtsp", "status": "LIVE", "liveSince": "2020-01-01T00:00:00.000Z"}
+
+pytestmark = [
+    pytest.mark.media,
+    pytest.mark.debian,
+    pytest.mark.skipif(
+        not CHROMIUM.exists() or not shutil.which("ffmpeg"), reason="needs Debian's chromium and ffmpeg"
+    ),
+]
+
+
+@dataclass
+class Air:
+    """A server with one stream that is on the air for as long as the test lasts."""
+
+    streams: FakeStreams
+    server: TestServer
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    listed: list[dict[str, object]] = field(default_factory=list)
+
+    def begin(self, name: str, width: int = 640) -> None:
+        """Puts a new broadcast under that name on the air, in the place of an older one."""
+        ring = self.streams.add(name, RingLimits())
+        what = recording(width=width, height=width * 9 // 16)
+        self.tasks.append(asyncio.create_task(broadcast(ring, what, ahead=6), name=f"broadcast {name}"))
+
+
+@pytest.fixture
+async def air() -> AsyncIterator[Air]:
+    streams = FakeStreams()
+    app = an_app(streams)
+
+    async def find_all(_: web.Request) -> web.Response:
+        return web.json_response(made.listed)
+
+    app.router.add_get("/rest-api/v3/stream/find_all", find_all)
+    made = Air(streams, TestServer(app))
+    await made.server.start_server()
+    yield made
+    for task in made.tasks:
+        task.cancel()
+    await asyncio.gather(*made.tasks, return_exceptions=True)
+    streams.rings.clear()  # viewers that are still there leave
+    await made.server.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield chromium
+        await chromium.close()
+
+
+async def opened(browser: Browser, air: Air, path: str) -> tuple[Page, list[str]]:
+    """The page, and what it complained about so far (console warnings and errors, uncaught exceptions)."""
+    page = await browser.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(str(air.server.make_url(path)))
+    return page, complaints
+
+
+async def plays(page: Page, width: int = 640) -> None:
+    """Waits until a picture of that width moves on by a second and a half."""
+    moving = "(width) => { const v = document.querySelector('video'); return v.videoWidth === width && !v.paused; }"
+    await page.wait_for_function(moving, arg=width, timeout=15_000)
+    at = await page.evaluate("document.querySelector('video').currentTime")
+    ahead = "(at) => document.querySelector('video').currentTime > at + 1.5"
+    await page.wait_for_function(ahead, arg=at, timeout=15_000)
+
+
+async def test_chromium_plays_the_page_at_the_live_edge_without_a_complaint(air: Air, browser: Browser) -> None:
+    air.begin("yard")
+    page, complaints = await opened(browser, air, "/live/yard/")
+    await plays(page)
+    assert await page.inner_text("#badge") == "Live"
+    assert await page.inner_text("#codec") == "avc1.42c01e, mp4a.40.2"
+    lag = "(() => { const v = document.querySelector('video'); return v.buffered.end(0) - v.currentTime })()"
+    assert 0 <= await page.evaluate(lag) < 3
+    assert air.streams.watching == {"yard": 1}
+    await page.keyboard.press("m")
+    assert await page.evaluate("document.querySelector('video').muted") is False
+    assert complaints == []
+
+
+async def test_the_page_plays_on_when_the_stream_is_replaced_by_one_of_another_size(air: Air, browser: Browser) -> None:
+    air.begin("yard")
+    page, complaints = await opened(browser, air, "/live/yard/")
+    await plays(page)
+    air.begin("yard", width=320)
+    await plays(page, width=320)
+    assert complaints == []
+
+
+async def test_pausing_fetches_nothing_and_playing_returns_to_the_live_edge(air: Air, browser: Browser) -> None:
+    air.begin("yard")
+    page, complaints = await opened(browser, air, "/live/yard/")
+    await plays(page)
+    await page.click("#play")
+    assert await page.inner_text("#badge") == "Paused"
+    async with asyncio.timeout(10):
+        while air.streams.watching != {"yard": 0}:  # noqa: ASYNC110 (the browser tells nobody when it has closed)
+            await asyncio.sleep(0.02)
+    await page.click("#play")
+    await plays(page)
+    assert complaints == []
+
+
+async def test_the_start_page_lists_streams_as_text_and_tells_how_to_begin(air: Air, browser: Browser) -> None:
+    page, complaints = await opened(browser, air, "/")
+    await page.wait_for_selector("#empty:not([hidden])")
+    assert "rest-api/v3/vod/startup" in await page.inner_text("#curl-file")
+    air.listed.append({**STREAM, "video": {"codec": "avc1.64001f", "width": 640, "height": 360, "fps": 25}})
+    await page.wait_for_selector("#rows tr")
+    link = page.locator("#rows a")
+    assert await link.inner_text() == STREAM["name"]
+    assert await link.get_attribute("href") == "/live/yard%20%26%20%3Cb%3Egate%3C%2Fb%3E/"
+    assert complaints == []
+
+
+async def test_ffmpeg_reads_every_frame_of_the_hls_playlist_without_a_warning(air: Air) -> None:
+    air.begin("yard")
+    address = str(air.server.make_url("/live/yard/index.m3u8"))
+    seconds = 6
+    process = await asyncio.create_subprocess_exec(
+        *("ffmpeg", "-nostdin", "-v", "warning", "-i", address, "-t", str(seconds), "-map", "0:v", "-map", "0:a"),
+        *("-fps_mode", "passthrough", "-enc_time_base:v", "1:90000", "-f", "framecrc", "-"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 40)
+    # FFmpeg 5.1 reads the init again after each reload of a live playlist, and says so; nothing else is allowed.
+    remarks = [
+        line for line in errors.decode().splitlines() if "duplicated MOOV" not in line and "repeated" not in line
+    ]
+    assert remarks == []
+    frames = [line.split(",") for line in out.decode().splitlines() if line.startswith("0,")]
+    times = [int(frame[2]) for frame in frames]
+    # The muxer of the recording stretches the first frame over the audio's priming; all others are 40 ms apart.
+    assert len(times) in range(seconds * 25 - 1, seconds * 25 + 2)
+    assert {later - earlier for earlier, later in pairwise(times[1:])} == {3_600}
+
+
+async def test_the_playlist_of_a_real_broadcast_passes_the_checker_to_its_end(air: Air) -> None:
+    air.begin("yard")
+    checker, address = PlaylistChecker(), air.server.make_url("/live/yard/media.m3u8")
+    async with ClientSession() as session:
+        for _ in range(8):
+            async with session.get(address) as response:
+                playlist = checker.load(await response.text())
+            await asyncio.sleep(0.5)
+        for entry in playlist.entries:
+            async with session.get(address.join(type(address)(entry.uri))) as response:
+                assert (await response.read())[4:8] == b"moof"
+    assert len(checker.seen) >= 2
+    assert {float(entry.seconds) for entry in checker.seen.values()} == {2.0}
