@@ -14,7 +14,7 @@ from gateway.web.mse import ViewerLimits, behind
 from gateway.web.play import PlayLimits
 from media.ring import LiveRing, RingLimits
 from tests.media.feeding import Feeder, an_init
-from tests.web.watching import FakeStreams, an_app, until
+from tests.web.watching import FakeStreams, Server, an_app, until
 
 Client = TestClient[Any, Any]
 QUICK = PlayLimits(hold=0.3, viewer=ViewerLimits(stuck=0.8, farewell=1.5, tick=0.05))
@@ -26,10 +26,10 @@ class Setup:
     client: Client
 
 
-@pytest.fixture
-async def setup(aiohttp_client: AiohttpClient) -> Setup:
+@pytest.fixture(params=[False, True], ids=["handlers-left-alone", "handlers-cancelled"])
+async def setup(aiohttp_client: AiohttpClient, request: pytest.FixtureRequest) -> Setup:
     streams = FakeStreams()
-    return Setup(streams, await aiohttp_client(an_app(streams, QUICK)))
+    return Setup(streams, await aiohttp_client(Server(an_app(streams, QUICK), cancels=request.param)))
 
 
 async def next_of(socket: ClientWebSocketResponse) -> Any:
@@ -181,7 +181,12 @@ async def test_a_viewer_that_never_reads_again_is_aborted(setup: Setup) -> None:
         await next_of(socket)
         feeder.feed(3)
         await until(lambda: setup.streams.watching == {"yard": 0})
-        await until(lambda: feeder.ring.waiting == 0)
+        # What it did not take is not kept either: the connection itself is gone, though the client still has it open.
+        runner = setup.client.server.runner
+        assert runner is not None
+        assert runner.server is not None
+        await until(lambda: not getattr(runner.server, "connections", None))
+        assert not socket.closed
 
 
 async def test_producers_never_wait_for_viewers_and_memory_stays_bounded(setup: Setup) -> None:

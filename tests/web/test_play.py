@@ -5,15 +5,17 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestClient
+from aiohttp.typedefs import Handler
 from pytest_aiohttp import AiohttpClient
 
+from gateway.web.mse import ViewerLimits
 from gateway.web.play import PlayLimits
 from media.ring import RingLimits
 from tests.checker import PlaylistChecker, parse_multivariant
 from tests.media.feeding import Feeder, an_init
-from tests.web.watching import FakeStreams, an_app, until
+from tests.web.watching import FakeStreams, Server, an_app, until
 
 Client = TestClient[Any, Any]
 
@@ -25,7 +27,7 @@ def streams() -> FakeStreams:
 
 @pytest.fixture
 async def client(aiohttp_client: AiohttpClient, streams: FakeStreams) -> Client:
-    return await aiohttp_client(an_app(streams))
+    return await aiohttp_client(Server(an_app(streams)))
 
 
 async def code_of(client: Client, path: str) -> tuple[int, str]:
@@ -186,7 +188,7 @@ async def test_after_ten_seconds_the_held_playlist_is_a_503(path: str) -> None:
     ring = streams.add("yard")
     Feeder(ring).feed(2)
     loop = asyncio.get_running_loop()
-    async with TestClient(TestServer(an_app(streams))) as client:
+    async with TestClient(Server(an_app(streams))) as client:
         began = loop.time()
         response = await client.get(f"/live/yard/{path}")
         assert response.status == 503
@@ -205,22 +207,34 @@ async def test_a_held_playlist_goes_on_with_the_ring_of_a_reconnect(client: Clie
     assert (await held).status == 200
 
 
+@pytest.mark.parametrize("cancels", [False, True])
 async def test_clients_that_vanish_from_a_held_playlist_leave_no_waiter(
-    aiohttp_client: AiohttpClient, streams: FakeStreams
+    aiohttp_client: AiohttpClient, streams: FakeStreams, cancels: bool
 ) -> None:
-    limits = PlayLimits(hold=60)
-    client = await aiohttp_client(an_app(streams, limits))
+    under_way: list[str] = []
+
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        under_way.append(request.path)
+        try:
+            return await handler(request)
+        finally:
+            under_way.pop()
+
+    app = an_app(streams, PlayLimits(hold=60, viewer=ViewerLimits(tick=0.05)))
+    app.middlewares.append(counted)
+    client: Client = await aiohttp_client(Server(app, cancels))
     ring = streams.add("yard")
     writers = []
     for _ in range(50):
         _, writer = await asyncio.open_connection(client.host, client.port)
         writer.write(b"GET /live/yard/media.m3u8 HTTP/1.1\r\nHost: x\r\n\r\n")
         writers.append(writer)
-    await until(lambda: ring.waiting == 50)
+    await until(lambda: len(under_way) == 50)
     for writer in writers:
         writer.close()
-    Feeder(ring).feed(1)  # wakes them: the next thing they do is to look whether their client is there
-    await until(lambda: ring.waiting == 0)
+    await until(lambda: not under_way)
+    assert ring.waiting == 0
 
 
 async def test_a_segment_is_sent_whole_even_when_it_leaves_the_ring_meanwhile(
@@ -234,7 +248,7 @@ async def test_a_segment_is_sent_whole_even_when_it_leaves_the_ring_meanwhile(
 
 
 async def test_a_client_that_takes_no_segment_is_cut_off(aiohttp_client: AiohttpClient, streams: FakeStreams) -> None:
-    client = await aiohttp_client(an_app(streams, PlayLimits(fetch=0.2)))
+    client: Client = await aiohttp_client(Server(an_app(streams, PlayLimits(fetch=0.2))))
     Feeder(streams.add("yard"), payload=4_000_000).feed_until(1)
     reader, writer = await asyncio.open_connection(client.host, client.port, limit=1_000)
     writer.write(b"GET /live/yard/segment-0.m4s HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 
 from media.ring import RingLimits
 from tests.checker import PlaylistChecker
 from tests.web.broadcast import broadcast, recording
-from tests.web.watching import FakeStreams, an_app
+from tests.web.watching import FakeStreams, Server, an_app
 
 CHROMIUM = Path("/usr/bin/chromium")
 STREAM = {"name": "yard & <b>gate</b>", "kind": "rtsp", "status": "LIVE", "liveSince": "2020-01-01T00:00:00.000Z"}
@@ -34,7 +33,7 @@ class Air:
     """A server with one stream that is on the air for as long as the test lasts."""
 
     streams: FakeStreams
-    server: TestServer
+    server: Server
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     listed: list[dict[str, object]] = field(default_factory=list)
 
@@ -54,7 +53,7 @@ async def air() -> AsyncIterator[Air]:
         return web.json_response(made.listed)
 
     app.router.add_get("/rest-api/v3/stream/find_all", find_all)
-    made = Air(streams, TestServer(app))
+    made = Air(streams, Server(app))
     await made.server.start_server()
     yield made
     for task in made.tasks:

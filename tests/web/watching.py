@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from gateway.jobs.failures import Failure
 from gateway.web.play import PlayLimits, routes
@@ -56,6 +58,20 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not holds():  # noqa: ASYNC110 (there is no event to wait for: that is the point)
             await asyncio.sleep(0.005)
+
+
+class Server(TestServer):
+    """A test server that leaves handlers alone when their client goes away, as the gateway does.
+
+    aiohttp's own cancels them, which would hide a handler that waits on for nobody. `cancels` asks for that mode.
+    """
+
+    def __init__(self, app: web.Application, cancels: bool = False) -> None:
+        super().__init__(app)
+        self._cancels = cancels
+
+    async def _make_runner(self, **kwargs: Any) -> web.BaseRunner:
+        return await super()._make_runner(**{**kwargs, "handler_cancellation": self._cancels})
 
 
 def an_app(streams: FakeStreams, limits: PlayLimits | None = None) -> web.Application:
