@@ -1,4 +1,4 @@
-"""Scripted peers on loopback: what stands where a camera should be."""
+"""Scripted peers on loopback, standing where a camera should be, and the preflight that is sent to them."""
 
 import asyncio
 import hashlib
@@ -10,6 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import pytest
+
+from media.addresses import AddressPolicy
+from media.faults import Fault
+from media.preflight import Described, preflight
+from media.resolver import Resolve, system_resolver
+from media.spec import CameraSpec
+
+HERE = AddressPolicy(loopback=True)
 SDP = (
     b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=Camera\r\nt=0 0\r\na=control:*\r\n"
     b"m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
@@ -186,3 +195,22 @@ def resolver_of(*answers: str) -> tuple[Callable[[str, int], Awaitable[tuple[str
         return answers
 
     return resolve, asked
+
+
+def redirect_to(target: str, method: str = "DESCRIBE", status: int = 302) -> Reply:
+    """A camera that sends on whoever asks by `method`."""
+
+    def reply(asked: Asked) -> bytes:
+        return answer(asked, status, [f"Location: {target}"]) if asked.method == method else camera(asked)
+
+    return reply
+
+
+async def go(spec: CameraSpec, resolve: Resolve = system_resolver) -> Described:
+    return await preflight(spec, HERE, lambda phase: None, resolve)
+
+
+async def fault_of(spec: CameraSpec, policy: AddressPolicy = HERE, resolve: Resolve = system_resolver) -> Fault:
+    with pytest.raises(Fault) as caught:
+        await preflight(spec, policy, lambda phase: None, resolve)
+    return caught.value

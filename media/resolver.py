@@ -1,0 +1,75 @@
+"""Looking up a source's addresses without holding up the event loop."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from ipaddress import ip_address
+from queue import SimpleQueue
+from threading import Thread
+from typing import Final
+
+from media.faults import Fault
+
+# (host, port) -> addresses in the order to try. Raises Fault `source-dns`.
+Resolve = Callable[[str, int], Awaitable[tuple[str, ...]]]
+
+_Lookup = tuple["Future[tuple[str, ...]]", str, int]
+
+
+class Resolver:
+    """The system's resolver on a few threads of its own.
+
+    `getaddrinfo` cannot be cancelled and may hang for tens of seconds. On the loop's default executor it would hold up
+    every other user, and an executor's threads are joined at exit; these are daemons. A lookup whose caller has gone is
+    dropped from the queue; the queue is bounded by the callers, each of which waits for one answer.
+    """
+
+    def __init__(self, threads: int = 4) -> None:
+        self._threads = threads
+        self._started = 0
+        self._queue: SimpleQueue[_Lookup] = SimpleQueue()
+
+    async def __call__(self, host: str, port: int) -> tuple[str, ...]:
+        """Addresses of `host`; a literal address is its own answer and asks nobody. Raises Fault `source-dns`."""
+        if _is_literal(host):
+            return (host,)
+        lookup: Future[tuple[str, ...]] = Future()
+        self._queue.put((lookup, host, port))
+        self._start_thread()
+        try:
+            return await asyncio.wrap_future(lookup)
+        except (OSError, ValueError):  # ValueError: a name that cannot be encoded
+            detail = f"the name {host!r} does not resolve; check its spelling and the DNS of this machine"
+            raise Fault("source-dns", detail, "resolving") from None
+
+    def _start_thread(self) -> None:
+        if self._started < self._threads:
+            self._started += 1
+            Thread(target=self._work, name=f"resolve-{self._started}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            lookup, host, port = self._queue.get()
+            if not lookup.set_running_or_notify_cancel():
+                continue
+            try:
+                lookup.set_result(_lookup(host, port))
+            except (OSError, ValueError) as error:
+                lookup.set_exception(error)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _lookup(host: str, port: int) -> tuple[str, ...]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+system_resolver: Final = Resolver()
