@@ -32,9 +32,10 @@ class Described:
     """A camera that answered DESCRIBE with something to watch or hear.
 
     `address` and `port` are what was connected to: checked, literal, to be used by whoever connects next. `uri` is the
-    camera's, after redirects and without userinfo; `credentials` says whether they may be sent there. `tracks` are
-    those that were asked for. `warnings` are words for oddities. `server` and `public` (methods) are the camera's own
-    claims. `timings`: milliseconds by phase.
+    camera's, after redirects and without userinfo. `credentials` says whether they may be sent there; `authentication`
+    how they were: `basic`, a digest's algorithm (FFmpeg 8.1 knows `md5` and `md5-sess`, but not `sha-256`), or ""
+    where nobody asked. `tracks` are those that were asked for. `warnings` are words for oddities. `server` and `public`
+    (methods) are the camera's own claims. `timings`: milliseconds by phase.
     """
 
     address: str
@@ -42,6 +43,7 @@ class Described:
     uri: str
     redirected: bool
     credentials: bool
+    authentication: str
     tracks: tuple[Track, ...]
     warnings: tuple[str, ...]
     server: str
@@ -227,6 +229,7 @@ def _described(spec: CameraSpec, visit: _Visit, options: Answer, answer: Answer,
         uri=visit.target.uri,
         redirected=redirected,
         credentials=bool(visit.auth.username or visit.auth.password),
+        authentication=visit.auth.scheme,
         tracks=tracks,
         warnings=tuple(warnings),
         server=_printable(answer.value("server") or options.value("server"), spec.password),

@@ -97,6 +97,13 @@ class Authenticator:
         self._challenge = best
         self._requests = 0
 
+    @property
+    def scheme(self) -> str:
+        """What is answered with: `basic`, a digest's algorithm (`md5`, `sha-256`, ...), "" while nobody has asked."""
+        if self._challenge is None:
+            return ""
+        return "basic" if self._challenge.scheme == "basic" else self._challenge.algorithm
+
     def authorization(self, method: str, uri: str) -> str:
         """The value of the `Authorization` header, a secret; "" while nobody has asked for one."""
         if self._challenge is None:

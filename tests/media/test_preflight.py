@@ -46,6 +46,7 @@ async def test_a_healthy_camera_is_described() -> None:
     assert (described.address, described.port) == ("127.0.0.1", peer.port)
     assert described.uri == f"rtsp://127.0.0.1:{peer.port}/live?channel=1"
     assert (described.redirected, described.credentials, described.warnings) == (False, False, ())
+    assert described.authentication == ""
     assert described.public == ("OPTIONS", "DESCRIBE", "SETUP", "PLAY")
     assert described.server == "Peer/1.0"
     assert list(described.timings) == phases

@@ -58,6 +58,7 @@ async def test_the_strongest_known_challenge_is_answered(
         assert len(peer.asked) <= 3
     assert guard.schemes == [scheme]
     assert described.credentials
+    assert described.authentication == scheme.lower()
     assert len(described.tracks) == 2
 
 

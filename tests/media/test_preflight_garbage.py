@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from media.faults import Fault
 from media.preflight import Described
-from media.rtsp_wire import MAX_BODY, MAX_HEADERS
+from media.rtsp_wire import MAX_BODY, MAX_HEADERS, Answer, read_answer
 from media.spec import CameraSpec
 from tests.media.peers import SDP, Asked, Peer, Reply, Script, camera, fault_of, go, peer_that, raw_peer
 
@@ -153,3 +155,32 @@ async def test_answers_with_bare_line_feeds_folded_headers_and_a_wrong_cseq_are_
     described = await describe(sloppy)
     assert len(described.tracks) == 2
     assert described.server == "Old Thing"
+
+
+PIECE = st.one_of(
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"RTSP/1.0 200 OK\r\n", b"\r\n", b"Content-Length: 3\r\n", b"$\0\0\1", b" x\r\n", b"A B RTSP/1.0\n"]
+    ),
+)
+
+
+@given(st.lists(PIECE, max_size=8).map(b"".join))
+@example(b"RTSP/1.0 200 OK\r\n folded first\r\n\r\n")
+def test_no_bytes_break_the_reading_of_answers(data: bytes) -> None:
+    async def read() -> Answer:
+        reader = asyncio.StreamReader(limit=MAX_HEADERS)
+        reader.feed_data(data)
+        reader.feed_eof()
+        return await read_answer(reader)
+
+    with asyncio.Runner() as runner:
+        try:
+            answer = runner.run(read())
+        except asyncio.IncompleteReadError:
+            return
+        except Fault as fault:
+            code = fault.code
+        else:
+            code = "" if 200 <= answer.status <= 999 else "no answer"
+    assert code in ("", "source-protocol-error")
