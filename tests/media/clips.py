@@ -10,7 +10,7 @@ import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 WIDTH: Final = 320
@@ -70,6 +70,7 @@ def pictures(clip: Clip) -> Iterator[VideoFrame]:
             if number == clip.frames:
                 return
             picture = frame.reformat(format=clip.pix_fmt)
+            picture.pict_type = PictureType.NONE  # the encoder chooses: decoded frames ask to be key frames again
             picture.pts = number
             picture.time_base = 1 / clip.rate
             yield picture
