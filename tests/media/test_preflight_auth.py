@@ -1,6 +1,7 @@
 """Tests of media/preflight.py and media/rtsp_auth.py: credentials, to whom they go, and that nobody reads them."""
 
 import asyncio
+import hashlib
 import logging
 import traceback
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from media.faults import Fault
 from media.rtsp_auth import Authenticator, read_challenges
 from media.spec import CameraSpec, Secret
-from tests.media.peers import Asked, Guard, Peer, Reply, answer, camera, fault_of, go, peer_that, redirect_to
+from tests.media.peers import Asked, Guard, Peer, Reply, answer, camera, fault_of, go, peer_that, raw_peer, redirect_to
 
 CANARY = 'p@ss:w/ö%r#d?"\\&ключ'
 
@@ -76,6 +77,24 @@ async def test_a_realm_with_quotes_and_commas_goes_back_as_it_came() -> None:
     assert 'realm="Cam, \\"north\\""' in seen[-1]
     assert 'username="a\\"b"' in seen[-1]
     assert 'opaque="abc"' in seen[-1]
+
+
+async def test_a_realm_in_latin_1_goes_back_byte_for_byte() -> None:
+    lines: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.readuntil(b"\r\n\r\n"):
+            lines.extend(line for line in request.split(b"\r\n") if line.startswith(b"Authorization"))
+            challenge = 'WWW-Authenticate: Digest realm="Büro", nonce="1"\r\n'.encode("latin-1")
+            writer.write(b"RTSP/1.0 401 No\r\n" + challenge + b"\r\n")
+
+    async with raw_peer(script) as peer:
+        await fault_of(spec_for(peer))
+    secret = hashlib.md5(b"admin:B\xfcro:" + CANARY.encode()).hexdigest()
+    request = hashlib.md5(f"DESCRIBE:rtsp://127.0.0.1:{peer.port}/live".encode()).hexdigest()
+    assert len(lines) == 1
+    assert 'realm="Büro"'.encode("latin-1") in lines[0]
+    assert hashlib.md5(f"{secret}:1:{request}".encode()).hexdigest().encode() in lines[0]
 
 
 async def test_a_stale_nonce_is_not_a_wrong_password() -> None:

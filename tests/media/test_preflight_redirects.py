@@ -87,6 +87,17 @@ async def test_credentials_do_not_come_back_after_a_detour() -> None:
         assert not any("authorization" in asked.headers for asked in home.asked)
 
 
+async def test_another_host_does_not_get_the_credentials_by_sending_on_to_itself() -> None:
+    async with (
+        peer_that(Guard("admin", "pw", (BASIC,)), "127.0.0.2") as last,
+        peer_that(redirect_to(f"rtsp://127.0.0.2:{last.port}/"), "127.0.0.2") as other,
+        peer_that(redirect_to(f"rtsp://127.0.0.2:{other.port}/")) as first,
+    ):
+        assert (await fault_of(spec_for(first))).code == "source-auth-failed"
+        assert last.methods == ["OPTIONS", "DESCRIBE"]
+        assert not any("authorization" in asked.headers for asked in last.asked)
+
+
 @pytest.mark.parametrize(
     "target", ["rtsp://169.254.169.254/latest", "rtsp://[::ffff:169.254.169.254]/", "rtsp://[::]/"]
 )
