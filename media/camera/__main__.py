@@ -5,7 +5,9 @@ import asyncio
 import json
 import signal
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Final
 
@@ -36,7 +38,7 @@ def parse(arguments: Sequence[str]) -> tuple[CameraSettings, bool]:
     parser.add_argument("--password", default="")
     parser.add_argument("--auth", choices=SCHEMES, default=default.auth)
     parser.add_argument("--size", type=_size, default=(default.clip.width, default.clip.height), metavar="WxH")
-    parser.add_argument("--fps", type=Fraction, default=default.clip.fps, help="25, 29.97 or 30000/1001")
+    parser.add_argument("--fps", type=_fps, default=default.clip.fps, help="25, 29.97 or 30000/1001")
     parser.add_argument("--gop", type=float, default=default.clip.gop, help="seconds from key frame to key frame")
     parser.add_argument("--bitrate", type=int, default=default.clip.bitrate, help="bits a second")
     parser.add_argument("--b-frames", type=int, default=default.clip.b_frames)
@@ -63,6 +65,13 @@ def parse(arguments: Sequence[str]) -> tuple[CameraSettings, bool]:
     except ValueError as error:
         parser.error(str(error))
     return settings, given.control
+
+
+def _fps(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -108,23 +117,22 @@ async def serve(settings: CameraSettings, *, control: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with Camera(settings) as camera:
         print(f"camera ready {camera.url}", flush=True)
-        listener = asyncio.create_task(_listen(camera, stop), name="camera control") if control else None
+        if control:
+            threading.Thread(target=_listen, args=(camera, loop, stop), name="camera control", daemon=True).start()
         await stop.wait()
-        if listener:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
 
 
-async def _listen(camera: Camera, stop: asyncio.Event) -> None:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    try:
-        while line := await reader.readline():
-            print(obey(camera, line.decode().strip()), flush=True)
-    finally:
-        pipe.close()
-        stop.set()
+def _listen(camera: Camera, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Runs in a thread, which takes whatever standard input is; an event loop refuses files and `/dev/null`."""
+
+    def take(line: bytes) -> None:
+        print(obey(camera, line.decode(errors="replace").strip()), flush=True)
+
+    with suppress(RuntimeError):  # the loop is closed: a signal was faster
+        with open(0, "rb", buffering=0, closefd=False) as commands:  # no buffer, whose lock would outlive the thread
+            for line in commands:
+                loop.call_soon_threadsafe(take, line)
+        loop.call_soon_threadsafe(stop.set)
 
 
 def main() -> None:

@@ -14,7 +14,13 @@ from media.camera.settings import Scheme
 
 REALM: Final = "sample camera"
 MAX_NONCES: Final = 1000  # the oldest is forgotten, which its owner sees as a stale one
-ALGORITHMS: Final = {"digest": ("MD5", hashlib.md5), "digest-sha256": ("SHA-256", hashlib.sha256)}
+HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+ALGORITHMS: Final[dict[Scheme, tuple[str, ...]]] = {
+    "basic": (),
+    "digest": ("MD5",),
+    "digest-sha256": ("SHA-256",),
+    "digest-any": ("SHA-256", "MD5"),  # in this order, RFC 7616, 3.7
+}
 _PARAMETER: Final = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]*))')
 
 
@@ -48,8 +54,9 @@ class Doorkeeper:
         self._nonces[nonce] = self._clock() + self._lifetime
         if len(self._nonces) > MAX_NONCES:
             self._nonces.popitem(last=False)
-        text = f'Digest realm="{REALM}", nonce="{nonce}", algorithm={ALGORITHMS[self._scheme][0]}, qop="auth"'
-        return Answer(401, (("WWW-Authenticate", text + (", stale=true" if stale else "")),))
+        start = f'Digest realm="{REALM}", nonce="{nonce}", qop="auth"' + (", stale=true" if stale else "")
+        texts = [f"{start}, algorithm={algorithm}" for algorithm in ALGORITHMS[self._scheme]]
+        return Answer(401, tuple(("WWW-Authenticate", text) for text in texts))
 
     def forget_nonces(self) -> None:
         """Makes every nonce stale."""
@@ -66,13 +73,13 @@ class Doorkeeper:
         return secrets.compare_digest(given, f"{self._user}:{self._password}".encode())
 
     def _digest(self, request: Request, given: dict[str, str]) -> bool:
-        name, function = ALGORITHMS[self._scheme]
+        algorithm = given.get("algorithm", "MD5").upper()
+        if algorithm not in ALGORITHMS[self._scheme] or given.get("uri") != request.url or "nonce" not in given:
+            return False
 
         def hashed(*parts: str) -> str:
-            return function(":".join(parts).encode()).hexdigest()
+            return HASHES[algorithm](":".join(parts).encode()).hexdigest()
 
-        if given.get("algorithm", "MD5").upper() != name or given.get("uri") != request.url or "nonce" not in given:
-            return False
         middle = [given["nonce"]]
         if "qop" in given:
             if given["qop"] != "auth":

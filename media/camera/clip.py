@@ -102,13 +102,13 @@ def _encode_video(settings: ClipSettings, frames: int) -> Iterator["av.Packet[An
         "preset": "superfast",
         "x264-params": f"{beat}:repeat-headers=1:b-adapt=0:rc-lookahead=0:sync-lookahead=0:mbtree=0",
     }
-    for number, frame in enumerate(_pictures(settings, frames)):
+    for number, frame in enumerate(pictures(settings, frames)):
         frame.pts, frame.time_base, frame.pict_type = number, 1 / settings.fps, PictureType.NONE
         yield from encoder.encode(frame)
     yield from encoder.encode(None)
 
 
-def _pictures(settings: ClipSettings, frames: int) -> Iterator[av.VideoFrame]:
+def pictures(settings: ClipSettings, frames: int) -> Iterator[av.VideoFrame]:
     graph = av.filter.Graph()
     source = graph.add("testsrc2", f"size={settings.width}x{settings.height}:rate={settings.fps}")
     pixels = graph.add("format", "pix_fmts=yuv420p")

@@ -58,9 +58,7 @@ class Faults:
 
     def delay(self, method: str, seconds: float) -> None:
         """Answer requests of this method so many seconds late."""
-        if not 0 <= seconds <= 3600:
-            raise ValueError(f"a delay of {seconds} s: must be from 0 to 3600")
-        self.delays[_method(method)] = seconds
+        self.delays[_method(method)] = _seconds(seconds, 0, 3600)
 
     def answer(self, method: str, status: int) -> None:
         """Answer requests of this method with this status instead of doing them."""
@@ -82,20 +80,26 @@ class Faults:
 
     def drop_each(self, seconds: float) -> None:
         """Close each connection so many seconds after its PLAY."""
-        self.drop_after = seconds
+        self.drop_after = _seconds(seconds, 0, 86_400)
 
     def jump_clock(self, seconds: float) -> None:
         """Add seconds, or take them away, from all timestamps from now on; sender reports go along."""
-        self.clock_offset += seconds
+        self.clock_offset += _seconds(seconds, -1e6, 1e6)
 
     def wrap(self, seconds: float) -> None:
         """Let each later client's timestamps pass 2^32, and its sequence numbers 2^16, so many seconds after PLAY."""
-        self.wrap_after = seconds
+        self.wrap_after = _seconds(seconds, 0, 3600)
 
     def heal(self) -> None:
         """Take every fault back; a clock that jumped stays where it is, as a real one would."""
         for name, value in vars(Faults(clock_offset=self.clock_offset)).items():
             setattr(self, name, value)
+
+
+def _seconds(seconds: float, least: float, most: float) -> float:
+    if not least <= seconds <= most:  # also refuses what is not a number
+        raise ValueError(f"{seconds} seconds: must be from {least:g} to {most:g}")
+    return seconds
 
 
 def _method(name: str) -> str:

@@ -58,6 +58,7 @@ class Methods:
                 return self._play(request, session)
             case "PAUSE" if session:
                 session.playing = False
+                self.broadcast.leave(session)
                 return Answer(headers=self._session_header(session))
             case "TEARDOWN" if session:
                 self.teardowns += 1

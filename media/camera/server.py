@@ -1,6 +1,7 @@
 """The camera as a whole: a listening port, the programme, the clients, and the verbs of its faults."""
 
 import asyncio
+import socket
 from collections import deque
 from types import TracebackType
 from typing import Final, Self
@@ -16,6 +17,7 @@ from media.camera.session import Session
 from media.camera.settings import CameraSettings
 
 LOG_LENGTH: Final = 10_000
+SEND_BUFFER: Final = 128 * 1024  # bytes; Linux doubles it
 EXPIRY_EVERY: Final = 0.5  # seconds between looks for sessions that have timed out
 
 
@@ -33,6 +35,9 @@ class Camera(faults.Faults):
         self.connects = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
+        self._asked = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
         for text in settings.faults:
             faults.apply(self, text)
 
@@ -89,6 +94,15 @@ class Camera(faults.Faults):
         """Connections that are open now."""
         return len(self._clients)
 
+    async def until_empty(self) -> None:
+        """Waits until no connection is open; give it a limit."""
+        await self._empty.wait()
+
+    async def until_asked(self, method: str) -> None:
+        """Waits until a request of this method has come, or returns at once when one has; give it a limit."""
+        while not any(seen.method == method for seen in self.requests):
+            await self._asked.wait()
+
     @property
     def teardowns(self) -> int:
         """How many sessions were ended by TEARDOWN."""
@@ -105,7 +119,10 @@ class Camera(faults.Faults):
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connects += 1
+        # Left alone, the kernel takes megabytes for a client that reads nothing, and the backlog is seen late.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._clients.add(writer)
+        self._empty.clear()
         task = asyncio.create_task(self._serve(reader, writer), name=f"camera client {self.connects}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -115,9 +132,13 @@ class Camera(faults.Faults):
             await Connection(self._methods, self, self._log, reader, writer).run()
         finally:
             self._clients.discard(writer)
+            if not self._clients:
+                self._empty.set()
 
     def _log(self, request: Request, peer: int) -> None:
         self.requests.append(Logged(self.clock(), peer, request.method, request.url, request.headers))
+        self._asked.set()
+        self._asked = asyncio.Event()
 
     async def _expire(self) -> None:
         while True:
