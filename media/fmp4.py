@@ -81,7 +81,7 @@ def _head(track_id: int, sequence: int, decode_time: int, count: int, moof: int)
         raise ValueError(f"track {track_id} or decode time {decode_time} does not fit") from error
 
 
-def restamp(data: bytes | memoryview, sequence: int, decode_time: int) -> bytes:
+def restamp(data: bytes | bytearray | memoryview, sequence: int, decode_time: int) -> bytes:
     """The same fragment at another place in time: new `mfhd.sequence_number` (modulo 2^32) and `tfdt`.
 
     Only for what `fragment` wrote; the bytes are copied once. Raises `ValueError` for anything else.

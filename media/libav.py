@@ -6,6 +6,8 @@ from fractions import Fraction
 from typing import Final
 
 import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
@@ -13,9 +15,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from media import fmp4, moov
+from media.aac import AacConfig
 from media.chunk import Init
+from media.faults import Fault
 
-MAX_PIXELS: Final = 4096 * 4096  # a decoder refuses a larger picture before it allocates it
+MAX_PIXELS: Final = 8192 * 4352  # 8K; a decoder refuses a larger picture before it allocates it
 MAX_RATE: Final = 240  # frames a second over which a declared rate is a clock rate, not a frame rate
 
 av.logging.set_level(None)  # FFmpeg's lines hold URLs with their passwords
@@ -141,6 +145,29 @@ def init_writer(buffer: io.BytesIO, timescale: int) -> OutputContainer:
         "fflags": "+bitexact",  # equal inputs give equal inits, whatever FFmpeg's version
     }
     return av.open(buffer, "w", format="mp4", options=options)
+
+
+def silent_aac(config: AacConfig) -> bytes:
+    """One AAC frame of silence that fits between the frames of a stream of that config.
+
+    Fault: `codec-unsupported` for a channel configuration or frame length that FFmpeg cannot encode.
+    """
+    if not config.layout or config.frame != 1024:
+        raise Fault(
+            "codec-unsupported", "The audio has holes, and its AAC is of a kind that cannot be filled.", "packaging"
+        )
+    encoder = av.CodecContext.create("aac", "w")
+    assert isinstance(encoder, AudioCodecContext)
+    encoder.sample_rate, encoder.layout, encoder.format = config.core_rate, config.layout, "fltp"
+    encoder.time_base = Fraction(1, config.core_rate)
+    frames = []
+    for number in range(4):  # the first ones carry the encoder's priming
+        quiet = AudioFrame("fltp", config.layout, config.frame)
+        for plane in quiet.planes:
+            plane.update(bytes(plane.buffer_size))
+        quiet.sample_rate, quiet.pts, quiet.time_base = config.core_rate, number * config.frame, encoder.time_base
+        frames += [bytes(packet) for packet in encoder.encode(quiet)]
+    return frames[-1]
 
 
 def _annexb(*units: bytes) -> bytes:

@@ -1,0 +1,222 @@
+"""A looping file as a pure function of time: which chunk is out when, and which bytes of the package it is."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Final
+
+from media.chunk import Chunk, Init
+from media.index import Entry, Head, Index
+from media.ring import RingLimits, Segment
+
+SEGMENT: Final = RingLimits().segment
+LONGEST_SEGMENT: Final = Fraction(10)  # seconds; a group of pictures that lasts longer is cut at any chunk
+TINY: Final = 1e-6  # seconds: what a clock's rounding may be off
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where chunk `number` comes from: the `k`-th chunk of round `round`, both from 0."""
+
+    round: int
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A fragment of a chunk: where its bytes are, and the stamps that they get."""
+
+    offset: int
+    size: int
+    sequence: int
+    decode_time: int
+
+
+class Loop:
+    """A pure function of an index: chunk `k` of round `n` is chunk `k` of round 0, `n` lengths later.
+
+    While the package grows there is only as much of round 0 as is on disk. Segments have at least `segment` seconds and
+    begin at key frames; a round begins with one.
+    """
+
+    def __init__(self, head: Head, segment: Fraction = SEGMENT) -> None:
+        self.head = head
+        self.index: Index | None = None
+        self._segment = segment
+        self._entries: list[Entry] = []
+        self._ends: list[int] = []  # ticks, of each entry
+        self._keys: list[int] = []  # numbers of the independent entries
+        self._groups: list[int] = []  # number of the first entry of each segment
+        self._longest = 0  # ticks, of all segments so far
+
+    @classmethod
+    def of(cls, index: Index, segment: Fraction = SEGMENT) -> "Loop":
+        """The loop of a finished package."""
+        loop = cls(index.head, segment)
+        loop.finish(index)
+        return loop
+
+    def grow(self, entry: Entry) -> None:
+        """The next chunk of round 0 is on disk. Raises `ValueError` when it does not follow the one before."""
+        if self.index is not None or entry.decode_time != self._filled:
+            raise ValueError(f"a chunk at {entry.decode_time} does not follow what ends at {self._filled}")
+        if self._begins_segment(entry):
+            self._groups.append(len(self._entries))
+        if entry.independent:
+            self._keys.append(len(self._entries))
+        self._entries.append(entry)
+        self._ends.append(entry.decode_time + entry.duration)
+        self._longest = max(self._longest, self._filled - self._start(self._groups[-1]))
+
+    def finish(self, index: Index) -> None:
+        """The package is whole; what `grow` was not told of is taken from its index."""
+        for entry in index.entries[len(self._entries) :]:
+            self.grow(entry)
+        self.index = index
+
+    @property
+    def init(self) -> Init:
+        """The one init of all rounds."""
+        return self.head.init
+
+    @property
+    def chunk_count(self) -> int:
+        """Chunks in a round, so far."""
+        return len(self._entries)
+
+    @property
+    def length(self) -> Fraction | None:
+        """Seconds of a round, exact; None while the package grows."""
+        return self.index.seconds if self.index else None
+
+    @property
+    def segments_per_round(self) -> int:
+        """So far."""
+        return len(self._groups)
+
+    @property
+    def target_duration(self) -> int:
+        """Whole seconds, as `Ring.target_duration`."""
+        longest = max(Fraction(self._longest, self.init.timescale), self._segment)
+        return max(1, self.head.target, floor(longest + Fraction(1, 2)))
+
+    @property
+    def lead(self) -> int | None:
+        """Ticks of the first segment, which is out as soon as the channel starts; None until it is on disk."""
+        if len(self._groups) > 1:
+            return self._start(self._groups[1])
+        return self.index.length if self.index else None
+
+    def at(self, number: int) -> Place:
+        """Where that chunk comes from."""
+        if self.index is None:
+            return Place(0, number)
+        return Place(*divmod(number, len(self._entries)))
+
+    def decode_time(self, number: int) -> int:
+        """Ticks. Raises `IndexError` for a chunk that is not on disk."""
+        place = self.at(number)
+        return self._offset(place.round) + self._entries[place.k].decode_time
+
+    def due(self, number: int) -> Fraction | None:
+        """Seconds after the channel's start at which the chunk is out: when it ends, less the lead, and never before 0.
+
+        None when that is not known because the package has not grown so far.
+        """
+        lead = self.lead
+        if lead is None or (self.index is None and number >= len(self._entries)):
+            return None
+        place = self.at(number)
+        return Fraction(max(0, self._offset(place.round) + self._ends[place.k] - lead), self.init.timescale)
+
+    def out(self, elapsed: float) -> int:
+        """How many chunks are out `elapsed` seconds after the channel's start: the inverse of `due`."""
+        lead = self.lead
+        if lead is None or elapsed < 0:
+            return 0
+        ticks = floor((elapsed + TINY) * self.init.timescale) + lead
+        if self.index is None:
+            return bisect_right(self._ends, ticks)
+        rounds, rest = divmod(ticks, self.index.length)
+        return rounds * len(self._entries) + bisect_right(self._ends, rest)
+
+    def position(self, elapsed: float) -> tuple[int, Fraction]:
+        """Round and seconds in it that somebody sees who has been watching since the channel's start."""
+        seconds = Fraction(max(0.0, elapsed))
+        if self.length is None:
+            return 0, seconds
+        rounds, rest = divmod(seconds, self.length)
+        return int(rounds), rest
+
+    def chunk(self, number: int, data: bytes) -> Chunk:
+        """That chunk, `data` being its restamped fragments."""
+        entry = self._entries[self.at(number).k]
+        return Chunk(number, self.init, self.decode_time(number), entry.duration, entry.independent, data)
+
+    def pieces(self, number: int) -> tuple[Piece, ...]:
+        """What to read for that chunk and how to stamp it. Sequence numbers rise: two for each chunk."""
+        place = self.at(number)
+        entry = self._entries[place.k]
+        offset = self._offset(place.round)
+        video = Piece(entry.video.offset, entry.video.size, 2 * number + 1, offset + entry.decode_time)
+        grid = self.head.grid
+        if grid is None or not entry.audio:
+            return (video,)
+        variant = self.index.variant(place.round) if self.index and len(entry.audio) > 1 else 0
+        span = entry.audio[variant]
+        if not span.count:
+            return (video,)
+        first = (self.index.first_frame(place.round) if self.index else 0) + span.first
+        return video, Piece(span.offset, span.size, 2 * number + 2, grid.base + first * grid.frame)
+
+    def newest_key(self, number: int) -> int | None:
+        """The newest independent chunk up to and with that one."""
+        place = self.at(number)
+        at = bisect_right(self._keys, place.k)  # the first chunk of a round always is one
+        return number - place.k + self._keys[at - 1] if at else None
+
+    def segment_of(self, number: int) -> int:
+        """The media sequence number of the segment that the chunk belongs to."""
+        place = self.at(number)
+        return place.round * len(self._groups) + bisect_right(self._groups, place.k) - 1
+
+    def segment(self, msn: int, head: int, wall: float) -> Segment:
+        """A segment as it is when the next chunk will be `head`; `wall` is the Unix time of decode time 0."""
+        rounds, group = divmod(msn, len(self._groups)) if self.index else (0, msn)
+        last = group + 1 == len(self._groups)
+        begin, end = self._groups[group], len(self._entries) if last else self._groups[group + 1]
+        first = rounds * len(self._entries) + begin
+        count = min(end - begin, head - first)
+        decode_time = self.decode_time(first)
+        return Segment(
+            msn=msn,
+            first=first,
+            count=count,
+            init=self.init,
+            decode_time=decode_time,
+            duration=self._ends[begin + count - 1] - self._start(begin),
+            discontinuity=False,
+            wall=wall + decode_time / self.init.timescale,
+            complete=count == end - begin and (self.index is not None or not last),
+            independent=self._entries[begin].independent,
+        )
+
+    @property
+    def _filled(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _start(self, k: int) -> int:
+        return self._entries[k].decode_time
+
+    def _offset(self, round_number: int) -> int:
+        return round_number * self.index.length if self.index else 0
+
+    def _begins_segment(self, entry: Entry) -> bool:
+        if not self._groups:
+            return True
+        lasted = entry.decode_time - self._start(self._groups[-1])
+        if lasted + entry.duration > LONGEST_SEGMENT * self.init.timescale:
+            return True
+        # Half a chunk of tolerance, as in `LiveRing`: 1.98 s between key frames are meant to be 2 s.
+        return entry.independent and lasted + Fraction(entry.duration, 2) >= self._segment * self.init.timescale

@@ -1,0 +1,83 @@
+"""Reads a package's data file from the event loop without ever blocking it."""
+
+import asyncio
+import errno
+import os
+from concurrent.futures import Executor
+from pathlib import Path
+
+from media.faults import Fault
+
+
+class PackageFile:
+    """What the page cache holds is read at once (RWF_NOWAIT, preadv2(2)); the rest by a thread of `executor`.
+
+    `executor` None: the event loop's own. The file may be removed or replaced meanwhile: its bytes stay. Raises
+    `OSError` when it cannot be opened.
+    """
+
+    def __init__(self, path: Path, executor: Executor | None = None) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._executor = executor
+        self._at_once = True  # whether the file system can say "not now"
+        self._readers = 0
+        self._closed = False
+
+    async def read(self, offset: int, size: int) -> bytearray:
+        """Exactly these bytes. Fault `file-changed` when they are not there or cannot be read."""
+        data = bytearray(size)
+        if self._closed:
+            raise Fault("file-changed", "The package has been closed.")
+        if not size or (self._at_once and self._read_at_once(data, offset)):
+            return data
+        self._readers += 1
+        try:
+            loop = asyncio.get_running_loop()
+            reading = loop.run_in_executor(self._executor, _read, self._fd, size, offset)
+        except RuntimeError:
+            self._done(None)
+            raise
+        # The thread goes on when the caller is cancelled, so only its end gives up the descriptor.
+        reading.add_done_callback(self._done)
+        return await asyncio.shield(reading)
+
+    def close(self) -> None:
+        """No more reads; the descriptor is closed with the last one under way."""
+        self._closed = True
+        self._close_if_idle()
+
+    def _read_at_once(self, data: bytearray, offset: int) -> bool:
+        try:
+            return os.preadv(self._fd, [data], offset, os.RWF_NOWAIT) == len(data)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise Fault("file-changed", "The package on disk cannot be read.") from error
+            self._at_once = False
+            return False
+
+    def _done(self, reading: "asyncio.Future[bytearray] | None") -> None:
+        if reading is not None and not reading.cancelled():
+            reading.exception()  # seen: its caller may be gone
+        self._readers -= 1
+        self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if self._closed and not self._readers and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _read(fd: int, size: int, offset: int) -> bytearray:
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        try:
+            count = os.preadv(fd, [view], offset + size - len(view))
+        except OSError as error:
+            raise Fault("file-changed", "The package on disk cannot be read.") from error
+        if not count:
+            raise Fault("file-changed", "The package on disk is shorter than its index says; start the stream again.")
+        view = view[count:]
+    return data

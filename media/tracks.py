@@ -1,0 +1,276 @@
+"""Reads a file's tracks for the packager: the video frames of one round, and AAC frames in their slots."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from math import ceil, floor
+from typing import Any, Final
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition, Stream
+from av.video.stream import VideoStream
+
+from media import aac, libav
+from media.faults import Fault
+from media.intake import FileView, Survey
+
+# Stills that ride along in a file: cover art and chapter pictures.
+_STILLS: Final = Disposition.attached_pic | Disposition.timed_thumbnails
+_PLAYABLE: Final = frozenset({"yuv420p", "yuvj420p"})  # what every browser decodes
+_KEY_FRAMES_TRIED: Final = 8
+_FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duration
+
+
+def open_container(fd: int, survey: Survey) -> InputContainer:
+    """A container of its own position on `fd`, as MP4 and nothing else: no playlist, no other file.
+
+    Fault: `file-not-media`.
+    """
+    options = {"protocol_whitelist": "file", "enable_drefs": "0", "max_pixels": str(libav.MAX_PIXELS)}
+    try:
+        return av.open(FileView(fd, survey.size), "r", format="mov", options=options, buffer_size=1 << 18)
+    except (av.FFmpegError, ValueError):
+        # FFmpeg's text adds nothing that a person could use.
+        raise Fault("file-not-media", "The index of the file is damaged.", "opening") from None
+
+
+def pick_video(container: InputContainer) -> VideoStream:
+    """The video with the largest picture. Faults: `codec-unsupported`, `file-not-media`."""
+    streams = [stream for stream in container.streams.video if not stream.disposition & _STILLS]
+    if not streams:
+        raise Fault("codec-unsupported", "The file has no video.", "opening")
+    stream = max(streams, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
+    context = stream.codec_context
+    if context.name != "h264" or context.pix_fmt not in _PLAYABLE:
+        name = f"{context.name} {context.pix_fmt}" if context.name == "h264" else context.name
+        raise Fault("codec-unsupported", f"The video is {name}; only 8-bit 4:2:0 H.264 is played as it is.", "opening")
+    if not libav.has_parameters(stream):
+        raise Fault("file-not-media", "The video has no codec parameters.", "opening")
+    return stream
+
+
+def pick_audio(container: InputContainer) -> AudioStream | None:
+    """The first AAC track; None when the file has no audio at all. Fault: `codec-unsupported`."""
+    streams = list(container.streams.audio)
+    for stream in streams:
+        if stream.codec_context.name == "aac" and stream.codec_context.extradata:
+            return stream
+    if streams:
+        name = streams[0].codec_context.name
+        raise Fault("codec-unsupported", f"The audio is {name}; only AAC is played as it is.", "opening")
+    return None
+
+
+def packets(container: InputContainer, stream: Stream, survey: Survey) -> "Iterator[Packet[Any]]":
+    """The whole packets of one stream in file order. Where the file cannot be read on, they end: `survey.truncated`."""
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:  # cut short by the end of the file
+                survey.truncated = True
+                return
+            if packet.size:
+                yield packet
+    except (av.FFmpegError, OSError):
+        survey.truncated = True
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One video frame; ticks of the stream. `duration` is up to the next one in decode order."""
+
+    data: bytes
+    key: bool
+    dts: int
+    pts: int
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFile:
+    """Where the video frames come from: a file, and its stream's time base and declared rate."""
+
+    fd: int
+    survey: Survey
+    base: Fraction
+    rate: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The video frames of a loop's round, and how often the file is in it: more than once only if it is very short.
+
+    `length` is that of one time through the file, in ticks; 0 while it is not known (the file is long enough).
+    `preroll`: there was no key frame at or behind the start that the file's edit list asks for, so it starts before.
+    """
+
+    frames: Iterator[Frame]
+    times: int
+    length: int
+    preroll: bool
+
+
+def video_round(video: VideoFile, shortest: Fraction) -> Round:
+    """Frames in decode order, decode times strictly increasing, from the first key frame to be shown that decodes.
+
+    Frames that are shown before that key frame are left out: they need pictures that are gone. A file shorter than
+    `shortest` seconds is repeated. Faults: `file-not-media` without a picture, `codec-unsupported` when the codec
+    parameters change on the way.
+    """
+    for preroll in (False, True):
+        frames = _timed(video, _from_key(video, preroll))
+        start: list[Frame] = []
+        total = 0
+        for frame in frames:
+            start.append(frame)
+            total += frame.duration
+            if total * video.base >= shortest:
+                return Round(chain(start, frames), 1, 0, preroll)
+        if start:
+            times = ceil(shortest / (total * video.base))
+            return Round(_repeated(start, times, total), times, total, preroll)
+    raise Fault("file-not-media", "There is no whole picture in the file that can be decoded.", "opening")
+
+
+def _repeated(frames: list[Frame], times: int, length: int) -> Iterator[Frame]:
+    for shift in range(0, times * length, length):
+        for frame in frames:
+            yield replace(frame, dts=frame.dts + shift, pts=frame.pts + shift)
+
+
+def _from_key(video: VideoFile, preroll: bool) -> Iterator[Frame]:
+    with open_container(video.fd, video.survey) as container:
+        stream = pick_video(container)
+        tried = 0
+        begun = False
+        for packet in packets(container, stream, video.survey):
+            frame = _frame(packet)
+            if begun and packet.has_sidedata("new_extradata"):
+                raise Fault("codec-unsupported", "The video's codec parameters change on the way.", "packaging")
+            if not begun and frame.key and tried < _KEY_FRAMES_TRIED:
+                if not preroll and (frame.pts < 0 or packet.is_discard):
+                    continue
+                tried += 1
+                begun = libav.decodes(stream, frame.data)
+            if begun:
+                yield frame
+
+
+def _frame(packet: "Packet[Any]") -> Frame:
+    dts = packet.dts if packet.dts is not None else packet.pts or 0
+    pts = packet.pts if packet.pts is not None else dts
+    return Frame(bytes(packet), packet.is_keyframe, dts, pts, packet.duration or 0)
+
+
+def _timed(video: VideoFile, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Leaves out leading frames; decode times strictly increase, and durations are the steps between them."""
+    held = next(frames, None)
+    if held is None:
+        return
+    first_pts = held.pts
+    steps: Counter[int] = Counter()
+    for frame in frames:
+        if frame.pts < first_pts:
+            if not steps:  # the key frame moves up into the place of the one that is left out
+                held = replace(held, dts=max(held.dts, min(frame.dts, held.pts)))
+            continue
+        frame = replace(frame, dts=max(frame.dts, held.dts + 1))
+        step = frame.dts - held.dts
+        steps[step] += 1
+        yield replace(held, duration=step)
+        held = frame
+    usual = steps.most_common(1)[0][0] if steps else round(1 / (video.base * (video.rate or _FALLBACK_RATE)))
+    yield replace(held, duration=held.duration if held.duration > 0 else max(1, usual))
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One AAC frame; `at` is when it sounds, in seconds of the file's own time."""
+
+    at: Fraction
+    data: bytes
+
+
+class AudioSlots:
+    """The AAC frames of one round in consecutive slots from its start; what the file has no frame for is silent.
+
+    Slot 0 is the frame that sounds when the first picture is shown (at `start` seconds), or the nearest to it; `phase`
+    is how much later than the picture it begins, in samples, and may be negative. `frame` is samples in a slot.
+    """
+
+    def __init__(self, extradata: bytes, rate: int, sounds: Iterator[Sound], start: Fraction) -> None:
+        self._config = aac.parse(extradata)
+        self.rate = rate
+        self.frame = self._config.frame * rate // self._config.core_rate
+        self.filled = 0  # slots that were silent for want of a frame
+        self._start = start
+        self._sounds = (sound for sound in sounds if self._position(sound) >= Fraction(-1, 2))
+        self._taken = 0
+        self._silence = b""
+        self._phase = Fraction(0)  # in slots
+        self._next = next(self._sounds, None)
+        if self._next is not None:
+            position = self._position(self._next)
+            self._phase = position - floor(position + Fraction(1, 2))
+
+    @property
+    def phase(self) -> int:
+        """Samples."""
+        return round(self._phase * self.frame)
+
+    def take(self, end: int) -> list[bytes]:
+        """The frames of the slots from the last `end` (at first 0) up to and without this one."""
+        frames = []
+        while self._taken < end:
+            while self._next is not None and self._ahead(self._next) <= -1:  # it sounds together with the one before
+                self._next = next(self._sounds, None)
+            # A little under a frame of tolerance: uneven stamps make neither holes nor doubles.
+            if self._next is None or self._ahead(self._next) >= 1:
+                frames.append(self._silent())
+                self.filled += 1
+            else:
+                frames.append(self._next.data)
+                self._next = next(self._sounds, None)
+            self._taken += 1
+        return frames
+
+    def left_over(self) -> Fraction:
+        """Seconds for which the file's audio goes on behind the slots that were taken. Reads it to its end."""
+        last = self._next
+        for last in self._sounds:  # noqa: B007 - the last one is wanted
+            pass
+        return (self._ahead(last) + 1) * self.frame / self.rate if last else Fraction(0)
+
+    def _position(self, sound: Sound) -> Fraction:
+        return (sound.at - self._start) * self.rate / self.frame - self._phase
+
+    def _ahead(self, sound: Sound) -> Fraction:
+        return self._position(sound) - self._taken
+
+    def _silent(self) -> bytes:
+        self._silence = self._silence or libav.silent_aac(self._config)
+        return self._silence
+
+
+def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> Iterator[Sound]:
+    """Every AAC frame with its presentation time."""
+    base = stream.time_base
+    assert base is not None
+    for packet in packets(container, stream, survey):
+        if packet.pts is not None:
+            yield Sound(packet.pts * base, bytes(packet))
+
+
+def repeated(source: Iterator[Sound], start: Fraction, length: Fraction, times: int) -> Iterator[Sound]:
+    """For a file that is several times in its round: what sounds from `start` on for `length` seconds, each time."""
+    kept = [sound for sound in source if start - Fraction(1, 50) <= sound.at < start + length]
+    for number in range(times):
+        for sound in kept:
+            yield Sound(sound.at + number * length, sound.data)
