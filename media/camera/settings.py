@@ -49,8 +49,8 @@ class ClipSettings:
 class CameraSettings:
     """One camera. `port` 0 takes any free port. Without `user` nobody is asked for a password.
 
-    `auth`: `digest` is MD5, the one kind of Digest that FFmpeg 8.1 knows; `digest-any` asks for SHA-256 and, second, for
-    MD5 (RFC 7616, 3.7). `faults` are set before the first client comes, each `NAME` or `NAME=VALUE` of `faults.FAULTS`.
+    `auth`: `digest` is MD5, the one kind of Digest that FFmpeg 8.1 knows; `digest-any` asks for SHA-256 and, second,
+    for MD5 (RFC 7616, 3.7). `faults` are set before the first client comes, each `NAME` or `NAME=VALUE` of `FAULTS`.
     `session_timeout` (seconds) ends a session that sends neither a request nor RTCP. `nonce_lifetime` (seconds) is when
     a Digest nonce grows stale. `backlog_limit` (bytes) is what may wait for one client's socket before that client is
     dropped. `report_every` (seconds) is the time between RTCP sender reports.
