@@ -104,6 +104,11 @@ class Supervisor:
         """How many callers wait for a job right now."""
         return self._waiting
 
+    @property
+    def draining(self) -> bool:
+        """Whether a shutdown has begun: nothing more is accepted. `closed` follows when it has ended."""
+        return self._core.draining
+
     def submit(self, draft: Draft, work: Work) -> Job:
         """Admit a job, and start it if it has a slot. Raises Failure (see `Core.accept`), and then there is no job."""
         if not self._store.room:

@@ -360,6 +360,7 @@ async def test_shutdown_wakes_waiters(supervisor: Supervisor) -> None:
     drain = asyncio.create_task(supervisor.drain(10.0))
     assert await waiter
     assert (now(), job.state) == (1.0, State.RUNNING)
+    assert (supervisor.draining, supervisor.closed) == (True, False)
     await drain
     assert (now(), job.state) == (3.0, State.DONE)
 
