@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from gateway import __version__, demo, logs
 from gateway.app import Gateway
+from gateway.jobs.store import StoreError
 from gateway.settings import Settings
 
 
@@ -48,25 +49,27 @@ async def serve(settings: Settings) -> int:
         )
         return 2
     stop = asyncio.Event()
+    gateway = Gateway(settings)
     loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            gateway.hurry()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal, stop)
+        loop.add_signal_handler(number, on_signal)
     try:
-        async with Gateway(settings) as gateway:
+        async with gateway:
             print(f"reelgate ready {gateway.url}", flush=True)
             await stop.wait()
+    except StoreError as error:
+        print(f"reelgate: {error}", file=sys.stderr)
+        return 2
     except OSError as error:
-        print(
-            f"reelgate: cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}", file=sys.stderr
-        )
+        print(f"reelgate: cannot start on {settings.http_host}:{settings.http_port}: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        os._exit(130)  # the workers notice that this end of their sockets is gone, and end
-    stop.set()
 
 
 def _reasons(error: ValidationError) -> str:

@@ -1,11 +1,10 @@
 """The one place where the parts are put together: started in order, stopped in reverse."""
 
-import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
 from fractions import Fraction
-from typing import Self
+from typing import Final, Self
 
 from aiohttp import web
 
@@ -21,6 +20,7 @@ from gateway.web.play import PlayLimits
 from gateway.web.routes import application
 from media.addresses import AddressPolicy
 from media.catalog import Catalog
+from media.filestream import FileParts
 from media.library import Library
 from media.ring import RingLimits
 from media.session import CameraParts
@@ -29,7 +29,7 @@ from media.workers import Workers
 
 log = logging.getLogger(__name__)
 
-HANDLER_GRACE = 1.0  # seconds that answers under way get after the jobs have ended
+HANDLER_GRACE: Final = 1.0  # seconds that answers under way get after the jobs have ended
 
 
 class Gateway:
@@ -50,6 +50,10 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def hurry(self) -> None:
+        """While it is closing: no more patience with jobs that are still running."""
+        self.supervisor.kill()
+
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
@@ -57,13 +61,17 @@ class Gateway:
         self.workers = Workers()
         self.workers.start()
         stack.push_async_callback(self.workers.close)
-        self.store = Store(settings.data_dir / "reelgate.db", settings.jobs_retention)
+        self.store = Store(settings.data_dir / "reelgate.db", retention=settings.jobs_retention)
         await self.store.open()
         stack.push_async_callback(self.store.close)
+        self.library = Library(self.workers, settings.cache_dir.resolve())
+        stack.push_async_callback(self.library.close)
         self.catalog = Catalog()
         self.parts = self._parts()
-        self.supervisor = Supervisor(_job_limits(settings), self.store)
-        self._restore()
+        self.supervisor = Supervisor(
+            _job_limits(settings), self.store, max_waiters=settings.jobs_max_waiters, revision=self.store.revision
+        )
+        await self._restore()
         self.catalog.listeners.append(self._remember)
         await self._listen(stack)
         # Pushed last, called first: jobs end, then the streams and with them the viewers, then the listener.
@@ -77,17 +85,17 @@ class Gateway:
         )
         policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
-        library = Library(self.workers, settings.cache_dir)
-        return Parts(settings, self.catalog, self.workers, cameras, library, time.time)
+        files = FileParts(self.library, ring, time.time)
+        return Parts(settings, self.catalog, self.workers, cameras, files, time.time)
 
-    def _restore(self) -> None:
+    async def _restore(self) -> None:
         """Streams that were wanted when the gateway went down come back by themselves, without a job."""
-        for wanted in self.store.streams():
-            kind = self._kinds.get(wanted["kind"])
+        for wanted in await self.store.streams():
+            kind = self._kinds.get(wanted.body.get("kind", ""))
             if kind is None or kind.restore is None:
-                log.error("stream-not-restored", extra={"kind": wanted["kind"]})
+                log.error("stream-not-restored", extra={"stream": wanted.id})
                 continue
-            kind.restore(wanted["body"], self.parts)
+            kind.restore(wanted.body["wanted"], self.parts)
 
     def _remember(self, stream: Stream) -> None:
         """A stream is wanted from its publication on until it has ended."""
@@ -95,7 +103,7 @@ class Gateway:
         if stream.status in ENDED:
             self.store.delete_stream(identity.id)
         else:
-            self.store.save_stream(identity.id, identity.name, {"kind": identity.kind, "body": stream.wanted()})
+            self.store.save_stream(identity.id, identity.name, {"kind": identity.kind, "wanted": stream.wanted()})
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         settings = self.settings
@@ -106,7 +114,7 @@ class Gateway:
             settings.jobs_default_wait,
             settings.jobs_default_timeout,
         )
-        app = application(Face(self.supervisor, self.parts, prefer), limits)
+        app = application(Face(self.supervisor, self.store, self.parts, prefer), limits)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

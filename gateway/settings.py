@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     jobs_default_timeout: OptionalSeconds = None
     jobs_max_running: Annotated[int, Field(ge=1)] = 8
     jobs_max_pending: Annotated[int, Field(ge=0)] = 64
+    jobs_max_waiters: Annotated[int, Field(ge=1)] = 512
     jobs_cancel_grace: Seconds = 0.3
     jobs_kill_grace: Seconds = 1.0
     jobs_retention: Seconds = 86400.0

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -25,7 +24,7 @@ from media.messages import (
 )
 from media.preflight import preflight
 from media.spec import CameraSpec
-from media.workers import Worker, Workers
+from media.workers import Worker, Workers, how_ended
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ class Attempt:
         status = await asyncio.shield(self._worker.gone)
         if self._watchdog:
             self._watchdog.cancel()
-        return self._fault or Fault("worker-crashed", f"The camera's worker ended by {_cause(status)}.", self._phase)
+        return self._fault or Fault("worker-crashed", f"The camera's worker ended by {how_ended(status)}.", self._phase)
 
     async def stop(self, grace: float) -> None:
         """TEARDOWN when there is something to tear down, SIGKILL otherwise or when `grace` seconds are over."""
@@ -171,12 +170,3 @@ class Attempt:
 def _start_spec(spec: CameraSpec, place: Place) -> dict[str, Any]:
     camera = asdict(spec) | {"password": spec.password.reveal()}
     return {"camera": camera, "epoch": place.epoch, "notBefore": place.not_before}
-
-
-def _cause(status: int) -> str:
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"

@@ -102,9 +102,12 @@ class Cutter:
         return {"video": made.video, "audio": made.audio}
 
     def video(self, packet: "Packet[Any]") -> None:
-        """One frame in Annex B form."""
-        data = bytes(packet)
-        frame = _Frame(data, packet.is_keyframe, _ticks(packet))
+        """One frame in Annex B form, or what is missing of the one before."""
+        frame = _Frame(bytes(packet), packet.is_keyframe, _ticks(packet))
+        if fmp4.goes_on(frame.data) and (before := self._held[-1] if self._held else self._pending):
+            before.data += frame.data
+            before.pts = frame.pts if before.pts is None else before.pts
+            return
         if self._last_pts is None:
             self._held.append(frame)
             if len(self._held) < self._proof.reorder + 2:

@@ -143,6 +143,18 @@ def split_prefixed(sample: bytes) -> Iterator[bytes]:
         at = end
 
 
+def goes_on(annexb: bytes, codec: str = "h264") -> bool:
+    """Whether these bytes are further slices of the picture before: FFmpeg's parser parts a picture where a sender
+    repeats parameter sets before each slice, as GStreamer does.
+
+    `first_mb_in_slice` (14496-10 section 7.4.3) or `first_slice_segment_in_pic_flag` (23008-2 section 7.4.7.1) of the
+    first slice says so: in both, the first bit of the header is 1 when the slice begins its picture.
+    """
+    slices, header = (range(1, 6), 1) if codec == "h264" else (range(32), 2)
+    first = next((unit for unit in nal_units(annexb) if nal_type(unit, codec) in slices), b"")
+    return len(first) > header and not first[header] & 0x80
+
+
 def parameter_sets(annexb: bytes, codec: str = "h264") -> tuple[bytes, ...]:
     """SPS and PPS (`hevc`: VPS, SPS, PPS) of an Annex B stream, in order, each once; without start codes."""
     wanted = _PARAMETER_SETS[codec]

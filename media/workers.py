@@ -276,3 +276,13 @@ class Workers:
         loop = asyncio.get_running_loop()
         delay = max(0.0, RESTART_DELAY - (loop.time() - self._started_at))
         self._restart = loop.call_later(delay, self.start)
+
+
+def how_ended(status: int) -> str:
+    """A worker's exit status in words: `signal SIGSEGV`, `exit status 1`."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"

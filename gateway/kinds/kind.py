@@ -13,7 +13,7 @@ from gateway.jobs.job import Work
 from gateway.settings import Settings
 from media.catalog import Catalog
 from media.faults import Fault
-from media.library import Library
+from media.filestream import FileParts
 from media.session import CameraParts
 from media.stream import Stream
 from media.workers import Workers
@@ -41,7 +41,7 @@ class Parts:
     catalog: Catalog
     workers: Workers
     cameras: CameraParts
-    library: Library
+    files: FileParts
     wall: Callable[[], float]
 
 
@@ -100,5 +100,6 @@ def as_failure() -> Iterator[None]:
 
 def failure_of(fault: Fault) -> Failure:
     """The job's failure for a fault of a medium."""
-    more = {"phase": fault.phase} if fault.phase else {}
-    return Failure(fault.code, fault.detail, **more)
+    if fault.phase:
+        return Failure(fault.code, fault.detail, phase=fault.phase)
+    return Failure(fault.code, fault.detail)

@@ -62,7 +62,7 @@ class ReadPicture:
 async def plan(params: WatermarkParams, ask: Ask, parts: Parts) -> Plan:
     """Looks that the file is there and is a regular one."""
     root = parts.settings.media_dir
-    path = await asyncio.to_thread(file_below, root, params.watermark, "watermark", "image-not-found")
+    path = await parts.files.library.on_disk(file_below, root, params.watermark, "watermark", "image-not-found")
     start = Start("picture", {"path": str(path)})
     echo = {"watermark": params.watermark}
     return Plan((), echo, ReadPicture(parts.workers, start, ask.warnings()))

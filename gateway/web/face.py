@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.jobs.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Parts
 from gateway.prefer import Limits
@@ -12,9 +13,10 @@ BASE: Final = "/rest-api/v3"
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Shared by all handlers: the supervisor of jobs, the parts of the kinds, and the limits of `Prefer`."""
+    """Shared by all handlers: the jobs and their store, the parts of the kinds, and the limits of `Prefer`."""
 
     supervisor: Supervisor
+    store: Store
     parts: Parts
     prefer: Limits
 

@@ -18,7 +18,7 @@ def routes(face: Face) -> list[web.RouteDef]:
         return web.json_response({"status": "ok"}, headers=FRESH)
 
     async def readyz(_: web.Request) -> web.StreamResponse:
-        ready = not face.supervisor.closed
+        ready = not face.supervisor.draining
         content = {"status": "ok" if ready else "draining"}
         return web.json_response(content, status=200 if ready else 503, headers=FRESH)
 

@@ -53,6 +53,7 @@ class _Jobs:
 
     def __init__(self, face: Face) -> None:
         self._supervisor = face.supervisor
+        self._store = face.store
         self._limits = face.prefer
 
     async def find(self, request: web.Request) -> web.StreamResponse:
@@ -92,7 +93,7 @@ class _Jobs:
         self._supervisor.cancel(wanted.id)
         await self._supervisor.wait(job, preferences.wait)
         response = _cancelled(self._supervisor.record(job))
-        await self._supervisor.saved()
+        await self._store.flush()
         return response
 
     async def _known(self, job_id: str) -> Record:

@@ -1,12 +1,14 @@
 """The HTTP application: every route, and the middleware around them."""
 
+from typing import Final
+
 from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.web import health, jobs, play, problems, streams, submit
 from gateway.web.face import BASE, Face
 
-MAX_BODY = 64 * 1024  # bytes of a request; control data is small
+MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 
 def application(face: Face, limits: play.PlayLimits) -> web.Application:

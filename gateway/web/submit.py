@@ -1,7 +1,7 @@
 """Job methods over HTTP: admit, hold for `wait`, answer as the job then stands (contract, sections 2 and 3)."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -33,11 +33,11 @@ def handler(kind: Kind, face: Face) -> Handler:
         plan = await kind.plan(params, Ask(job_id, ignored), face.parts)
         check_free(face.parts.catalog, plan.names)
         job = face.supervisor.submit(_draft(kind, plan, job_id, preferences), plan.work)
-        if preferences.wait:
-            await face.supervisor.wait(job, preferences.wait)
+        if not await face.supervisor.wait(job, preferences.wait):
+            preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next (D4, D6).
         answer = Outcome(face.supervisor.record(job), job.result_json)
-        await face.supervisor.saved()
+        await face.store.flush()
         response = answer.response(request)
         if applied := preferences.applied(response.status == 202):
             response.headers["Preference-Applied"] = applied

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from media import libav
+from media import fmp4, libav
 from media.channel import Channel
 from media.cutter import Cutter, Timeline
 from media.faults import Fault
@@ -86,6 +86,7 @@ class _Reader:
         self._played_at = self._packet_at = self._stats_at = time.monotonic()
         self._frames = self._bytes = 0
         self._cutter: Cutter | None = None
+        self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
     def read(self) -> None:
         """Until the camera ends or the gateway says stop. Raises `Fault`."""
@@ -131,13 +132,24 @@ class _Reader:
             self._try_to_go_live(packet, now)
 
     def _try_to_go_live(self, packet: "Packet[Any]", now: float) -> None:
-        if packet.is_keyframe and (proof := libav.prove_keyframe(self._video, bytes(packet))):
-            self._cutter = Cutter(self._channel, self._video, self._audio, proof, self._timeline)
-            self._channel.send(Phase("live"))
-            self._channel.send(Ready(self._cutter.describe() | {"transport": self._transport()}))
-            self._cutter.video(packet)
-            return
+        data = bytes(packet)
+        if not fmp4.goes_on(data):
+            self._opening = []
+        if packet.is_keyframe:
+            self._opening.append(packet)
+            proof = libav.prove_keyframe(self._video, b"".join(map(bytes, self._opening)))
+            if proof is not None:
+                self._go_live(proof)
+                return
         self._check_limits(now)
+
+    def _go_live(self, proof: libav.Proof) -> None:
+        self._cutter = Cutter(self._channel, self._video, self._audio, proof, self._timeline)
+        self._channel.send(Phase("live"))
+        self._channel.send(Ready(self._cutter.describe() | {"transport": self._transport()}))
+        for packet in self._opening:
+            self._cutter.video(packet)
+        self._opening = []
 
     def _check_silence(self, now: float) -> None:
         if self._cutter is None:

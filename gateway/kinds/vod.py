@@ -1,0 +1,97 @@
+"""Playing a file as a live channel: `/vod/startup`."""
+
+import re
+from typing import Any, Final
+
+from pydantic import Field
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import Progress
+from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.names import StreamName, file_below
+from media.catalog import Catalog
+from media.filestream import FileSpec, FileStream
+from media.stream import Identity, Status
+
+SCHEME: Final = "vod-live://"
+
+
+class VodParams(Params):
+    """`uri` is `vod-live://` and a path below the media folder; `startAt` is in seconds."""
+
+    uri: str
+    local_stream_name: StreamName
+    loop: Flag | None = None
+    start_at: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+
+
+class OpenFile:
+    """The work of one job: the file packaged as far as is needed to begin."""
+
+    def __init__(self, stream: FileStream, catalog: Catalog) -> None:
+        self._stream = stream
+        self._catalog = catalog
+
+    async def run(self, progress: Progress) -> None:
+        self._stream.on_phase = progress.stage
+        with as_failure():
+            await self._stream.open()
+
+    def publish(self) -> dict[str, Any]:
+        self._stream.begin()
+        self._catalog.publish(self._stream)
+        return self._stream.record()
+
+    async def stop(self) -> None:
+        await self._stream.stop()
+
+    def kill(self) -> None:
+        self._stream.kill()
+
+
+def file_name(uri: str) -> str:
+    """The path in a `vod-live://` address. Raises `Failure` `unsupported-scheme` with the reason."""
+    if re.match(r"vod://", uri, re.IGNORECASE):
+        detail = "vod:// plays a file once for each viewer, which is not offered; use vod-live:// for one live channel."
+        raise Failure("unsupported-scheme", detail)
+    if not uri.startswith(SCHEME):
+        raise Failure("unsupported-scheme", f"The address of a file begins with {SCHEME}.")
+    return uri.removeprefix(SCHEME)
+
+
+async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
+    """Looks that the file is there and is a regular one."""
+    name = file_name(params.uri)
+    path = await parts.files.library.on_disk(file_below, parts.settings.media_dir, name, "uri", "file-not-found")
+    loop = parts.settings.vod_live_loop if params.loop is None else params.loop
+    identity = Identity(params.local_stream_name, "vod", params.uri, False, parts.wall(), ask.job_id)
+    stream = FileStream(identity, FileSpec(str(path), loop, params.start_at), parts.files)
+    for code, detail in ask.warnings().items():
+        stream.warn(code, detail)
+    echo = {
+        "uri": params.uri,
+        "localStreamName": params.local_stream_name,
+        "loop": loop,
+        "startAt": params.start_at,
+    }
+    return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, parts.catalog))
+
+
+def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
+    """A channel that was wanted before the gateway went down: it goes on where it would have been."""
+    identity, spec = Identity(**wanted["identity"]), FileSpec(**wanted["file"])
+    stream = FileStream(identity, spec, parts.files, Status.WAITING, wanted["started"])
+    parts.catalog.publish(stream)
+    stream.resume()
+    return stream
+
+
+KIND: Final = Kind(
+    name="vod.startup",
+    path="/vod/startup",
+    pool="file",
+    params=VodParams,
+    plan=plan,
+    stream_kind="vod",
+    restore=restore,
+)

@@ -1,0 +1,239 @@
+"""Packages of files: made once by a worker, shared by all channels of one file, found again after a restart."""
+
+import asyncio
+import logging
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from media import index
+from media.faults import Fault
+from media.index import Entry, Head, Index, TornPackage
+from media.loops import Loop
+from media.messages import Failed, Finished, Message, Progress, Ready, Start, Warned
+from media.workers import Worker, Workers, how_ended
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+PROFILE: Final = 1  # grows when the same file would be packaged into other bytes
+READERS: Final = 4  # threads that touch the disk, so that the event loop never does
+
+
+class Reader(Protocol):
+    """A channel that plays a package while it still grows."""
+
+    def grow(self, entry: Entry) -> None:
+        """One more chunk is on disk."""
+
+    def finish(self, whole: Index) -> None:
+        """The package is whole."""
+
+    def fail(self, fault: Fault) -> None:
+        """It will never be whole."""
+
+
+class Package:
+    """One file as chunks on disk, or on its way there. `holders` counts who uses it."""
+
+    def __init__(self, key: str, folder: Path) -> None:
+        self.key = key
+        self.folder = folder
+        self.holders = 0
+        self.head: Head | None = None
+        self.entries: list[Entry] = []
+        self.whole: Index | None = None
+        self.seconds = 0.0  # how long the file claims to be, until it is whole
+        self.warnings: dict[str, str] = {}
+        self.readers: list[Reader] = []
+        self.playable: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the first segment is there
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.fault: Fault | None = None
+        self.worker: Worker | None = None
+        self._loop: Loop | None = None
+
+    @property
+    def data(self) -> Path:
+        """The file that the spans of the entries point into."""
+        return self.folder / index.DATA_NAME
+
+    def on_message(self, message: Message) -> None:
+        """What the packager says."""
+        match message:
+            case Progress({"head": head, "seconds": seconds}):
+                self.head, self.seconds = Head.unpacked(head), seconds
+            case Progress({"chunk": chunk}):
+                self._grow(Entry.unpacked(chunk))
+            case Ready():
+                self._play()
+            case Warned(code, detail):
+                self.warnings[code] = detail
+            case Failed(code, phase, detail):
+                self.fault = Fault(code, detail, phase)
+            case Finished():
+                pass  # the index on disk says all
+            case _:
+                log.error("worker-message-unexpected", extra={"type": type(message).__name__})
+
+    def finish(self, whole: Index) -> None:
+        """The index is there: from now on the package needs nobody."""
+        self.whole = whole
+        self.head, self.seconds = whole.head, float(whole.seconds)
+        self.entries = list(whole.entries)
+        self.warnings |= dict(whole.warnings)
+        for reader in self.readers:
+            reader.finish(whole)
+        self.readers.clear()
+        self._play()
+        self.complete.set_result(None)
+
+    def fail(self, fault: Fault) -> None:
+        """The packager ended without an index."""
+        self.fault = fault
+        for future in (self.playable, self.complete):
+            if not future.done():
+                future.set_exception(fault)
+                future.exception()  # whoever waits hears of it, but it may be that nobody does
+        for reader in list(self.readers):
+            reader.fail(fault)
+
+    def loop(self, segment: Fraction) -> Loop:
+        """The loop of it; one for all channels once it is whole, one for each as long as it grows."""
+        if self.head is None:
+            raise ValueError("a package of which nothing is known yet makes no loop")
+        if self.whole is not None:
+            if self._loop is None:
+                self._loop = Loop.of(self.whole, segment)
+            return self._loop
+        loop = Loop(self.head, segment)
+        for entry in self.entries:
+            loop.grow(entry)
+        return loop
+
+    def _grow(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        for reader in self.readers:
+            reader.grow(entry)
+
+    def _play(self) -> None:
+        if not self.playable.done():
+            self.playable.set_result(None)
+
+
+class Library:
+    """The packages in use, and the folder of those that were ever made. One for a gateway."""
+
+    def __init__(self, workers: Workers, cache_dir: Path) -> None:
+        self._workers = workers
+        self._cache_dir = cache_dir
+        self._packages: dict[str, Package] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._disk = ThreadPoolExecutor(READERS, "library")
+        self._loop = asyncio.get_running_loop()
+
+    async def acquire(self, path: Path) -> Package:
+        """The package of a file as it is now on disk; its making begins if it is not there. Give it to `release`.
+
+        Raises `Fault`: `file-not-found`, `file-not-regular`.
+        """
+        key = await self.on_disk(_key, path)
+        package = self._packages.get(key)
+        if package is None or package.fault is not None:
+            package = self._packages[key] = Package(key, self._cache_dir / key)
+            self._begin(package, path)
+        package.holders += 1
+        return package
+
+    async def release(self, package: Package) -> None:
+        """One holder less; a package that nobody holds is no longer worked on. Returns when its worker is gone."""
+        package.holders -= 1
+        if package.holders > 0:
+            return
+        if self._packages.get(package.key) is package:
+            del self._packages[package.key]
+        if package.worker is not None:
+            package.worker.kill()
+            await asyncio.shield(package.worker.gone)
+
+    def kill(self, package: Package) -> None:
+        """SIGKILL to a packager that nobody else waits for."""
+        if package.worker is not None and package.holders <= 1:
+            package.worker.kill()
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        for task in self._making.values():
+            task.cancel()
+        if self._making:
+            await asyncio.wait(list(self._making.values()))
+        self._disk.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def disk(self) -> ThreadPoolExecutor:
+        """The threads that touch the disk."""
+        return self._disk
+
+    async def on_disk(self, call: Callable[..., T], *arguments: object) -> T:
+        """Runs a call that touches the disk in a thread of the library's own."""
+        return await self._loop.run_in_executor(self._disk, call, *arguments)
+
+    def _begin(self, package: Package, path: Path) -> None:
+        before = self._making.get(package.key)
+        task = self._loop.create_task(self._make(package, path, before), name=f"package-{package.key}")
+        self._making[package.key] = task
+        task.add_done_callback(lambda _: self._made(package.key, task))
+
+    def _made(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._making.get(key) is task:
+            del self._making[key]
+
+    async def _make(self, package: Package, path: Path, before: asyncio.Task[None] | None) -> None:
+        """Takes the package that is there, or has it made. Two packagers never work in one folder."""
+        if before is not None:
+            await asyncio.wait({before})
+        try:
+            package.finish(await self.on_disk(index.load, package.folder))
+        except TornPackage:
+            await self._pack(package, path)
+        except OSError as error:
+            log.error("package-unreadable", extra={"package": package.key, "reason": error.strerror})
+            package.fail(Fault("internal", "The cache folder cannot be read or written."))
+
+    async def _pack(self, package: Package, path: Path) -> None:
+        if package.holders < 1:
+            package.fail(Fault("internal", "Nobody wants the package any more."))
+            return
+        await self.on_disk(_make_folder, package.folder)
+        start = Start("package", {"path": str(path), "folder": str(package.folder)})
+        package.worker = self._workers.spawn(start, package.on_message)
+        status = await asyncio.shield(package.worker.gone)
+        package.worker = None
+        try:
+            if package.fault is not None:
+                raise package.fault
+            package.finish(await self.on_disk(index.load, package.folder))
+        except TornPackage:
+            package.fail(Fault("worker-crashed", f"The packager ended by {how_ended(status)}.", "packaging"))
+        except Fault as fault:
+            package.fail(fault)
+
+
+def _key(path: Path) -> str:
+    """A name for the file as it is: another one as soon as it is replaced or written to."""
+    try:
+        found = path.stat()
+    except OSError:
+        raise Fault("file-not-found", "The file is not there, or it may not be read.", "opening") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise Fault("file-not-regular", "It is not a regular file.", "opening")
+    identity = (PROFILE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return sha256(repr(identity).encode()).hexdigest()[:32]
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,196 @@
+"""What the gateway promises of time, cancellation and death: kept with real workers, sockets and processes."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.settings import Settings
+from media.camera.server import Camera
+from tests.api.conftest import Api
+from tests.media.processes import open_files, state, until
+from tests.peers import ffmpeg
+from tests.peers.black_hole import black_hole
+
+pytestmark = pytest.mark.media
+
+CHANNEL = {"uri": "vod-live://short.mp4", "localStreamName": "channel", "loop": True}
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A host that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+async def job(api: Api, job_id: str) -> dict[str, Any]:
+    answer = await api.post("/jobs/find", {"id": job_id})
+    assert answer.status == 200
+    record: dict[str, Any] = answer.body
+    return record
+
+
+@pytest.mark.debian
+async def test_an_address_that_swallows_packets_keeps_to_wait_and_timeout(api: Api) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    reading = asyncio.create_task(ffmpeg.packets(f"{api.gateway.url}/live/channel/index.m3u8", 6))
+    loop = asyncio.get_running_loop()
+    with black_hole() as port:
+        files = open_files()
+        asked = loop.time()
+        body = {"uri": f"rtsp://127.0.0.1:{port}/live", "localStreamName": "hole"}
+        answer = await api.post("/rtsp/startup", body, prefer="respond-async, wait=1, timeout=3")
+        assert loop.time() - asked == pytest.approx(1.0, abs=0.15)
+        assert answer.status == 202
+        assert answer.headers["Preference-Applied"] == "respond-async, wait=1, timeout=3"
+        assert answer.headers["Location"] == f"/rest-api/v3/jobs/{answer.body['id']}"
+        assert (answer.body["state"], answer.body["stage"]) == ("RUNNING", "connecting")
+        running = api.gateway.supervisor.get(answer.body["id"])
+        assert running is not None
+        await until(lambda: running.state.terminal)
+        assert loop.time() - asked == pytest.approx(3.0, abs=0.25)
+        record = await job(api, answer.body["id"])
+        assert (record["state"], record["cancelReason"], record["httpStatus"]) == ("CANCELLED", "timeout", 504)
+        assert record["error"]["code"] == "job-timeout"
+        assert (record["error"]["phase"], record["error"]["cause"]) == ("connecting", "source-timeout")
+        assert api.gateway.workers.alive == 0
+        await until(lambda: open_files() <= files)
+    times = [float(packet["dts_time"]) for packet in (await reading)["video"]]
+    assert max(b - a for a, b in pairwise(times)) < 0.041
+
+
+async def test_a_job_stuck_in_opening_is_cancelled_at_once(api: Api, camera: Camera) -> None:
+    camera.silent("SETUP")
+    started = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": "stuck"}, prefer="wait=0")
+    assert started.status == 202
+    job_id = started.body["id"]
+    await until(lambda: bool(api.gateway.supervisor.get(job_id)) and stage_of(api, job_id) == "setup")
+    (pid, _) = api.gateway.workers.pids()
+    loop = asyncio.get_running_loop()
+    asked = loop.time()
+    answer = await api.post("/jobs/terminate", {"id": job_id})
+    assert loop.time() - asked < 0.3
+    assert (answer.status, answer.body["state"], answer.body["cancelReason"]) == (200, "CANCELLED", "client")
+    assert state(pid) == ""
+    assert api.gateway.workers.alive == 0
+    again = await api.post("/jobs/terminate", {"id": job_id})
+    assert (again.status, again.body["revision"]) == (200, answer.body["revision"])
+
+
+def stage_of(api: Api, job_id: str) -> str:
+    found = api.gateway.supervisor.get(job_id)
+    return found.stage if found else ""
+
+
+async def test_a_job_that_is_done_cannot_be_cancelled_and_its_stream_stays(api: Api) -> None:
+    made = await api.post("/vod/startup", CHANNEL)
+    answer = await api.post("/jobs/terminate", {"id": made.headers["Job-Id"]})
+    assert (answer.status, answer.body["code"]) == (409, "job-already-finished")
+    assert (await api.post("/stream/find", {"name": "channel"})).body[0]["status"] == "LIVE"
+
+
+async def test_a_killed_worker_comes_back_under_the_same_name_and_nobody_else_notices(
+    api: Api, camera: Camera, second_camera: Camera
+) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    one = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": "one"})
+    other = await api.post("/rtsp/startup", {"uri": second_camera.url, "localStreamName": "other"})
+    assert (one.status, other.status) == (200, 200), (one.body, other.body)
+    victim = api.gateway.workers.pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    stream = api.gateway.catalog.holder("one")
+    assert stream is not None
+    await until(lambda: stream.status == "WAITING")
+    waiting = (await api.post("/stream/find", {"name": "one"})).body[0]
+    assert waiting["lastError"]["code"] == "worker-crashed"
+    assert "SIGKILL" in waiting["lastError"]["detail"]
+    assert waiting["nextRetryAt"]
+    await until(lambda: stream.status == "LIVE", 5)
+    back = (await api.post("/stream/find", {"name": "one"})).body[0]
+    assert (back["id"], back["restarts"], back["nextRetryAt"]) == (one.body["id"], 1, None)
+    others = (await api.post("/stream/find", {"name": "other"})).body[0]
+    assert (others["status"], others["restarts"]) == ("LIVE", 0)
+
+
+@asynccontextmanager
+async def gateway_process(settings: Settings) -> AsyncIterator[tuple[Any, str]]:
+    """`python -m gateway serve` as a process, killed at the end unless it is gone; gives it and its address."""
+    names = {name.upper(): str(value) for name, value in settings.model_dump().items() if name.endswith("_dir")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "serve",
+        env={**os.environ, **names, "HTTP_PORT": "0"}, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("reelgate ready ")
+        yield process, line.split()[-1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def call(url: str, path: str, body: Any = None) -> Any:
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/rest-api/v3{path}", json=body) as answer:
+        return await answer.json()
+
+
+def children(pid: int) -> list[int]:
+    """The processes below one, its children's children too."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *children(int(child))]
+    return found
+
+
+async def test_after_a_kill_of_the_gateway_workers_end_and_after_a_restart_all_comes_back(
+    settings: Settings, camera: Camera
+) -> None:
+    async with gateway_process(settings) as (process, url):
+        channel = await call(url, "/vod/startup", CHANNEL)
+        opened = await call(url, "/rtsp/startup", {"uri": camera.url, "localStreamName": "camera"})
+        jobs = await call(url, "/jobs/find_all")
+        assert {job["state"] for job in jobs} == {"DONE"}
+        workers = children(process.pid)
+        assert len(workers) == 2  # the fork server, and the camera's worker
+        process.kill()
+        await until(lambda: all(state(pid) in ("", "Z") for pid in workers), 2.0)
+    async with gateway_process(settings) as (process, url):
+        for job in jobs:
+            assert (await call(url, "/jobs/find", {"id": job["id"]}))["result"] == job["result"]
+
+        async def live(name: str) -> Any:
+            for _ in range(200):
+                stream = (await call(url, "/stream/find", {"name": name}))[0]
+                if stream["status"] == "LIVE":
+                    return stream
+                await asyncio.sleep(0.05)
+            raise AssertionError(f"{name} did not come back: {stream}")
+
+        back = await live("channel")
+        assert (back["id"], back["createdAt"]) == (channel["id"], channel["createdAt"])
+        away = seconds(back["liveSince"]) - seconds(channel["liveSince"])
+        assert (back["round"], away // 4) == (back["round"], back["round"])
+        assert (await live("camera"))["id"] == opened["id"]
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+
+
+def seconds(stamp: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(stamp).timestamp()

@@ -1,0 +1,34 @@
+"""GStreamer's RTSP server as a camera."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+H264: Final = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=25/1 ! "
+    "x264enc tune=zerolatency speed-preset=superfast bitrate=600 key-int-max=25 ! "
+    "video/x-h264,profile=main ! rtph264pay name=pay0 pt=96 config-interval=-1"
+)
+AAC: Final = (
+    "audiotestsrc is-live=true wave=sine ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! avenc_aac ! "
+    "rtpmp4gpay name=pay1 pt=97"
+)
+
+
+@asynccontextmanager
+async def gst_camera(launch: str) -> AsyncIterator[str]:
+    """Serves a pipeline; gives its `rtsp://` address. One server a test: it does not like many clients at once."""
+    script = Path(__file__).with_name("gst_server.py")
+    process = await asyncio.create_subprocess_exec("/usr/bin/python3", script, launch, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            word, port = (await process.stdout.readline()).split()
+        assert word == b"ready"
+        yield f"rtsp://127.0.0.1:{int(port)}/live"
+    finally:
+        process.terminate()
+        await process.wait()
