@@ -77,7 +77,8 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
         nonlocal ready
         if channel.stopping:
             raise _Stopped
-        if isinstance(event, Wrote) and not ready and event.done >= options.segment:
+        playable = isinstance(event, Done) or (isinstance(event, Wrote) and event.done > options.segment)
+        if playable and not ready:
             channel.send(Ready({}))
             ready = True
         channel.send(_message(event))

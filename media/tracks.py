@@ -22,6 +22,7 @@ from media.intake import FileView, Survey
 # Stills that ride along in a file: cover art and chapter pictures.
 _STILLS: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _PLAYABLE: Final = frozenset({"yuv420p", "yuvj420p"})  # what every browser decodes
+LONGEST_PICTURE: Final = 60  # seconds; a damaged index may say days, all of which would get an audio track
 _KEY_FRAMES_TRIED: Final = 8
 _FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duration
 
@@ -41,9 +42,11 @@ def open_container(fd: int, survey: Survey) -> InputContainer:
 
 def pick_video(container: InputContainer) -> VideoStream:
     """The video with the largest picture. Faults: `codec-unsupported`, `file-not-media`."""
-    streams = [stream for stream in container.streams.video if not stream.disposition & _STILLS]
+    if not len(container.streams):
+        raise Fault("file-not-media", "The file has no tracks.", "opening")
+    streams = [one for one in container.streams.video if _has_decoder(one) and not one.disposition & _STILLS]
     if not streams:
-        raise Fault("codec-unsupported", "The file has no video.", "opening")
+        raise Fault("codec-unsupported", "The file has no video of a known codec.", "opening")
     stream = max(streams, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
     context = stream.codec_context
     if context.name != "h264" or context.pix_fmt not in _PLAYABLE:
@@ -56,14 +59,18 @@ def pick_video(container: InputContainer) -> VideoStream:
 
 def pick_audio(container: InputContainer) -> AudioStream | None:
     """The first AAC track; None when the file has no audio at all. Fault: `codec-unsupported`."""
-    streams = list(container.streams.audio)
+    streams = [one for one in container.streams.audio if _has_decoder(one)]
     for stream in streams:
         if stream.codec_context.name == "aac" and stream.codec_context.extradata:
             return stream
-    if streams:
-        name = streams[0].codec_context.name
+    if container.streams.audio:
+        name = streams[0].codec_context.name if streams else "of an unknown codec"
         raise Fault("codec-unsupported", f"The audio is {name}; only AAC is played as it is.", "opening")
     return None
+
+
+def _has_decoder(stream: Stream) -> bool:
+    return getattr(stream, "codec_context", None) is not None  # None for a codec that FFmpeg does not know
 
 
 def packets(container: InputContainer, stream: Stream, survey: Survey) -> "Iterator[Packet[Any]]":
@@ -183,11 +190,15 @@ def _timed(video: VideoFile, frames: Iterator[Frame]) -> Iterator[Frame]:
             continue
         frame = replace(frame, dts=max(frame.dts, held.dts + 1))
         step = frame.dts - held.dts
+        if max(step, abs(frame.pts - frame.dts)) * video.base > LONGEST_PICTURE:
+            detail = f"A picture lasts or is held back for more than {LONGEST_PICTURE} s, which cannot be streamed."
+            raise Fault("limits-exceeded", detail, "packaging")
         steps[step] += 1
         yield replace(held, duration=step)
         held = frame
     usual = steps.most_common(1)[0][0] if steps else round(1 / (video.base * (video.rate or _FALLBACK_RATE)))
-    yield replace(held, duration=held.duration if held.duration > 0 else max(1, usual))
+    most = max(1, int(LONGEST_PICTURE / video.base))
+    yield replace(held, duration=min(held.duration if held.duration > 0 else max(1, usual), most))
 
 
 @dataclass(frozen=True, slots=True)
