@@ -13,7 +13,9 @@ from gateway.settings import Settings
 from media import faults
 
 ROOT = Path(__file__).parents[1]
-PYTHON = sorted(path for folder in ("gateway", "media", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+PYTHON = sorted(
+    path for folder in ("gateway", "media", "tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
 
 
 def settings_file() -> dict[str, tuple[str, str]]:
