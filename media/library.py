@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 from media import index
 from media.faults import Fault
 from media.index import Entry, Head, Index, TornPackage
-from media.loops import Loop
+from media.loop import Loop
 from media.messages import Failed, Finished, Message, Progress, Ready, Start, Warned
 from media.workers import Worker, Workers, how_ended
 

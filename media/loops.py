@@ -10,7 +10,7 @@ from typing import Final
 from media import fmp4
 from media.chunk import Chunk
 from media.index import Entry, Index
-from media.loop import Loop as Loop  # part of this file's face, as its ring is built on one
+from media.loop import Loop
 from media.packaged import PackageFile
 from media.ring import RingLimits, Segment
 
