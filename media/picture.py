@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import stat
 import struct
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from media import intake
 from media.channel import Channel
 from media.faults import Fault
 from media.messages import Finished
@@ -36,19 +36,16 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> bytes:
-    """The whole file, at most `MAX_FILE` bytes. Raises `Fault` when it is none, no regular one, or too large."""
+    """The whole file, at most `MAX_FILE` bytes. Raises `Fault` when it is none, no regular one, empty or too large."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        raise Fault("image-not-found", "The picture is not there, or it may not be read.", "opening") from None
+        fd = intake.open_regular(path)
+    except Fault as fault:
+        code = {"file-not-found": "image-not-found", "file-empty": "image-corrupt"}.get(fault.code, fault.code)
+        raise Fault(code, fault.detail, fault.phase) from None
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Fault("file-not-regular", "The picture is not a regular file.", "opening")
         data = file.read(MAX_FILE + 1)
     if len(data) > MAX_FILE:
         raise Fault("image-too-large", f"The picture's file is over {MAX_FILE} bytes.", "opening")
-    if not data:
-        raise Fault("image-corrupt", "The picture's file is empty.", "opening")
     return data
 
 
