@@ -1,0 +1,100 @@
+"""The command line: the demo comes up and leaves nothing, and what cannot be served is refused with a reason."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.media.processes import state, until
+
+ROOT = Path(__file__).parents[2]
+
+
+async def refused(*arguments: str, **environment: str) -> str:
+    """What the command says on standard error when it ends with 2."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *arguments,
+        env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+    assert process.returncode == 2, err.decode()
+    return err.decode()
+
+
+def folders(tmp_path: Path) -> dict[str, str]:
+    return {f"{name}_DIR": str(tmp_path / name.lower()) for name in ("MEDIA", "DATA", "CACHE")}
+
+
+async def test_listening_to_the_world_without_keys_is_refused(tmp_path: Path) -> None:
+    assert "refusing to listen on 0.0.0.0" in await refused("serve", HTTP_HOST="0.0.0.0", **folders(tmp_path))
+
+
+async def test_a_setting_that_cannot_be_is_named(tmp_path: Path) -> None:
+    said = await refused("serve", HLS_WINDOW="none", **folders(tmp_path))
+    assert "hls_window" in said
+    assert "Traceback" not in said
+
+
+async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = await refused("serve", HTTP_PORT=port, **folders(tmp_path))
+    assert port in said
+    assert "Traceback" not in said
+
+
+async def test_a_store_of_another_gateway_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "reelgate.db").write_bytes(b"this is no database" * 100)
+    said = await refused("serve", HTTP_PORT="0", **folders(tmp_path))
+    assert "reelgate.db" in said
+    assert "Traceback" not in said
+
+
+def below(pid: int) -> list[int]:
+    """All processes of the demo: its children, and those that it put into sessions of their own."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *below(int(child))]
+    return found
+
+
+@pytest.mark.media
+async def test_the_demo_comes_up_plays_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "demo",
+        env={**os.environ, "HTTP_PORT": "0", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    shown = b""
+    async with asyncio.timeout(60):
+        while b"All streams" not in shown:
+            line = await process.stdout.readline()
+            assert line, shown.decode()
+            shown += line
+    found = re.search(rb"http://127\.0\.0\.1:\d+", shown)
+    assert found is not None
+    async with aiohttp.ClientSession(found[0].decode()) as session:
+        async with session.get("/rest-api/v3/stream/find_all") as answer:
+            streams = await answer.json()
+        async with session.get("/live/channel/index.m3u8") as playlist:
+            assert (await playlist.text()).startswith("#EXTM3U")
+    assert {stream["name"]: stream["status"] for stream in streams} == {"camera": "LIVE", "channel": "LIVE"}
+    pids = below(process.pid)
+    assert len(pids) >= 3  # the camera, the fork server, the camera's worker
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        await process.stdout.read()
+        assert await process.wait() == 0
+    await until(lambda: all(state(pid) in ("", "Z") for pid in pids))
+    assert not await asyncio.to_thread(os.listdir, tmp_path)
