@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from media.addresses import AddressPolicy
@@ -22,13 +22,18 @@ from media.messages import (
     Stop,
     Warned,
 )
-from media.preflight import preflight
-from media.spec import CameraSpec
+from media.preflight import Described, locate, preflight
+from media.spec import CameraSpec, Transport
 from media.workers import Worker, Workers, how_ended
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which it counts as hung
+STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chunk, after which there is no picture
+UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
+
+# What no browser plays and no source here carries (media.sdp has the words); others are for the worker to judge.
+UNPLAYABLE: Final = frozenset({"mjpeg", "mpeg4", "mpv", "mp2t", "h261", "h263", "h263-1998", "h263-2000", "vp8"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Sink:
     chunk: Callable[[ChunkMade], None]
     stats: Callable[[dict[str, Any]], None]
     warned: Callable[[str, str], None]
+    turn: Callable[[], Awaitable[None]]  # waits until the camera's host may be connected to once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ class Attempt:
         self._fault: Fault | None = None
         self._phase = "resolving"
         self._phase_at = self._loop.time()
-        self._heard_at = self._loop.time()
+        self._heard_at = self._chunk_at = self._loop.time()
+        self._longest_chunk = 0.0  # seconds between two chunks
         self._watchdog: asyncio.TimerHandle | None = None
         self.timings: dict[str, int] = {}  # milliseconds spent in each phase that is over
 
@@ -77,21 +84,49 @@ class Attempt:
         """True from the proven picture to the worker's end."""
         return self._ready.done() and self._worker is not None and not self._worker.gone.done()
 
-    async def open(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+    async def open(self, spec: CameraSpec, place: Place, first: Transport = "tcp") -> dict[str, Any]:
         """Returns the worker's description of the tracks once a picture is proven. Raises `Fault`.
 
-        When it is cancelled the worker lives on until `stop`.
+        With the transport `auto` the other one of TCP and UDP is tried when the `first` fails in a way that it may
+        help. When it is cancelled the worker lives on until `stop`.
         """
+        spec = await self._checked(spec)
+        if spec.transport != "auto":
+            return await self._open_by(spec, place)
+        second: Transport = "udp" if first == "tcp" else "tcp"
+        try:
+            quiet = UDP_SILENCE if first == "udp" else spec.silence_timeout
+            return await self._open_by(replace(spec, transport=first, silence_timeout=quiet), place)
+        except Fault as fault:
+            if not _other_transport_may_help(fault, first):
+                raise
+            detail = f"{first.upper()} failed ({fault.code} while {fault.phase}); {second.upper()} is used."
+        info = await self._open_by(replace(spec, transport=second), place)
+        self._sink.warned("transport-changed", detail)
+        return info
+
+    async def _checked(self, spec: CameraSpec) -> CameraSpec:
+        """The spec with its address resolved, checked and pinned, after a look at what the camera offers."""
+        if not spec.preflight:
+            return await locate(spec, self._policy, self._enter)
+        await self._sink.turn()
         described = await preflight(spec, self._policy, self._enter)
         for warning in described.warnings:
             self._sink.warned("camera-odd", warning)
-        start = Start("rtsp", _start_spec(described.pin(spec), place))
-        self._worker = worker = self._workers.spawn(start, self._on_message)
+        _check_offer(described)
+        return described.pin(spec)
+
+    async def _open_by(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+        """One worker, one transport."""
+        await self._sink.turn()
+        self._fault = None
+        self._worker = worker = self._workers.spawn(Start("rtsp", _start_spec(spec, place)), self._on_message)
         # The worker keeps the camera's own limits; this one is for a worker that does not.
         limit = 2 * spec.connect_timeout + spec.keyframe_timeout + HEARTBEAT
         either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
         await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if self._ready.done():
+            self._chunk_at = self._loop.time()
             self._beat()
             return self._ready.result()
         if not worker.gone.done():
@@ -140,6 +175,8 @@ class Attempt:
             case InitMade():
                 self._sink.init(message.init())
             case ChunkMade():
+                self._longest_chunk = max(self._longest_chunk, self._heard_at - self._chunk_at)
+                self._chunk_at = self._heard_at
                 self._sink.chunk(message)
             case Stats(info):
                 self._sink.stats(info)
@@ -156,15 +193,40 @@ class Attempt:
                 log.error("worker-message-unexpected", extra={"type": type(message).__name__})
 
     def _beat(self) -> None:
-        """Looks whether a live worker still says something; it speaks at least once a second."""
+        """Looks whether a live worker still speaks, which it does every second, and still makes chunks."""
         if self._worker is None or self._worker.gone.done():
             return
-        silent = self._loop.time() - self._heard_at
-        if silent >= HEARTBEAT:
-            self._fault = Fault("worker-hung", f"The camera's worker said nothing for {HEARTBEAT:.0f} s.", self._phase)
+        now = self._loop.time()
+        if now - self._heard_at >= HEARTBEAT:
+            detail = f"The camera's worker said nothing for {HEARTBEAT:.0f} s."
+            self._fault = Fault("worker-hung", detail, self._phase)
             self._worker.kill()
-            return
-        self._watchdog = self._loop.call_later(HEARTBEAT - silent, self._beat)
+        elif now - self._chunk_at >= max(STALLED, 4 * self._longest_chunk):
+            detail = f"Nothing to show has come of the camera for {now - self._chunk_at:.0f} s."
+            self._fault = Fault("source-timeout", detail, self._phase)
+            self._worker.kill()
+        else:
+            self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
+
+
+def _check_offer(described: Described) -> None:
+    """Raises `Fault` when nothing of what the camera offers can be carried."""
+    offered = [track.codec for track in described.tracks if track.media == "video"]
+    if not offered:
+        raise Fault("source-no-media", "The camera offers sound and no picture; check its profile.", "describing")
+    if all(codec in UNPLAYABLE for codec in offered):
+        detail = (
+            f"The camera sends {', '.join(offered)}, which no browser plays and which is not transcoded here; "
+            "choose H.264 or H.265 in its settings, or a profile that has it."
+        )
+        raise Fault("codec-unsupported", detail, "describing")
+
+
+def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:
+    """A refused SETUP (461) is `source-protocol-error`; packets that a firewall drops are no media."""
+    if fault.phase == "setup":
+        return fault.code == "source-protocol-error"
+    return fault.code == "source-no-media" and fault.phase == "playing" and tried == "udp"
 
 
 def _start_spec(spec: CameraSpec, place: Place) -> dict[str, Any]:

@@ -69,7 +69,10 @@ class Catalog:
     def ring(self, name: str) -> Ring | None:
         """What a viewer of that name reads."""
         stream = self._named.get(name)
-        return stream.ring if stream is not None and stream.status is not Status.FAILED else None
+        if stream is None or stream.status is Status.FAILED:
+            return None
+        stream.demanded()
+        return stream.ring
 
     @contextmanager
     def viewer(self, name: str) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Turns what a camera stamps on its packets into decode times that only go forward. Pure."""
 
 from bisect import insort
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
@@ -8,7 +9,15 @@ from typing import Final
 VIDEO_RATE: Final = 90000  # ticks a second: RTP's clock for video (RFC 6184, section 5.1)
 NOMINAL: Final = VIDEO_RATE // 25  # a frame's duration as long as nothing is known
 LONGEST: Final = VIDEO_RATE * 5  # a step over this is no frame's duration
-RESYNC: Final = Fraction(1, 10)  # seconds that an audio stamp may be off before it is believed
+RESYNC: Final = Fraction(1, 2)  # seconds that an audio stamp may be off before it is believed at once
+SLEW: Final = 1000  # one sample is given or taken for every so many, until the stamps agree
+SPAN: Final = 1 << 32  # RTP timestamps are modulo this (RFC 3550, section 5.1)
+EXPLAINED: Final = 2  # seconds by which a step may differ from the time that has passed and still be a real gap
+AGREEING: Final = 3  # stray stamps in a row that agree with one another: the camera's clock was set anew
+WINDOW: Final = 60  # seconds over which a camera's rate is measured
+DRIFT: Final = 0.02  # a rate that is further off is told and corrected
+BROKEN: Final = 0.10  # a rate that is further off is no clock: arrival counts
+MOST_SKEW: Final = 1.0  # seconds that the stream may run ahead of or behind arrival before it is corrected
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,146 @@ class Stamp:
 
     decode: int
     offset: int
+
+
+class StampMapper:
+    """Presentation times that go on whatever the camera's clock does; ticks of `rate` in and out, decode order.
+
+    Plain wraps, jumps, and single stamps that are hours away leave no trace: a step of over five seconds that the time
+    of arrival does not explain is replaced by one frame, and when three such stamps agree with one another the clock
+    was set anew and goes on from there. A step that arrival explains is a real gap and is kept.
+    """
+
+    def __init__(self, rate: int = VIDEO_RATE, nominal: int = NOMINAL) -> None:
+        self._rate = rate
+        self._raw: int | None = None  # the last stamp that was believed, as the camera wrote it
+        self._out = 0  # what it was mapped to
+        self._arrival = 0.0
+        self._step = nominal
+        self._strays: list[int] = []
+        self.jumps = 0  # how often the camera's clock was set anew
+
+    def map(self, pts: int | None, arrival: float) -> int:
+        """The time to show a frame at. `pts` None: one frame after the one before. `arrival` in monotonic seconds."""
+        if self._raw is None:
+            self._raw, self._out, self._arrival = pts or 0, pts or 0, arrival
+            return self._out
+        if pts is None:
+            self._raw, self._out, self._arrival = self._raw + self._step, self._out + self._step, arrival
+            return self._out
+        delta = _nearest(pts - self._raw)
+        passed = round((arrival - self._arrival) * self._rate)
+        if abs(delta) <= 5 * self._rate or abs(delta - passed) <= EXPLAINED * self._rate:
+            self._strays.clear()
+            return self._believe(pts, delta, arrival)
+        return self._doubt(pts, arrival)
+
+    def _believe(self, pts: int, delta: int, arrival: float) -> int:
+        if 0 < delta <= self._rate:
+            self._step = delta
+        self._raw, self._out, self._arrival = pts, self._out + delta, arrival
+        return self._out
+
+    def _doubt(self, pts: int, arrival: float) -> int:
+        if self._strays and abs(_nearest(pts - self._strays[-1])) > 5 * self._rate:
+            self._strays.clear()
+        self._strays.append(pts)
+        if len(self._strays) == AGREEING:
+            self.jumps += 1
+            out = self._out + self._step * AGREEING
+            self._raw, self._out, self._arrival = pts, out, arrival
+            self._strays.clear()
+            return out
+        return self._out + self._step * len(self._strays)
+
+
+class RateKeeper:
+    """Keeps a stream's time within bounds of real time, for cameras whose clock runs fast, slow or not at all.
+
+    Takes and gives ticks of 90 kHz. A camera within `DRIFT` is left alone until it has run off by `MOST_SKEW`. How late
+    packets are is taken as the least of a window, which a stalled network does not change.
+    """
+
+    def __init__(self, *, reorders: bool = False) -> None:
+        self._reorders = reorders  # then arrival says nothing of the order of showing
+        self._start: tuple[int, float] | None = None
+        self._last_in = 0
+        self._out = 0.0
+        self._window_at = 0.0
+        self._least_raw: float | None = None  # the least lateness of this window, seconds, by the camera's clock
+        self._least_out: float | None = None  # and by ours
+        self._before: float | None = None
+        self._usual = 0.0  # the least lateness of the first window: what is there from the start is no drift
+        self._factor = 1.0
+        self.error = 0.0  # by how much the camera's clock is fast (above 0) or slow, as last measured
+        self.by_arrival = False
+
+    @property
+    def drifting(self) -> bool:
+        """Whether the camera's clock is so wrong that somebody should know."""
+        return abs(self.error) > DRIFT
+
+    def keep(self, pts: int, arrival: float) -> int:
+        """The time to go by instead of `pts`, for a packet that came at `arrival` (monotonic seconds)."""
+        if self._start is None:
+            self._start, self._last_in, self._out, self._window_at = (pts, arrival), pts, float(pts), arrival
+        start, began = self._start
+        passed = arrival - began
+        if self.by_arrival:
+            # One sixteenth of what is missing at a time: arrival jitters, frames should not.
+            target = start + passed * VIDEO_RATE
+            self._out += max(1.0, (target - self._out) / 16)
+        else:
+            self._out += (pts - self._last_in) * self._factor
+        self._last_in = pts
+        raw = passed - (pts - start) / VIDEO_RATE
+        out = passed - (self._out - start) / VIDEO_RATE
+        self._least_raw = raw if self._least_raw is None else min(raw, self._least_raw)
+        self._least_out = out if self._least_out is None else min(out, self._least_out)
+        if arrival - self._window_at >= WINDOW:
+            self._measure(self._least_raw, self._least_out, arrival - self._window_at)
+            self._window_at = arrival
+            self._least_raw = self._least_out = None
+        return round(self._out)
+
+    def _measure(self, least_raw: float, least_out: float, seconds: float) -> None:
+        if self._before is None:
+            self._usual = least_out
+        else:
+            self.error = (self._before - least_raw) / seconds
+        self._before = least_raw
+        skew = least_out - self._usual
+        if abs(self.error) > BROKEN and not self._reorders:
+            self.by_arrival = True
+        if self._factor != 1.0 or self.drifting or abs(skew) > MOST_SKEW:
+            wanted = 1 / (1 + self.error) if abs(self.error) < 0.5 else 1.0
+            self._factor = wanted * (1 + max(-0.05, min(0.05, skew / (2 * WINDOW))))
+
+
+class GapMeter:
+    """The usual time between frames, by the arrival of the last few: what tells a slow camera from a stalled one."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=8)
+
+    def note(self, arrival: float) -> None:
+        """A frame has come, at `arrival` in monotonic seconds."""
+        self._recent.append(arrival)
+
+    @property
+    def usual(self) -> float | None:
+        """Seconds; None before the second frame."""
+        if len(self._recent) < 2:
+            return None
+        return (self._recent[-1] - self._recent[0]) / (len(self._recent) - 1)
+
+
+def _nearest(delta: int) -> int:
+    """A difference of two 32-bit stamps as the nearest way round.
+
+    FFmpeg undoes plain wraps, and makes of a jump back by x a jump ahead by 2^32 - x (measured).
+    """
+    return (delta + SPAN // 2) % SPAN - SPAN // 2
 
 
 class VideoClock:
@@ -44,7 +193,11 @@ class VideoClock:
 
 
 class AudioClock:
-    """Decode times for audio frames of equal length: counted, not copied from the uneven stamps of the camera."""
+    """Decode times for audio frames of equal length: counted, not copied from the uneven stamps of the camera.
+
+    Where count and stamps drift apart, as after a first sender report, the count is slewed by a thousandth; over half
+    a second it jumps ahead, or drops frames until time has caught up.
+    """
 
     def __init__(self, rate: int, frame: int = 1024) -> None:
         self._rate = rate
@@ -62,6 +215,9 @@ class AudioClock:
                 self._next = claimed
             elif self._next - claimed > RESYNC * self._rate:
                 return None
+            else:
+                most = max(1, self._frame // SLEW)
+                self._next += max(-most, min(most, int((claimed - self._next) / self._frame)))
         if self._next is None:
             return None
         stamp = self._next

@@ -1,27 +1,31 @@
 """Cuts a live camera's packets into chunks below the right init."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from media import fmp4, libav
+from media.audio import Sound
 from media.channel import Channel
 from media.chunk import Init
-from media.clock import NOMINAL, VIDEO_RATE, AudioClock, Stamp, VideoClock
+from media.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, Stamp, StampMapper, VideoClock
+from media.faults import Fault
 from media.fmp4 import Sample
 from media.messages import ChunkMade, InitMade, Warned
 
 CHUNK: Final = VIDEO_RATE * 33 // 100  # ticks: a chunk is the least number of whole frames that lasts this long
 VIDEO_TRACK: Final = 1
 AUDIO_TRACK: Final = 2
-AAC_FRAME: Final = 1024  # samples
 AUDIO_WAIT: Final = 1.5  # seconds that declared audio may take to come before the picture goes without it
+AUDIO_SWITCH: Final = 60.0  # seconds between two changes of mind about audio, each a discontinuity
+LARGE_CHUNK: Final = 6 * 1024 * 1024  # bytes after which a chunk is cut before its time
+LARGEST_FRAME: Final = 8 * 1024 * 1024  # bytes: with a large chunk it still fits into one message (media.framing)
+LONG_GOP: Final = 4.0  # seconds between key frames over which viewers wait and segments grow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class _Frame:
     data: bytes
     key: bool
     pts: int | None
+    arrival: float
     stamp: Stamp = field(default_factory=lambda: Stamp(0, 0))
 
 
@@ -58,6 +63,7 @@ class _Chunk:
     duration: int = 0
     independent: bool = False
     discontinuity: bool = False
+    size: int = 0  # bytes of video
     video: list[Sample] = field(default_factory=list)
     audio_start: int = 0
     audio: list[Sample] = field(default_factory=list)
@@ -67,93 +73,143 @@ class Cutter:
     """Takes packets in the order in which they come; sends `InitMade` and `ChunkMade`.
 
     The first video packet is a key frame that was proven to decode. An init is decided with the first chunk: declared
-    audio that has not come within `AUDIO_WAIT` seconds by then is left out of it, with a warning.
+    audio that has not come within `AUDIO_WAIT` seconds by then is left out of it, with a warning. Audio that comes or
+    goes later gets a new init at a key frame, as do other parameter sets (another size, say).
     """
 
     def __init__(
-        self,
-        channel: Channel,
-        video: VideoStream,
-        audio: AudioStream | None,
-        proof: libav.Proof,
-        timeline: "Timeline",
+        self, channel: Channel, video: VideoStream, sound: Sound | None, proof: libav.Proof, timeline: "Timeline"
     ) -> None:
         self._channel = channel
         self._video = video
-        self._audio = audio
+        self._codec = video.codec_context.name
+        self._sound = sound
         self._proof = proof
         self._timeline = timeline
+        self._heard_at = self._switched_at = float("-inf")
         self._audio_deadline = time.monotonic() + AUDIO_WAIT
         self._init: Init | None = None
+        self._mapper = StampMapper()
+        self._keeper = RateKeeper(reorders=proof.reorder > 0)
         self._clock = VideoClock(proof.reorder)
-        self._audio_clock = AudioClock(audio.codec_context.sample_rate) if audio else None
+        self._shift = 0  # what the keeper has added to the camera's clock, in video ticks
+        self._audio_mapper: StampMapper | None = None
+        self._audio_clock = AudioClock(sound.stream.codec_context.sample_rate, sound.samples) if sound else None
         self._held: list[_Frame] = []  # the first frames, until the unstamped one among them can be placed
-        self._last_pts: int | None = None
+        self._placed = False
         self._origin: int | None = None  # what the camera's stamps are off the stream's timeline, in video ticks
         self._pending: _Frame | None = None  # its duration is known when the next one comes
         self._chunk = _Chunk()
+        self._audio_next = 0  # where the last audio sample of the chunk ends
         self._waiting: list[_Chunk] = []  # chunks cut before the init was decided
         self._sequence = 0
+        self._key_at: int | None = None
+        self.gop: float | None = None  # seconds between the last two key frames
 
     def describe(self) -> dict[str, Any]:
-        """What is known of the tracks before the first chunk is out: the `video` and `audio` members of a Stream."""
-        init = self._make_init(with_audio=self._audio is not None)
+        """What is known before the first chunk is out: `video` and `audio` as in `InitMade`, and how audio is made."""
+        init = self._make_init(with_audio=self._sound is not None)
         made = InitMade.of(init)
-        return {"video": made.video, "audio": made.audio}
+        reason = self._sound.reason if self._sound else None
+        mode = {"mode": "transcode", "reason": reason} if reason else None
+        return {"video": made.video, "audio": made.audio, "audioMode": mode}
 
     def video(self, packet: "Packet[Any]") -> None:
-        """One frame in Annex B form, or what is missing of the one before."""
-        frame = _Frame(bytes(packet), packet.is_keyframe, _ticks(packet))
-        if fmp4.goes_on(frame.data) and (before := self._held[-1] if self._held else self._pending):
+        """One frame in Annex B form, or what is missing of the one before. Raises `Fault` for a frame too large."""
+        frame = _Frame(bytes(packet), packet.is_keyframe, _ticks(packet), time.monotonic())
+        before = self._held[-1] if self._held else self._pending
+        if before is not None and fmp4.goes_on(frame.data, self._codec):
             before.data += frame.data
             before.pts = frame.pts if before.pts is None else before.pts
+            frame = before
+        if len(frame.data) > LARGEST_FRAME:
+            raise Fault("limits-exceeded", f"The camera sends a frame of over {LARGEST_FRAME} bytes.", "live")
+        if frame is before:
             return
-        if self._last_pts is None:
-            self._held.append(frame)
-            if len(self._held) < self._proof.reorder + 2:
-                return
-            frames = _with_first_stamp(self._held)
-            self._held = []
-        else:
-            frames = [frame]
-        for each in frames:
-            self._place(each)
+        if self._placed:
+            self._place(frame)
+            return
+        self._held.append(frame)
+        if len(self._held) == self._proof.reorder + 2:
+            for each in _with_first_stamp(self._held):
+                self._place(each)
+            self._held, self._placed = [], True
 
     def audio(self, packet: "Packet[Any]") -> None:
-        """One AAC frame. Those from before the first picture are dropped."""
-        if self._audio_clock is None or self._origin is None:
+        """One packet of sound. Those from before the first picture are dropped."""
+        if self._sound is None or self._audio_clock is None or self._origin is None:
             return
+        self._heard_at = time.monotonic()
+        try:
+            for frame in self._sound.frames(packet, self._audio_seconds(packet)):
+                self._hear(frame.data, self._audio_clock.stamp(frame.seconds), self._sound.samples)
+        except ValueError as error:
+            self._sound = None
+            self._channel.send(Warned("audio-unsupported", f"The camera's audio is left out: {error}."))
+
+    def _audio_seconds(self, packet: "Packet[Any]") -> Fraction | None:
+        """When the packet sounds, on the stream's timeline; None when the camera does not say."""
         base = packet.time_base
-        seconds = packet.pts * base - Fraction(self._origin, VIDEO_RATE) if packet.pts is not None and base else None
-        stamp = self._audio_clock.stamp(seconds)
-        if stamp is None or stamp < 0:
+        if packet.pts is None or not base or self._origin is None:
+            return None
+        rate = round(1 / base)
+        if self._audio_mapper is None:
+            self._audio_mapper = StampMapper(rate, rate // 50)
+        pts = self._audio_mapper.map(packet.pts, time.monotonic())
+        return pts * base + Fraction(self._shift - self._origin, VIDEO_RATE)
+
+    def _hear(self, data: bytes, stamp: int | None, samples: int) -> None:
+        if stamp is None or stamp < 0 or (self._init is not None and self._init.audio is None):
             return
-        if self._init is not None and self._init.audio is None:
-            return  # it came after the init was decided without it
-        if not self._chunk.audio:
-            self._chunk.audio_start = stamp
-        self._chunk.audio.append(Sample(bytes(packet), AAC_FRAME, True))
+        chunk = self._chunk
+        if not chunk.audio:
+            chunk.audio_start = stamp
+        elif stamp != self._audio_next:  # the sample before lasts until here, so that the sums stay exact
+            last = chunk.audio[-1]
+            chunk.audio[-1] = replace(last, duration=max(1, last.duration + stamp - self._audio_next))
+        chunk.audio.append(Sample(data, samples, True))
+        self._audio_next = stamp + samples
 
     def _place(self, frame: "_Frame") -> None:
-        pts = frame.pts if frame.pts is not None else (self._last_pts or 0) + NOMINAL
-        self._last_pts = pts
-        stamp = self._clock.stamp(pts)
+        jumps = self._mapper.jumps
+        mapped = self._mapper.map(frame.pts, frame.arrival)
+        if self._mapper.jumps > jumps:
+            self._channel.send(Warned("clock-jumped", "The camera's clock was set anew; the stream went on without."))
+        kept = self._keeper.keep(mapped, frame.arrival)
+        self._shift = kept - mapped
+        stamp = self._clock.stamp(kept)
         if self._origin is None:
             self._origin = stamp.decode - self._timeline.now()
         frame.stamp = Stamp(stamp.decode - self._origin, stamp.offset)
         if self._pending is not None:
             self._add(self._pending, frame.stamp.decode - self._pending.stamp.decode)
-            if frame.key or self._chunk.duration >= CHUNK:
+            if frame.key or self._chunk.duration >= CHUNK or self._chunk.size >= LARGE_CHUNK:
                 self._cut()
         if frame.key:
-            self._note_parameters(frame)
+            self._note_key(frame)
         self._pending = frame
+
+    def _note_key(self, frame: "_Frame") -> None:
+        if self._key_at is not None:
+            self.gop = round((frame.stamp.decode - self._key_at) / VIDEO_RATE, 3)
+            if self.gop > LONG_GOP:
+                detail = (
+                    f"The camera's key frames are {self.gop:g} s apart: viewers wait that long; 1 to 2 s are usual."
+                )
+                self._channel.send(Warned("long-gop", detail))
+        self._key_at = frame.stamp.decode
+        if self._keeper.drifting:
+            detail = f"The camera's clock is off by {self._keeper.error:.1%}; the stream is held to real time."
+            self._channel.send(Warned("clock-drift", detail))
+        self._note_parameters(frame)
+        self._review_sound()
 
     def _add(self, frame: "_Frame", duration: int) -> None:
         if not self._chunk.video:
             self._chunk.start = frame.stamp.decode
             self._chunk.independent = frame.key
-        data = fmp4.length_prefixed(frame.data, parameter_sets=False)
+        data = fmp4.length_prefixed(frame.data, self._codec, parameter_sets=False)
+        self._chunk.size += len(data)
         self._chunk.video.append(Sample(data, duration, frame.key, frame.stamp.offset))
         self._chunk.duration += duration
 
@@ -168,12 +224,32 @@ class Cutter:
 
     def _decide_init(self) -> bool:
         heard = any(chunk.audio for chunk in self._waiting)
-        if self._audio and not heard:
+        if self._sound and not heard:
             if time.monotonic() < self._audio_deadline:
                 return False
-            self._channel.send(Warned("audio-silent", "The camera declares audio and sends none; the picture plays."))
+            self._tell_silence()
         self._begin(self._make_init(with_audio=heard))
         return True
+
+    def _review_sound(self) -> None:
+        """Audio that came late gets into the init, audio that has stopped gets out: at this key frame, with care.
+
+        A browser stalls where an init promises audio that does not come.
+        """
+        if self._init is None:
+            return
+        now = time.monotonic()
+        sounding = self._sound is not None and now - self._heard_at < AUDIO_WAIT
+        if sounding is (self._init.audio is not None) or now - self._switched_at < AUDIO_SWITCH:
+            return
+        self._switched_at = now
+        if not sounding:
+            self._tell_silence()
+        self._begin(self._make_init(with_audio=sounding))
+        self._chunk.discontinuity = True
+
+    def _tell_silence(self) -> None:
+        self._channel.send(Warned("audio-silent", "The camera declares audio and sends none; the picture plays."))
 
     def _begin(self, init: Init) -> None:
         self._init = init
@@ -181,7 +257,7 @@ class Cutter:
 
     def _note_parameters(self, frame: "_Frame") -> None:
         """A camera whose parameter sets change (another size, say) gets a new init at that key frame."""
-        sets = fmp4.parameter_sets(frame.data)
+        sets = fmp4.parameter_sets(frame.data, self._codec)
         if not sets or sets == self._proof.parameter_sets:
             return
         proof = libav.prove_keyframe(self._video, frame.data)
@@ -201,7 +277,8 @@ class Cutter:
         self._channel.send(ChunkMade(chunk.start, chunk.duration, chunk.independent, chunk.discontinuity, data))
 
     def _make_init(self, *, with_audio: bool) -> Init:
-        return libav.live_init(self._proof, self._video, self._audio if with_audio else None, VIDEO_RATE)
+        audio = self._sound.stream if self._sound and with_audio else None
+        return libav.live_init(self._proof, self._video, audio, VIDEO_RATE)
 
 
 def _ticks(packet: "Packet[Any]") -> int | None:

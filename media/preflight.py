@@ -114,6 +114,27 @@ async def preflight(
         raise
 
 
+async def locate(
+    spec: CameraSpec, policy: AddressPolicy, on_phase: Callable[[str], None], resolve: Resolve = system_resolver
+) -> CameraSpec:
+    """`spec` with its address resolved, checked and pinned, and no connection made: what a preflight is at the least.
+
+    Raises Fault as `preflight` does while resolving.
+    """
+    on_phase("resolving")
+    target = Target.parse(spec.uri)
+    try:
+        async with asyncio.timeout(spec.connect_timeout):
+            known = (spec.address,) if spec.address else await resolve(target.host, target.port)
+    except TimeoutError:
+        detail = f"the name {target.host!r} was not resolved within {spec.connect_timeout:g} s"
+        raise Fault("source-timeout", detail, "resolving") from None
+    addresses = _allowed(known, policy)
+    if not addresses:
+        raise Fault("source-dns", f"the name {target.host!r} has no address", "resolving")
+    return replace(spec, address=addresses[0])
+
+
 async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, resolve: Resolve) -> Described:
     """Visit the camera, and where it sends us on to, until one describes itself."""
     target = Target.parse(spec.uri)

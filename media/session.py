@@ -2,32 +2,28 @@
 
 import asyncio
 import logging
-import random
 from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from media.addresses import AddressPolicy
 from media.attempt import Attempt, Place, Sink
+from media.backoff import REFUSED_LOGIN, STEADY, Backoff
 from media.chunk import Init
 from media.faults import Fault
+from media.hosts import HostTurns
 from media.messages import ChunkMade, InitMade
 from media.ring import LiveRing, Ring, RingLimits
-from media.spec import CameraSpec
+from media.spec import CameraSpec, Transport
 from media.stream import ENDED, Identity, Status, Stream, audio_record, timestamp, video_record
 from media.workers import Workers
 
 log = logging.getLogger(__name__)
 
 HISTORY: Final = 20  # attempts kept for the record
-FIRST_DELAY: Final = 0.5  # seconds
-LONGEST_DELAY: Final = 30.0
-STEADY: Final = 60.0  # seconds of pictures after which the next failure starts over at FIRST_DELAY
-
-# Codes after which a quick retry would only do harm, and those after which none can help.
-SLOW: Final = {"source-auth-failed": 60.0, "source-auth-or-busy": 60.0, "source-not-found": 30.0}
-HOPELESS: Final = frozenset({"codec-unsupported", "source-forbidden", "unsupported-scheme"})
+DEMAND_CHECK: Final = 0.5  # seconds between two looks whether anybody watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +35,37 @@ class CameraParts:
     ring: RingLimits
     stop_grace: float
     wall: Callable[[], float]
+    turns: HostTurns = field(default_factory=HostTurns)
+    attempt: Callable[[Workers, AddressPolicy, Sink], Attempt] = Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a camera is kept: opened again when it goes away, and let go when nobody has watched for `idle` seconds.
+
+    `idle` None: it is kept open whether anybody watches or not.
+    """
+
+    reconnect: bool = True
+    idle: float | None = None
 
 
 class CameraStream(Stream):
     """A camera that is kept open. `open` is the first attempt, the job's; `keep` makes it last."""
 
-    def __init__(self, identity: Identity, spec: CameraSpec, parts: CameraParts, status: Status = Status.LIVE) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        spec: CameraSpec,
+        parts: CameraParts,
+        status: Status = Status.LIVE,
+        manner: Manner | None = None,
+    ) -> None:
         super().__init__(identity, parts.wall, status)
         self._spec = spec
         self._parts = parts
+        self._manner = manner or Manner()
+        self._host = urlsplit(spec.uri).hostname or ""
         self._loop = asyncio.get_running_loop()
         self._ring = LiveRing(parts.ring, parts.wall)
         self._epoch = self._loop.time()
@@ -56,15 +74,10 @@ class CameraStream(Stream):
         self._fresh = False  # the next chunk is the first of an attempt
         self._attempt: Attempt | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._described: Init | None = None  # the tracks as the worker saw them, before the first chunk's init
-        self._transport: str | None = None
-        self._stats: dict[str, Any] = {}
-        self._timings: dict[str, int] = {}
-        self._frame_at: float | None = None
-        self._restarts = 0
-        self._last_error: dict[str, Any] | None = None
-        self._next_retry_at: float | None = None
-        self._attempts: deque[dict[str, Any]] = deque(maxlen=HISTORY)
+        self._demand = asyncio.Event()
+        self._demanded_at = self._loop.time()
+        self._seen = _Seen()
+        self._backoff = Backoff()
         self.on_phase: Callable[[str], None] = lambda _: None
 
     @property
@@ -76,33 +89,25 @@ class CameraStream(Stream):
         """The phase of the attempt under way."""
         return self._attempt.phase if self._attempt else "resolving"
 
+    def demanded(self) -> None:
+        """Somebody asks for the picture: a camera that was let go comes back."""
+        self._demanded_at = self._loop.time()
+        self._demand.set()
+
     async def open(self) -> None:
         """One attempt: returns when a picture is proven. Raises `Fault`, and then nothing of the attempt is left."""
-        began = self._loop.time()
-        sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn)
-        attempt = self._attempt = Attempt(self._parts.workers, self._parts.policy, sink)
-        self._fresh = True
-        try:
-            info = await attempt.open(self._spec, Place(self._epoch, self._end))
-        except Fault as fault:
-            self._note(fault, began)
-            raise
-        self._described = InitMade(info["video"], info["audio"], b"").init()
-        self._transport = info["transport"]
-        self._timings = dict(attempt.timings)
-        self._history("live", None, began)
-        self._frame_at = self._loop.time()
+        await self._try(_at_once)
 
     def keep(self) -> None:
         """From now on the camera is opened again whenever it goes away."""
+        self._demanded_at = self._loop.time()
         self._keeper = self._loop.create_task(self._keep(), name=f"camera-{self.identity.id}")
 
     async def stop(self) -> None:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-        if self._attempt is not None:
-            await self._attempt.stop(self._parts.stop_grace)
+        await self._let_go()
         self._ring.close()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
@@ -114,50 +119,98 @@ class CameraStream(Stream):
 
     async def _keep(self) -> None:
         """Runs until `stop` cancels it or the camera is given up."""
-        delay = FIRST_DELAY
         fault = None if self._attempt and self._attempt.live else await self._reopen()
         while True:
             if fault is None:
-                fault, lasted = await self._watch()
-                if lasted >= STEADY:
-                    delay = FIRST_DELAY
-            if fault.code in HOPELESS:
-                self._ring.close()
-                self.move(Status.FAILED)
+                fault = await self._watch()
+            if fault is None:
+                await self._rest()
+                fault = await self._reopen()
+                continue
+            delay = self._backoff.after(fault.code, self._loop.time()) if self._manner.reconnect else None
+            if delay is None:
+                self._give_up(fault)
                 return
-            await self._pause(max(delay, SLOW.get(fault.code, 0.0)))
-            delay = min(LONGEST_DELAY, random.uniform(FIRST_DELAY, delay * 3))  # decorrelated jitter
+            await self._pause(delay)
             fault = await self._reopen()
+
+    async def _try(self, turn: Callable[[], Awaitable[None]]) -> None:
+        """One attempt, on the record."""
+        began = self._loop.time()
+        sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn)
+        attempt = self._attempt = self._parts.attempt(self._parts.workers, self._parts.policy, sink)
+        self._fresh = True
+        try:
+            info = await attempt.open(self._spec, Place(self._epoch, self._end), self._seen.first_transport)
+        except Fault as fault:
+            told = self._seen.judged(fault)
+            self._note(told, began)
+            raise told from None
+        self._seen.opened(info, dict(attempt.timings), self._loop.time())
+        self._history("live", None, began)
 
     async def _reopen(self) -> Fault | None:
         """One attempt; None when it is live."""
         try:
-            await self.open()
+            await self._try(lambda: self._parts.turns.turn(self._host))
         except Fault as fault:
             return fault
         self.move(Status.LIVE)
         return None
 
-    async def _watch(self) -> tuple[Fault, float]:
-        """Waits for the end of the live attempt: why, and after how many seconds."""
+    async def _watch(self) -> Fault | None:
+        """Waits for the end of the live attempt and says why; None: nobody watches, and it was let go."""
         attempt = self._attempt
         if attempt is None:
             raise RuntimeError("there is no live attempt to watch")
         began = self._loop.time()
-        fault = await attempt.over()
-        self._restarts += 1
+        over = self._loop.create_task(attempt.over(), name=f"camera-over-{self.identity.id}")
+        try:
+            while not over.done():
+                await asyncio.wait({over}, timeout=None if self._manner.idle is None else DEMAND_CHECK)
+                if not over.done() and self._unwatched():
+                    await self._let_go()
+                    return None
+        finally:
+            over.cancel()
+        fault = over.result()
+        self._seen.restarts += 1
         self._note(fault, began)
-        return fault, self._loop.time() - began
+        if self._loop.time() - began >= STEADY:
+            self._backoff.steady()
+        return fault
+
+    def _unwatched(self) -> bool:
+        if self.viewers:
+            self._demanded_at = self._loop.time()
+        return self._manner.idle is not None and self._loop.time() - self._demanded_at >= self._manner.idle
+
+    async def _rest(self) -> None:
+        """IDLE until somebody asks."""
+        self._demand.clear()
+        self.move(Status.IDLE)
+        await self._demand.wait()
+
+    async def _let_go(self) -> None:
+        """TEARDOWN, and the worker's end."""
+        if self._attempt is not None:
+            await self._attempt.stop(self._parts.stop_grace)
 
     async def _pause(self, seconds: float) -> None:
-        self._next_retry_at = self._parts.wall() + seconds
+        self._seen.next_retry_at = self._parts.wall() + seconds
         self.move(Status.WAITING)
         await asyncio.sleep(seconds)
-        self._next_retry_at = None
+        self._seen.next_retry_at = None
+
+    def _give_up(self, fault: Fault) -> None:
+        self.warn("given-up", f"No further attempt is made after {fault.code}: {fault.detail}")
+        self._ring.close()
+        self.move(Status.WAITING)  # the table has no way from IDLE to FAILED
+        self.move(Status.FAILED)
 
     def _note(self, fault: Fault, began: float) -> None:
         """Keeps why an attempt ended, for the record and for the operator."""
-        self._last_error = {
+        self._seen.last_error = {
             "code": fault.code,
             "phase": fault.phase or None,
             "detail": fault.detail,
@@ -168,7 +221,7 @@ class CameraStream(Stream):
 
     def _history(self, phase: str, code: str | None, began: float) -> None:
         ms = round((self._loop.time() - began) * 1000)
-        self._attempts.append({"at": timestamp(self._parts.wall()), "phase": phase, "code": code, "ms": ms})
+        self._seen.attempts.append({"at": timestamp(self._parts.wall()), "phase": phase, "code": code, "ms": ms})
 
     def _on_phase(self, phase: str) -> None:
         self.on_phase(phase)
@@ -181,31 +234,88 @@ class CameraStream(Stream):
             return
         discontinuity = made.discontinuity or self._fresh
         self._fresh = False
-        self._frame_at = self._loop.time()
+        self._seen.frame_at = self._loop.time()
         self._end = (made.decode_time + made.duration) / self._init.timescale
         self._ring.append(
             self._init, made.decode_time, made.duration, made.independent, made.body, discontinuity=discontinuity
         )
 
     def _on_stats(self, stats: dict[str, Any]) -> None:
-        self._stats = stats
+        self._seen.stats = stats
 
     def wanted(self) -> dict[str, Any]:
         spec = asdict(self._spec) | {"password": self._spec.password.reveal(), "address": ""}
-        return {"identity": asdict(self.identity), "camera": spec}
+        return {"identity": asdict(self.identity), "camera": spec, "manner": asdict(self._manner)}
 
     def details(self) -> dict[str, Any]:
-        init = self._init or self._described
-        bitrate = self._stats.get("bitrate")
-        video = video_record(init.video, bitrate=bitrate, reason=None) if init else None
+        return self._seen.record(self._init, self._loop.time())
+
+
+async def _at_once() -> None:
+    """A startup that a person asked for is not held back."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was observed of a camera, not what is wanted of it; `frame_at` is loop time, `next_retry_at` Unix time."""
+
+    restarts: int = 0
+    frame_at: float | None = None
+    last_error: dict[str, Any] | None = None
+    next_retry_at: float | None = None
+    attempts: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    stats: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, int] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)  # what the worker said when the picture was proven
+    described: Init | None = None  # the tracks as the worker saw them, before the first chunk's init
+
+    @property
+    def first_transport(self) -> Transport:
+        """What worked last."""
+        return "udp" if self.info.get("transport") == "udp" else "tcp"
+
+    def opened(self, info: dict[str, Any], timings: dict[str, int], now: float) -> None:
+        """An attempt has become live."""
+        self.info, self.timings, self.frame_at = info, timings, now
+        self.described = InitMade(info["video"], info["audio"], b"").init()
+
+    def judged(self, fault: Fault) -> Fault:
+        """A first refused login of a camera that has worked may mean that it is full: some say 401 to that."""
+        before = (self.last_error or {}).get("code")
+        if fault.code == "source-auth-failed" and self.info and before not in REFUSED_LOGIN:
+            detail = "The camera refuses a login that has worked: it was changed, or the camera has too many viewers."
+            return Fault("source-auth-or-busy", detail, fault.phase)
+        return fault
+
+    def _measured(self) -> dict[str, Any]:
+        return {"bitrate": self.stats.get("bitrate"), "gop": self.stats.get("gop"), "reason": None}
+
+    def record(self, init: Init | None, now: float) -> dict[str, Any]:
+        """The members of the Stream record."""
+        init = init or self.described
+        audio = self.info.get("audioMode") or {}
         return {
-            "video": video,
-            "audio": audio_record(init.audio) if init else None,
-            "transport": self._transport,
-            "lastFrameAge": round(self._loop.time() - self._frame_at, 3) if self._frame_at is not None else None,
-            "restarts": self._restarts,
-            "lastError": self._last_error,
-            "nextRetryAt": timestamp(self._next_retry_at),
-            "attempts": list(self._attempts),
-            "timings": self._timings,
+            "video": video_record(init.video, **self._measured()) if init else None,
+            "audio": audio_record(init.audio, **audio) if init else None,
+            "browsers": browsers(init) if init else None,
+            "transport": self.info.get("transport"),
+            "lastFrameAge": round(now - self.frame_at, 3) if self.frame_at is not None else None,
+            "loss": self.stats.get("loss"),
+            "restarts": self.restarts,
+            "lastError": self.last_error,
+            "nextRetryAt": timestamp(self.next_retry_at),
+            "attempts": list(self.attempts),
+            "timings": self.timings,
         }
+
+
+def browsers(init: Init) -> dict[str, Any]:
+    """Which ways of watching a browser can play, and why not."""
+    codec = init.video.codec if init.video else ""
+    if codec.startswith("avc1") and init.video and init.video.profile in ("High 10", "High 4:2:2"):
+        reason = f"H.264 {init.video.profile} is played by no browser; choose High or Main in the camera."
+        return {"hls": False, "mse": False, "reason": reason}
+    if codec.startswith("hvc1"):
+        reason = "H.265 is played by Safari, and by Chrome and Edge where the machine decodes it in hardware."
+        return {"hls": "some", "mse": "some", "reason": reason}
+    return {"hls": True, "mse": True, "reason": None}

@@ -1,10 +1,16 @@
 """What a source is asked to be: plain values that cross from the gateway to a worker."""
 
+import re
 from dataclasses import dataclass, field
-from typing import Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Final, Literal
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 Transport = Literal["auto", "tcp", "udp"]
+
+HIDDEN: Final = "***"  # what stands for a secret where an address is shown
+_SECRET_KEY: Final = re.compile(
+    r"pass|pwd|token|secret|auth|credential|signature|(?:^|[_-]|api)key$|^pw$", re.IGNORECASE
+)
 
 
 class Secret:
@@ -37,7 +43,8 @@ class Secret:
 class CameraSpec:
     """A camera to open. `uri` holds no userinfo; `address` is the checked IP address to connect to ("" = resolve).
 
-    Limits are in seconds: to the answer of DESCRIBE, from PLAY to a decoded key frame, and to codec parameters.
+    Limits are in seconds: to the answer of DESCRIBE, from PLAY to a decoded key frame, to codec parameters, and from
+    PLAY to the first packet. Without `preflight` the camera is not asked before a worker opens it.
     """
 
     uri: str
@@ -49,6 +56,8 @@ class CameraSpec:
     connect_timeout: float = 5.0
     keyframe_timeout: float = 20.0
     parameters_timeout: float = 10.0
+    preflight: bool = True
+    silence_timeout: float = 5.0
 
     def url(self) -> str:
         """The address for FFmpeg, with the credentials and the pinned address: a secret, never to be logged."""
@@ -60,3 +69,21 @@ class CameraSpec:
         if self.username or self.password:
             netloc = f"{quote(self.username, safe='')}:{quote(self.password.reveal(), safe='')}@{netloc}"
         return urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+
+
+def shown_uri(uri: str) -> str:
+    """The address fit for records and logs: no userinfo, and `***` for the value of a query key that names a secret.
+
+    Cameras take `?user=admin&password=…` and `?token=…` as well as userinfo; what the keys are called is all there is
+    to go by.
+    """
+    head, mark, query = uri.partition("?")
+    scheme, colon, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    shown = f"{scheme}{colon}{authority.rpartition('@')[2]}{slash}{path}"
+    return f"{shown}{mark}{'&'.join(map(_shown_pair, query.split('&')))}"
+
+
+def _shown_pair(pair: str) -> str:
+    name, equals, value = pair.partition("=")
+    return f"{name}={HIDDEN}" if equals and value and _SECRET_KEY.search(unquote(name)) else pair

@@ -76,6 +76,10 @@ class Stream(ABC):
     def ring(self) -> Ring | None:
         """What viewers read; None while there is nothing to see."""
 
+    def demanded(self) -> None:
+        """Somebody asks for the picture just now; a source that was let go for want of viewers comes back."""
+        return
+
     @abstractmethod
     async def stop(self) -> None:
         """Ends the stream and releases everything; returns when nothing of it is left. May be called again."""

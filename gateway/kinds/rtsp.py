@@ -1,21 +1,20 @@
 """Opening a camera: `/rtsp/startup`."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from pydantic import AliasChoices, Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import StreamName, name_for
-from media.session import CameraStream
-from media.spec import CameraSpec, Secret
+from media.session import CameraStream, Manner
+from media.spec import HIDDEN, CameraSpec, Secret, shown_uri
 from media.stream import Identity, Status
 
 SCHEMES: Final = ("rtsp", "rtsps")
-PLACEHOLDER: Final = "***"  # what a record shows in place of a secret; never one itself
 
 TIMEOUT_CAUSES: Final = {
     "resolving": "source-dns",
@@ -29,7 +28,12 @@ TIMEOUT_CAUSES: Final = {
 
 
 class RtspParams(Params):
-    """`uri` with userinfo or without; `toStream` is an old name of `localStreamName`."""
+    """`uri` with userinfo or without; `toStream` is an old name of `localStreamName`.
+
+    `onDemand`: the camera is let go when nobody has watched for `idleTimeout` seconds, and comes back with the next
+    viewer. `reconnect` false: the stream is FAILED when the camera goes away. `preflight` false: the camera is not
+    asked (OPTIONS, DESCRIBE) before a worker opens it.
+    """
 
     uri: str
     local_stream_name: StreamName | None = Field(
@@ -37,15 +41,28 @@ class RtspParams(Params):
     )
     transport: Literal["auto", "tcp", "udp"] = "auto"
     audio: Literal["auto", "off"] = "auto"
+    on_demand: Flag = False
+    idle_timeout: Annotated[float, Field(ge=1, le=86400, strict=False)] = 30.0
+    reconnect: Flag = True
+    preflight: Flag = True
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A camera's address taken apart: what may be shown, and what may not."""
+    """A camera's address taken apart: what may be shown, and what may not (`uri` may hold a token in its query)."""
 
     uri: str
     username: str
     password: Secret
+
+    @property
+    def shown(self) -> str:
+        """The address as records show it."""
+        return shown_uri(self.uri)
+
+    @property
+    def has_credentials(self) -> bool:
+        return bool(self.username or self.password) or self.shown != self.uri
 
 
 def split_address(uri: str) -> Address:
@@ -62,7 +79,7 @@ def split_address(uri: str) -> Address:
     if port == 0:
         raise _invalid("Port 0 is none.")
     username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if PLACEHOLDER in (username, password):
+    if HIDDEN in (username, password, *(value for _, value in parse_qsl(parts.query))):
         raise _invalid("The credentials are the placeholder that stands for hidden ones.")
     netloc = parts.netloc.rpartition("@")[2]
     return Address(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), username, Secret(password))
@@ -99,7 +116,7 @@ class OpenCamera:
 async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
     """Everything about the request that can be seen without the camera."""
     address = split_address(params.uri)
-    name = params.local_stream_name or name_for(address.uri)
+    name = params.local_stream_name or name_for(address.shown)
     settings = parts.settings
     spec = CameraSpec(
         uri=address.uri,
@@ -110,27 +127,33 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
         connect_timeout=settings.camera_connect_timeout,
         keyframe_timeout=settings.camera_keyframe_timeout,
         parameters_timeout=settings.camera_parameters_timeout,
+        preflight=params.preflight,
     )
-    has_credentials = bool(address.username or address.password)
-    identity = Identity(name, "rtsp", address.uri, has_credentials, parts.wall(), ask.job_id)
-    stream = CameraStream(identity, spec, parts.cameras)
+    identity = Identity(name, "rtsp", address.shown, address.has_credentials, parts.wall(), ask.job_id)
+    manner = Manner(params.reconnect, params.idle_timeout if params.on_demand else None)
+    stream = CameraStream(identity, spec, parts.cameras, manner=manner)
     for code, detail in ask.warnings().items():
         stream.warn(code, detail)
     echo = {
-        "uri": address.uri,
-        "hasCredentials": has_credentials,
+        "uri": address.shown,
+        "hasCredentials": address.has_credentials,
         "localStreamName": name,
         "transport": params.transport,
         "audio": params.audio,
+        "onDemand": params.on_demand,
+        "idleTimeout": params.idle_timeout,
+        "reconnect": params.reconnect,
+        "preflight": params.preflight,
     }
-    return Plan((f"name:{name}", f"uri:{address.uri}"), echo, OpenCamera(stream, parts))
+    return Plan((f"name:{name}", f"uri:{address.shown}"), echo, OpenCamera(stream, parts))
 
 
 def restore(wanted: dict[str, Any], parts: Parts) -> CameraStream:
     """A camera that was wanted before the gateway went down: it begins WAITING and opens itself."""
     camera = wanted["camera"]
     spec = CameraSpec(**{**camera, "password": Secret(camera["password"])})
-    stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING)
+    manner = Manner(**wanted.get("manner", {}))
+    stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING, manner)
     parts.catalog.publish(stream)
     stream.keep()
     return stream

@@ -13,6 +13,7 @@ from gateway.kinds.kind import Params
 from gateway.web import body
 from gateway.web.face import BASE, Face
 from media.catalog import Catalog
+from media.spec import shown_uri
 from media.stream import Status, Stream
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
@@ -43,7 +44,7 @@ class KindFilter(Filter):
         return (
             super().matches(stream)
             and self.local_stream_name in (None, stream.identity.name)
-            and (self.uri is None or without_userinfo(self.uri) == stream.identity.uri)
+            and (self.uri is None or shown_uri(self.uri) == stream.identity.uri)
         )
 
 
@@ -120,13 +121,6 @@ class _Family:
         return [
             stream for stream in self.catalog.streams() if self.kind in (None, stream.identity.kind) and matches(stream)
         ]
-
-
-def without_userinfo(uri: str) -> str:
-    """The address as records show it."""
-    scheme, mark, rest = uri.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def _answer(streams: list[Stream]) -> web.Response:

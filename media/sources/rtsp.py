@@ -1,25 +1,36 @@
 """A camera over RTSP: opens it, proves a picture, and cuts what it sends into chunks."""
 
 import errno
+import os
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 from typing import Any, Final
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from media import fmp4, libav
+from media.audio import Sound, sound_of
 from media.channel import Channel
-from media.cutter import Cutter, Timeline
+from media.clock import GapMeter
+from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
+from media.loss import LossCounter
 from media.messages import Finished, Phase, Ready, Stats, Warned
 from media.spec import CameraSpec, Secret
 
-READ_TIMEOUT: Final = 0.5  # seconds: how soon a silent camera's reader looks at the stop flag again
-STALL_TIMEOUT: Final = 5.0  # seconds without a packet after which a live camera counts as gone
+READ_TIMEOUT: Final = 0.2  # seconds: how soon a silent camera's reader looks at the stop flag again
+STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera counts as gone
+PATIENCE: Final = 3  # a camera of few frames a second may miss this many
+FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobody knows how slow the camera is
+CARRIED: Final = frozenset({"h264", "hevc"})
+UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 STATS_EVERY: Final = 1.0
 
 
@@ -30,9 +41,13 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
     """
     camera = CameraSpec(**{**spec["camera"], "password": Secret(spec["camera"]["password"])})
     channel.send(Phase("setup"))
+    loss = LossCounter()
+    if camera.transport == "udp":
+        loss.listen()
     container = _open(camera)
     try:
-        _Reader(channel, camera, container, Timeline(spec["epoch"], spec["notBefore"])).read()
+        _check_peers(camera.address)
+        _Reader(channel, camera, container, Timeline(spec["epoch"], spec["notBefore"]), loss).read()
     finally:
         container.close()  # sends TEARDOWN
     channel.send(Finished({}))
@@ -40,14 +55,16 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
 
 def _open(camera: CameraSpec) -> InputContainer:
     """OPTIONS to PLAY. Faults are told apart by the clock first, then by the few errors that FFmpeg keeps distinct."""
+    udp = camera.transport == "udp"
     options = {
-        "rtsp_transport": "udp" if camera.transport == "udp" else "tcp",
+        "rtsp_transport": "udp" if udp else "tcp",
         "timeout": str(int(camera.connect_timeout * 1_000_000)),
         "allowed_media_types": "video+audio" if camera.audio else "video",
         "analyzeduration": "0",
         "probesize": "32",
         "protocol_whitelist": "rtsp,rtsps,rtp,udp,tcp,tls,http",
         "user_agent": "Reelgate",
+        **(UDP_OPTIONS if udp else {}),
     }
     began = time.monotonic()
     try:
@@ -56,6 +73,28 @@ def _open(camera: CameraSpec) -> InputContainer:
         elapsed = time.monotonic() - began
         # The exception's text holds the URL with its password: it goes nowhere.
         raise _opening_fault(error, elapsed >= camera.connect_timeout * 0.95) from None
+
+
+def _check_peers(address: str) -> None:
+    """Raises `Fault` when FFmpeg is connected elsewhere than to the pinned address: it follows redirects by itself.
+
+    The preflight has followed and checked those that the camera made then; one that comes only now was not checked.
+    """
+    if not address:
+        return
+    pinned = _plain(address)
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(entry.name))) as connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM:
+                peer = _plain(connection.getpeername()[0])
+                if peer != pinned:
+                    detail = "The camera sent its viewer on to another address after it had been checked."
+                    raise Fault("source-forbidden", detail, "setup")
+
+
+def _plain(address: str) -> object:
+    judged = ip_address(address)
+    return (judged.ipv4_mapped or judged) if isinstance(judged, IPv6Address) else judged
 
 
 def _opening_fault(error: Exception, out_of_time: bool) -> Fault:
@@ -76,15 +115,19 @@ def _opening_fault(error: Exception, out_of_time: bool) -> Fault:
 class _Reader:
     """One open camera: from PLAY to the end."""
 
-    def __init__(self, channel: Channel, camera: CameraSpec, container: InputContainer, timeline: Timeline) -> None:
+    def __init__(
+        self, channel: Channel, camera: CameraSpec, container: InputContainer, timeline: Timeline, loss: LossCounter
+    ) -> None:
         self._channel = channel
         self._camera = camera
         self._container = container
         self._timeline = timeline
+        self._loss = loss
         self._video = self._pick_video()
-        self._audio = self._pick_audio()
-        self._played_at = self._packet_at = self._stats_at = time.monotonic()
+        self._sound = self._pick_sound()
+        self._played_at = self._packet_at = self._frame_at = self._stats_at = time.monotonic()
         self._frames = self._bytes = 0
+        self._gaps = GapMeter()
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
@@ -95,16 +138,16 @@ class _Reader:
             if self._channel.stopping:
                 return
             now = time.monotonic()
-            if packet is None:
-                self._check_silence(now)
-            else:
+            if packet is not None:
                 self._take(packet, now)
+            if packet is None or packet.stream is not self._video:
+                self._check_silence(now)
             self._tell_stats(now)
         raise Fault("source-protocol-error", "The camera ended the stream.", "live" if self._cutter else "playing")
 
     def _packets(self) -> Iterator["Packet[Any] | None"]:
         """Packets as they come; None after each `READ_TIMEOUT` without one. Ends with the stream."""
-        streams = [stream for stream in (self._video, self._audio) if stream is not None]
+        streams = [self._video, *self._container.streams.audio[:1]]
         while True:
             try:
                 for packet in self._container.demux(streams):
@@ -122,7 +165,10 @@ class _Reader:
         self._packet_at = now
         self._bytes += packet.size
         is_video = packet.stream is self._video
-        self._frames += is_video
+        if is_video:
+            self._frames += 1
+            self._frame_at = now
+            self._gaps.note(now)
         if self._cutter is not None:
             if is_video:
                 self._cutter.video(packet)
@@ -139,12 +185,16 @@ class _Reader:
             self._opening.append(packet)
             proof = libav.prove_keyframe(self._video, b"".join(map(bytes, self._opening)))
             if proof is not None:
-                self._go_live(proof)
+                self._go_live(proof, now)
                 return
         self._check_limits(now)
 
-    def _go_live(self, proof: libav.Proof) -> None:
-        self._cutter = Cutter(self._channel, self._video, self._audio, proof, self._timeline)
+    def _go_live(self, proof: libav.Proof, now: float) -> None:
+        self._cutter = Cutter(self._channel, self._video, self._sound, proof, self._timeline)
+        waited = now - self._played_at
+        if waited > LONG_GOP:
+            detail = f"The first key frame took {waited:.1f} s; every viewer may wait that long. 1 to 2 s are usual."
+            self._channel.send(Warned("long-gop", detail))
         self._channel.send(Phase("live"))
         self._channel.send(Ready(self._cutter.describe() | {"transport": self._transport()}))
         for packet in self._opening:
@@ -152,15 +202,19 @@ class _Reader:
         self._opening = []
 
     def _check_silence(self, now: float) -> None:
+        """Whether a picture is overdue: sound and answers to keep-alives are no sign of one."""
         if self._cutter is None:
             self._check_limits(now)
-        elif now - self._packet_at > STALL_TIMEOUT:
-            raise Fault("source-timeout", f"The camera has sent nothing for {STALL_TIMEOUT:.0f} s.", "live")
+            return
+        usual = self._gaps.usual
+        limit = FIRST_GAP if usual is None else max(STALL_TIMEOUT, PATIENCE * usual)
+        if now - self._frame_at > limit:
+            raise Fault("source-timeout", f"The camera has sent no picture for {limit:.0f} s.", "live")
 
     def _check_limits(self, now: float) -> None:
         """The camera's own limits between PLAY and the first picture."""
         waited = now - self._played_at
-        if self._packet_at == self._played_at and waited > self._camera.connect_timeout:
+        if self._packet_at == self._played_at and waited > self._camera.silence_timeout:
             raise Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
         if waited > self._camera.parameters_timeout and not libav.has_parameters(self._video):
             raise Fault("source-no-parameters", "The camera sends video without codec parameters.", "waiting-keyframe")
@@ -174,8 +228,11 @@ class _Reader:
         info = {
             "fps": round(self._frames / elapsed, 2),
             "bitrate": round(self._bytes * 8 / elapsed),
-            "lastFrameAge": round(now - self._packet_at, 3),
+            "lastFrameAge": round(now - self._frame_at, 3),
+            "gop": self._cutter.gop if self._cutter else None,
         }
+        if self._camera.transport == "udp":
+            info["loss"] = self._loss.missed
         self._channel.send(Stats(info))
         self._stats_at, self._frames, self._bytes = now, 0, 0
 
@@ -184,22 +241,20 @@ class _Reader:
         if not streams:
             raise Fault("source-no-media", "The camera offers no video.", "setup")
         stream = streams[0]
-        if stream.codec_context.name != "h264":
-            raise Fault(
-                "codec-unsupported", f"The camera sends {stream.codec_context.name}; only h264 can be played.", "setup"
-            )
+        if stream.codec_context.name not in CARRIED:
+            detail = f"The camera sends {stream.codec_context.name}; only H.264 and H.265 can be played."
+            raise Fault("codec-unsupported", detail, "setup")
         return stream
 
-    def _pick_audio(self) -> AudioStream | None:
+    def _pick_sound(self) -> Sound | None:
         streams = self._container.streams.audio
         if not streams:
             return None
-        stream = streams[0]
-        if stream.codec_context.name != "aac" or not stream.codec_context.extradata:
-            detail = f"The camera's audio ({stream.codec_context.name}) is left out: only AAC can be played."
-            self._channel.send(Warned("audio-unsupported", detail))
+        try:
+            return sound_of(streams[0])
+        except ValueError as error:
+            self._channel.send(Warned("audio-unsupported", f"The camera's audio is left out: {error}."))
             return None
-        return stream
 
     def _transport(self) -> str:
         return "udp" if self._camera.transport == "udp" else "tcp"
