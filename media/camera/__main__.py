@@ -13,7 +13,7 @@ from typing import Final
 
 from media.camera.faults import VERBS, apply
 from media.camera.server import Camera
-from media.camera.settings import SCHEMES, CameraSettings, ClipSettings
+from media.camera.settings import CODECS, SCHEMES, SOUNDS, CameraSettings, ClipSettings
 
 FAULT_HELP: Final = "\n".join(f"  {verb.name}{'=' * bool(verb.value)}{verb.value}\n      {verb.text}" for verb in VERBS)
 CONTROL_HELP: Final = (
@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str]) -> tuple[CameraSettings, bool]:
     """The settings that the arguments ask for, and whether commands come by standard input. Exits with 2 if bad."""
     parser = argparse.ArgumentParser(
         prog="python -m media.camera",
-        description="A live RTSP camera of generated H.264 and AAC that can misbehave on command.",
+        description="A live RTSP camera of generated pictures and sound that can misbehave on command.",
         epilog=f"faults:\n{FAULT_HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,6 +42,8 @@ def parse(arguments: Sequence[str]) -> tuple[CameraSettings, bool]:
     parser.add_argument("--gop", type=float, default=default.clip.gop, help="seconds from key frame to key frame")
     parser.add_argument("--bitrate", type=int, default=default.clip.bitrate, help="bits a second")
     parser.add_argument("--b-frames", type=int, default=default.clip.b_frames)
+    parser.add_argument("--codec", choices=CODECS, default=default.clip.codec)
+    parser.add_argument("--sound", choices=SOUNDS, default=default.clip.sound)
     parser.add_argument("--no-audio", action="store_true")
     parser.add_argument("--session-timeout", type=int, default=default.session_timeout, help="seconds")
     parser.add_argument("--fault", action="append", default=[], metavar="NAME[=VALUE]", help="may be repeated")
@@ -49,7 +51,17 @@ def parse(arguments: Sequence[str]) -> tuple[CameraSettings, bool]:
     given = parser.parse_args(arguments)
     try:
         width, height = given.size
-        clip = ClipSettings(width, height, given.fps, given.gop, given.bitrate, given.b_frames, not given.no_audio)
+        clip = ClipSettings(
+            width=width,
+            height=height,
+            fps=given.fps,
+            gop=given.gop,
+            bitrate=given.bitrate,
+            b_frames=given.b_frames,
+            audio=not given.no_audio,
+            codec=given.codec,
+            sound=given.sound,
+        )
         settings = CameraSettings(
             host=given.host,
             port=given.port,

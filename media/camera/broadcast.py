@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from media.camera.clip import Track, Unit
+from media.camera.track import Track, Unit
 
 
 @dataclass

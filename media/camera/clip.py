@@ -3,8 +3,6 @@
 import base64
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,76 +10,58 @@ import av
 import av.filter
 from av.video.frame import PictureType
 
-from media.camera import marks, rtp
+from media.camera import marks, rtp, sound
 from media.camera.settings import ClipSettings
+from media.camera.track import Track, Unit
 
 VIDEO_CLOCK: Final = 90_000  # RFC 6184, 8.2.1
-AUDIO_CLOCK: Final = 48_000
-AAC_SAMPLES: Final = 1024
-AUDIO_UNITS: Final = 375  # exactly eight seconds, the shortest whole number of seconds in whole AAC frames
-WARM_UP: Final = 4  # AAC frames that are thrown away: the encoder's first ones hold its delay
 MIN_SECONDS: Final = 4
-SPS: Final = 7
-PPS: Final = 8
-SEI: Final = 6
-AUD: Final = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One picture or one AAC frame. `time` is when it is shown and `due` when it is sent, ticks from the loop's start.
-
-    With B-frames `due` is before `time`, and below zero for the first units.
-    """
-
-    time: int
-    due: int
-    key: bool
-    payloads: tuple[rtp.Payload, ...]
-
-
-@dataclass(frozen=True)
-class Track:
-    """One endless medium: `units` in the order of sending, again and again, each round `duration` ticks after the last.
-
-    `clock` is ticks a second; `sdp` are the attribute lines that tell a receiver the codec (RFC 8866, 5.13).
-    """
-
-    kind: str
-    payload_type: int
-    clock: int
-    duration: int
-    units: tuple[Unit, ...]
-    sdp: tuple[str, ...]
+PARAMETERS: Final = {"h264": (7, 8), "h265": (32, 33, 34)}
+DROPPED: Final = {"h264": (6, 9), "h265": (35, 39, 40)}  # SEI and delimiters
 
 
 @lru_cache(maxsize=8)
 def make_tracks(settings: ClipSettings) -> tuple[Track, ...]:
     """Encodes the video track and, if wanted, the audio track. Takes about 0.3 s of CPU for 640x360 at 25 a second."""
     video = _video_track(settings)
-    return (video, _audio_track()) if settings.audio else (video,)
+    return (video, sound.track(settings.sound)) if settings.audio else (video,)
 
 
 def _video_track(settings: ClipSettings) -> Track:
     gops = max(1, math.ceil(MIN_SECONDS * settings.fps / settings.gop_frames))
     frames = gops * settings.gop_frames
+    codec = settings.codec
+    payloads_of = rtp.h264_payloads if codec == "h264" else rtp.h265_payloads
     units = []
     parameters: dict[int, bytes] = {}
     for packet in _encode_video(settings, frames):
         nals = list(split_annex_b(bytes(packet)))
-        parameters.update((nal[0] & 0x1F, nal) for nal in nals if nal[0] & 0x1F in (SPS, PPS))
-        payloads = rtp.h264_payloads([nal for nal in nals if nal[0] & 0x1F not in (SEI, AUD)])
+        parameters.update((_kind(nal, codec), nal) for nal in nals if _kind(nal, codec) in PARAMETERS[codec])
+        payloads = payloads_of([nal for nal in nals if _kind(nal, codec) not in DROPPED[codec]])
         assert packet.pts is not None
         assert packet.dts is not None
         units.append(Unit(_ticks(packet.pts, settings), _ticks(packet.dts, settings), packet.is_keyframe, payloads))
-    sps, pps = parameters[SPS], parameters[PPS]
-    sprop = ",".join(base64.b64encode(nal).decode() for nal in (sps, pps))
-    sdp = (
-        f"a=rtpmap:96 H264/{VIDEO_CLOCK}",
-        f"a=fmtp:96 packetization-mode=1;profile-level-id={sps[1:4].hex().upper()};sprop-parameter-sets={sprop}",
-        f"a=framerate:{float(settings.fps):g}",
-    )
+    sets = [parameters[kind] for kind in PARAMETERS[codec]]
+    sdp = (*_format(codec, sets), f"a=framerate:{float(settings.fps):g}")
     return Track("video", 96, VIDEO_CLOCK, _ticks(frames, settings), tuple(units), sdp)
+
+
+def _format(codec: str, sets: list[bytes]) -> tuple[str, str]:
+    """The rtpmap and fmtp lines (RFC 6184, 8.2.1; RFC 7798, 7.2.1)."""
+    texts = [base64.b64encode(nal).decode() for nal in sets]
+    if codec == "h264":
+        profile = sets[0][1:4].hex().upper()
+        sprop = f"sprop-parameter-sets={','.join(texts)}"
+        return (
+            f"a=rtpmap:96 H264/{VIDEO_CLOCK}",
+            f"a=fmtp:96 packetization-mode=1;profile-level-id={profile};{sprop}",
+        )
+    sprop = f"sprop-vps={texts[0]};sprop-sps={texts[1]};sprop-pps={texts[2]}"
+    return f"a=rtpmap:96 H265/{VIDEO_CLOCK}", f"a=fmtp:96 {sprop}"
+
+
+def _kind(nal: bytes, codec: str) -> int:
+    return nal[0] & 0x1F if codec == "h264" else nal[0] >> 1 & 0x3F
 
 
 def _ticks(frames: int, settings: ClipSettings) -> int:
@@ -89,7 +69,7 @@ def _ticks(frames: int, settings: ClipSettings) -> int:
 
 
 def _encode_video(settings: ClipSettings, frames: int) -> Iterator["av.Packet[Any]"]:
-    encoder = av.CodecContext.create("libx264", "w")
+    encoder = av.CodecContext.create("libx264" if settings.codec == "h264" else "libx265", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = settings.width, settings.height, "yuv420p"
     encoder.framerate, encoder.time_base = settings.fps, 1 / settings.fps
@@ -98,10 +78,12 @@ def _encode_video(settings: ClipSettings, frames: int) -> Iterator["av.Packet[An
     encoder.thread_count = 1
     # Headers before every key frame and key frames at the beat alone: whoever joins can decode at once.
     beat = f"keyint={settings.gop_frames}:min-keyint={settings.gop_frames}:scenecut=0:open-gop=0"
-    encoder.options = {
-        "preset": "superfast",
-        "x264-params": f"{beat}:repeat-headers=1:b-adapt=0:rc-lookahead=0:sync-lookahead=0:mbtree=0",
-    }
+    if settings.codec == "h264":
+        parameters = f"{beat}:repeat-headers=1:b-adapt=0:rc-lookahead=0:sync-lookahead=0:mbtree=0"
+        encoder.options = {"preset": "superfast", "x264-params": parameters}
+    else:
+        parameters = f"{beat}:repeat-headers=1:b-adapt=0:bframes={settings.b_frames}:log-level=none:pools=none"
+        encoder.options = {"preset": "ultrafast", "x265-params": parameters}
     for number, frame in enumerate(pictures(settings, frames)):
         frame.pts, frame.time_base, frame.pict_type = number, 1 / settings.fps, PictureType.NONE
         yield from encoder.encode(frame)
@@ -131,45 +113,3 @@ def split_annex_b(data: bytes) -> Iterator[bytes]:
         nal = piece.rstrip(b"\x00")  # the fourth byte of the next start code; a NAL unit never ends in zero
         if nal:
             yield nal
-
-
-def _audio_track() -> Track:
-    encoder = av.CodecContext.create("aac", "w")
-    assert isinstance(encoder, av.AudioCodecContext)
-    encoder.sample_rate, encoder.layout, encoder.format = AUDIO_CLOCK, "mono", "fltp"
-    encoder.bit_rate = 64_000
-    encoder.time_base = Fraction(1, AUDIO_CLOCK)
-    encoder.open()
-    config = bytes(encoder.extradata or b"")
-    units: dict[int, Unit] = {}
-    for packet in _encode_audio(encoder, AUDIO_UNITS + 2 * WARM_UP):
-        assert packet.pts is not None
-        index = packet.pts // AAC_SAMPLES
-        if WARM_UP <= index < WARM_UP + AUDIO_UNITS:
-            time = index % AUDIO_UNITS * AAC_SAMPLES  # the sound repeats every second, so what comes late fits early
-            units[time] = Unit(time, time, True, (rtp.aac_payload(bytes(packet)),))
-    sdp = (
-        f"a=rtpmap:97 MPEG4-GENERIC/{AUDIO_CLOCK}/1",
-        "a=fmtp:97 streamtype=5;profile-level-id=1;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3;"
-        f"config={config.hex().upper()}",
-    )
-    ordered = tuple(units[time] for time in sorted(units))
-    return Track("audio", 97, AUDIO_CLOCK, AUDIO_UNITS * AAC_SAMPLES, ordered, sdp)
-
-
-def _encode_audio(encoder: av.AudioCodecContext, frames: int) -> Iterator["av.Packet[Any]"]:
-    graph = av.filter.Graph()
-    # A tone with a short beep at every full second: the same moment as a frame number that `fps` divides.
-    tone = f"frequency=440:beep_factor=4:sample_rate={AUDIO_CLOCK}:samples_per_frame={AAC_SAMPLES}"
-    source = graph.add("sine", tone)
-    shape = graph.add("aformat", f"sample_fmts=fltp:channel_layouts=mono:sample_rates={AUDIO_CLOCK}")
-    sink = graph.add("abuffersink")
-    source.link_to(shape)
-    shape.link_to(sink)
-    graph.configure()
-    for number in range(frames):
-        frame = sink.pull()
-        assert isinstance(frame, av.AudioFrame)
-        frame.pts, frame.time_base = number * AAC_SAMPLES, Fraction(1, AUDIO_CLOCK)
-        yield from encoder.encode(frame)
-    yield from encoder.encode(None)

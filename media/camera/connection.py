@@ -70,6 +70,12 @@ class Connection:
         await self._say(answer, message.cseq)
 
     async def _say(self, answer: Answer, cseq: str) -> None:
-        self.writer.write(encode(answer, cseq))
+        data = encode(answer, cseq)
+        if self.faults.drip_pause is not None:
+            for index in range(len(data) - 1):
+                self.writer.write(data[index : index + 1])
+                await asyncio.sleep(self.faults.drip_pause)
+            data = data[-1:]
+        self.writer.write(data)
         async with asyncio.timeout(WRITE_TIMEOUT):
             await self.writer.drain()

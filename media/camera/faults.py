@@ -16,6 +16,21 @@ METHODS: Final = (
 )
 
 
+# What `describe` can make of a description; media.camera.sdp does it.
+DESCRIPTIONS: Final = (
+    "no_sprop",
+    "bad_sprop",
+    "no_config",
+    "mjpeg",
+    "nothing",
+    "metadata",
+    "backchannel",
+    "sloppy",
+    "absolute_control",
+    "bad_rtpmap",
+)
+
+
 @dataclass
 class Faults:
     """The faults in force. The verbs set them and may be called at any time; the camera looks before each step."""
@@ -31,6 +46,18 @@ class Faults:
     drop_after: float | None = None
     wrap_after: float | None = None
     clock_offset: float = 0.0
+    clock_spike: float = 0.0
+    resized: bool = False
+    description: str = ""
+    without_parameters: bool = False
+    without_keys: bool = False
+    garbled: bool = False
+    redirection: str = ""
+    drip_pause: float | None = None
+    lingering: bool = False
+    loss: float = 0.0
+    duplicates: float = 0.0
+    reordering: bool = False
 
     def stall(self) -> None:
         """Stop RTP and RTCP, keep every connection and go on answering requests."""
@@ -47,6 +74,58 @@ class Faults:
     def mute_audio(self) -> None:
         """Declare the audio track and never send it."""
         self.muted = True
+
+    def unmute_audio(self) -> None:
+        """Send the audio track again."""
+        self.muted = False
+
+    def change_size(self) -> None:
+        """Switch to pictures of half the width and height, and back when done again, at the next key frame."""
+        self.resized = not self.resized
+
+    def describe(self, how: str) -> None:
+        """Answer DESCRIBE with an odd description: `no_sprop`, `mjpeg`, `nothing` and others (see the reference)."""
+        if how not in DESCRIPTIONS:
+            raise ValueError(f"description {how!r}: must be one of {', '.join(DESCRIPTIONS)}")
+        self.description = how
+
+    def no_parameters(self) -> None:
+        """Send no SPS, PPS or VPS with the pictures, and leave them out of the description."""
+        self.without_parameters = True
+
+    def no_keyframes(self) -> None:
+        """Send every picture but key frames, as a camera does whose GOP never ends."""
+        self.without_keys = True
+
+    def garble(self) -> None:
+        """Fill the payload of every RTP packet with random bytes."""
+        self.garbled = True
+
+    def redirect(self, url: str) -> None:
+        """Answer DESCRIBE with 302 and this address."""
+        if not url.startswith(("rtsp://", "rtsps://")):
+            raise ValueError(f"address {url!r}: must begin with rtsp:// or rtsps://")
+        self.redirection = url
+
+    def drip(self, seconds: float) -> None:
+        """Send answers byte by byte, so many seconds apart."""
+        self.drip_pause = _seconds(seconds, 0, 60)
+
+    def linger(self) -> None:
+        """Keep the session of a client that is gone without TEARDOWN until the session timeout."""
+        self.lingering = True
+
+    def lose(self, percent: float) -> None:
+        """Lose so many of a hundred RTP packets that go by UDP."""
+        self.loss = _percent(percent)
+
+    def duplicate(self, percent: float) -> None:
+        """Send so many of a hundred RTP packets that go by UDP twice."""
+        self.duplicates = _percent(percent)
+
+    def reorder(self) -> None:
+        """Swap every tenth RTP packet that goes by UDP with the next one."""
+        self.reordering = True
 
     def refuse_auth(self) -> None:
         """Answer 401 to every request but OPTIONS, also to the right password."""
@@ -86,6 +165,10 @@ class Faults:
         """Add seconds, or take them away, from all timestamps from now on; sender reports go along."""
         self.clock_offset += _seconds(seconds, -1e6, 1e6)
 
+    def spike_clock(self, seconds: float) -> None:
+        """Stamp the next picture so many seconds off, and that one alone."""
+        self.clock_spike = _seconds(seconds, -1e6, 1e6)
+
     def wrap(self, seconds: float) -> None:
         """Let each later client's timestamps pass 2^32, and its sequence numbers 2^16, so many seconds after PLAY."""
         self.wrap_after = _seconds(seconds, 0, 3600)
@@ -100,6 +183,12 @@ def _seconds(seconds: float, least: float, most: float) -> float:
     if not least <= seconds <= most:  # also refuses what is not a number
         raise ValueError(f"{seconds} seconds: must be from {least:g} to {most:g}")
     return seconds
+
+
+def _percent(percent: float) -> float:
+    if not 0 <= percent <= 100:  # also refuses what is not a number
+        raise ValueError(f"{percent} %: must be from 0 to 100")
+    return percent
 
 
 def _method(name: str) -> str:
@@ -143,6 +232,7 @@ VERBS: Final = (
     _plain(Faults.no_rtp),
     _plain(Faults.resume),
     _plain(Faults.mute_audio),
+    _plain(Faults.unmute_audio),
     _plain(Faults.refuse_auth),
     Verb("silent", "METHOD", Faults.silent, Faults.silent.__doc__ or ""),
     Verb("delay", "METHOD:SECONDS", _delay, Faults.delay.__doc__ or ""),
@@ -151,7 +241,19 @@ VERBS: Final = (
     Verb("limit_sessions", "N", lambda f, v: f.limit_sessions(int(v)), Faults.limit_sessions.__doc__ or ""),
     Verb("drop_each", "SECONDS", lambda f, v: f.drop_each(float(v)), Faults.drop_each.__doc__ or ""),
     Verb("jump_clock", "SECONDS", lambda f, v: f.jump_clock(float(v)), Faults.jump_clock.__doc__ or ""),
+    Verb("spike_clock", "SECONDS", lambda f, v: f.spike_clock(float(v)), Faults.spike_clock.__doc__ or ""),
     Verb("wrap", "SECONDS", lambda f, v: f.wrap(float(v)), Faults.wrap.__doc__ or ""),
+    _plain(Faults.change_size),
+    Verb("describe", "HOW", Faults.describe, Faults.describe.__doc__ or ""),
+    _plain(Faults.no_parameters),
+    _plain(Faults.no_keyframes),
+    _plain(Faults.garble),
+    Verb("redirect", "URL", Faults.redirect, Faults.redirect.__doc__ or ""),
+    Verb("drip", "SECONDS", lambda f, v: f.drip(float(v)), Faults.drip.__doc__ or ""),
+    _plain(Faults.linger),
+    Verb("lose", "PERCENT", lambda f, v: f.lose(float(v)), Faults.lose.__doc__ or ""),
+    Verb("duplicate", "PERCENT", lambda f, v: f.duplicate(float(v)), Faults.duplicate.__doc__ or ""),
+    _plain(Faults.reorder),
     _plain(Faults.heal),
 )
 FAULTS: Final = {verb.name: verb for verb in VERBS}

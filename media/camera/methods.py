@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from media.camera import sdp, transport
 from media.camera.auth import Doorkeeper
 from media.camera.broadcast import Broadcast
-from media.camera.clip import Track
 from media.camera.faults import METHODS, Faults
 from media.camera.ports import PortPair
 from media.camera.rtp import Sender
 from media.camera.rtsp import Answer, Request
 from media.camera.session import Datagrams, Interleave, Leg, Outlet, Session
 from media.camera.settings import CameraSettings
+from media.camera.track import Track
 
 PUBLIC: Final = ", ".join(METHODS)
 TRACK_PATH: Final = "/trackID="
@@ -24,7 +24,10 @@ TRACK_PATH: Final = "/trackID="
 
 @dataclass
 class Methods:
-    """The camera behind its RTSP face. `clock` gives seconds since the start; `sessions` are by id."""
+    """The camera behind its RTSP face. `clock` gives seconds since the start; `sessions` are by id.
+
+    `small` gives the video track in half the size, made when it is first asked for.
+    """
 
     settings: CameraSettings
     tracks: Sequence[Track]
@@ -32,6 +35,7 @@ class Methods:
     doorkeeper: Doorkeeper
     broadcast: Broadcast
     clock: Callable[[], float]
+    small: Callable[[], Track]
     sessions: dict[str, Session] = field(default_factory=dict)
     teardowns: int = 0
     unix_start: float = field(default_factory=time.time)
@@ -101,7 +105,10 @@ class Methods:
             return Answer(406)
         base = request.url.rstrip("/") + "/"
         headers = (("Content-Base", base), ("Content-Type", "application/sdp"), ("Cache-Control", "no-cache"))
-        return Answer(headers=headers, body=sdp.describe(self.tracks, self.settings.host))
+        if self.faults.redirection:
+            return Answer(302, (("Location", self.faults.redirection),))
+        how = self.faults.description or ("no_sprop" if self.faults.without_parameters else "")
+        return Answer(headers=headers, body=sdp.describe(self.tracks, self.settings.host, how, base))
 
     async def _setup(self, request: Request, session: Session | None, owner: asyncio.Transport) -> Answer:
         index = self._target(request)
@@ -119,7 +126,9 @@ class Methods:
         index = max(index, 0)
         outlet, text = await self._outlet(offer, index, owner)
         if session is None:
-            session = Session(owner, self.faults, self.settings.report_every, self.unix_start, self.clock())
+            session = Session(
+                owner, self.faults, self.settings.report_every, self.unix_start, self.clock(), small=self.small
+            )
             self.sessions[session.id] = session
         leg = Leg(self.tracks[index], outlet, Sender(self.tracks[index].payload_type))
         session.legs = dict(sorted({**session.legs, index: leg}.items()))
@@ -134,7 +143,7 @@ class Methods:
         sockets = await self.ports.open()
         own = [socket.get_extra_info("sockname")[1] for socket in sockets]
         text = f"RTP/AVP;unicast;client_port={offer.pair[0]}-{offer.pair[1]};server_port={own[0]}-{own[1]}"
-        return Datagrams(sockets, owner.get_extra_info("peername")[0], offer.pair), text
+        return Datagrams(sockets, owner.get_extra_info("peername")[0], offer.pair, self.faults), text
 
     def _play(self, request: Request, session: Session) -> Answer:
         self.broadcast.join(session)
@@ -177,9 +186,13 @@ class Methods:
         self.sessions.pop(session.id, None)
 
     def leave(self, owner: asyncio.Transport) -> None:
-        """Ends the sessions of a connection that is gone."""
+        """Ends the sessions of a connection that is gone; lingering ones only fall silent."""
         for session in [session for session in self.sessions.values() if session.owner is owner]:
-            self.end(session)
+            if self.faults.lingering:
+                session.playing = False
+                self.broadcast.leave(session)
+            else:
+                self.end(session)
 
     def expire(self) -> None:
         """Closes the connections of sessions that gave no sign of life for the session timeout."""

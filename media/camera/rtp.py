@@ -1,4 +1,4 @@
-"""RTP: payloads of H.264 and AAC, packets with a clock of their own, sender reports.
+"""RTP: payloads of H.264, H.265, AAC and plain sound, packets with a clock of their own, sender reports.
 
 Our own packetiser and not FFmpeg's `rtp` muxer: a fault is a change of a timestamp, a sequence number or the order of
 packets, and here these are three integers of `Sender`; the muxer would have to be undone byte by byte. It also lets a
@@ -13,6 +13,9 @@ from typing import Final
 
 MAX_PAYLOAD: Final = 1400  # bytes; with all headers below an Ethernet frame
 FU_A: Final = 28
+FU_H265: Final = 49
+PARAMETERS_H264: Final = (7, 8)
+PARAMETERS_H265: Final = (32, 33, 34)
 SENDER_REPORT: Final = 200
 SOURCE_DESCRIPTION: Final = 202
 NTP_OF_UNIX: Final = 2_208_988_800  # seconds from 1900 to 1970, RFC 5905
@@ -22,17 +25,42 @@ CNAME: Final = b"camera@sample"
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What one RTP packet carries; `marker` is the header's bit, set on the last packet of a picture."""
+    """What one RTP packet carries; `marker` is the header's bit, set on the last packet of a picture.
+
+    `parameters`: it is a whole parameter set (SPS, PPS or VPS) and nothing else.
+    """
 
     data: bytes
     marker: bool
+    parameters: bool = False
 
 
 def h264_payloads(nals: Sequence[bytes], limit: int = MAX_PAYLOAD) -> tuple[Payload, ...]:
     """One access unit, NAL units without start codes, as single NAL unit packets and FU-A (RFC 6184, 5.6 and 5.8)."""
     pieces = [piece for nal in nals for piece in ((nal,) if len(nal) <= limit else _fragments(nal, limit))]
     last = len(pieces) - 1
-    return tuple(Payload(piece, index == last) for index, piece in enumerate(pieces))
+    return tuple(
+        Payload(piece, index == last, piece[0] & 0x1F in PARAMETERS_H264) for index, piece in enumerate(pieces)
+    )
+
+
+def h265_payloads(nals: Sequence[bytes], limit: int = MAX_PAYLOAD) -> tuple[Payload, ...]:
+    """The same for H.265: single NAL unit packets and fragmentation units (RFC 7798, 4.4.1 and 4.4.3)."""
+    pieces = [piece for nal in nals for piece in ((nal,) if len(nal) <= limit else _fragments_h265(nal, limit))]
+    last = len(pieces) - 1
+    return tuple(
+        Payload(piece, index == last, piece[0] >> 1 & 0x3F in PARAMETERS_H265) for index, piece in enumerate(pieces)
+    )
+
+
+def _fragments_h265(nal: bytes, limit: int) -> Iterator[bytes]:
+    header = bytes((nal[0] & 0x81 | FU_H265 << 1, nal[1]))
+    kind = nal[0] >> 1 & 0x3F
+    size = limit - 3
+    for start in range(2, len(nal), size):
+        first = 0x80 if start == 2 else 0
+        last = 0x40 if start + size >= len(nal) else 0
+        yield header + bytes((first | last | kind,)) + nal[start : start + size]
 
 
 def _fragments(nal: bytes, limit: int) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections import deque
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,6 +16,7 @@ from media.camera.methods import Methods
 from media.camera.rtsp import Request
 from media.camera.session import Session
 from media.camera.settings import CameraSettings
+from media.camera.track import Track
 
 LOG_LENGTH: Final = 10_000
 SEND_BUFFER: Final = 128 * 1024  # bytes; Linux doubles it
@@ -49,7 +51,7 @@ class Camera(faults.Faults):
         login = (settings.user, settings.password)
         self._doorkeeper = Doorkeeper(settings.auth, login, settings.nonce_lifetime, self.clock)
         broadcast = Broadcast(tracks, self.clock)
-        self._methods = Methods(settings, tracks, self, self._doorkeeper, broadcast, self.clock)
+        self._methods = Methods(settings, tracks, self, self._doorkeeper, broadcast, self.clock, self._small)
         self._server = await asyncio.start_server(self._accept, settings.host, settings.port)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._own = [
@@ -116,6 +118,12 @@ class Camera(faults.Faults):
     def expire_nonces(self) -> None:
         """Answer the next request of every Digest client with a new nonce and `stale=true`."""
         self._doorkeeper.forget_nonces()
+
+    def _small(self) -> Track:
+        """The video in half the size; the first time it takes as long as encoding it."""
+        clip = self.settings.clip
+        width, height = (max(80, side // 4 * 2) for side in (clip.width, clip.height))
+        return make_tracks(replace(clip, width=width, height=height))[0]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connects += 1

@@ -1,16 +1,17 @@
 """One client's session: its tracks, its transports, its own RTP numbers."""
 
 import asyncio
+import random
 import secrets
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from media.camera.broadcast import Cursor
-from media.camera.clip import Track
 from media.camera.faults import Faults
-from media.camera.rtp import SPAN, Sender
+from media.camera.rtp import SPAN, Payload, Sender
+from media.camera.track import Track, Unit
 
 
 class Outlet(Protocol):
@@ -46,15 +47,30 @@ class Interleave:
 
 @dataclass(frozen=True)
 class Datagrams:
-    """Packets to the client's two UDP ports from the camera's two."""
+    """Packets to the client's two UDP ports from the camera's two, over a network as bad as the faults say."""
 
     sockets: tuple[asyncio.DatagramTransport, asyncio.DatagramTransport]
     host: str
     ports: tuple[int, int]
+    faults: Faults
+    held: list[bytes] = field(default_factory=list)
 
     def rtp(self, packets: Sequence[bytes]) -> None:
-        for packet in packets:
+        for packet in self._through(packets):
             self.sockets[0].sendto(packet, (self.host, self.ports[0]))
+
+    def _through(self, packets: Iterable[bytes]) -> Iterable[bytes]:
+        for packet in packets:
+            if random.uniform(0, 100) < self.faults.loss:
+                continue
+            if self.faults.reordering and not self.held and random.random() < 0.1:
+                self.held.append(packet)
+                continue
+            yield packet
+            if random.uniform(0, 100) < self.faults.duplicates:
+                yield packet
+            while self.held:
+                yield self.held.pop()
 
     def rtcp(self, packet: bytes) -> None:
         self.sockets[1].sendto(packet, (self.host, self.ports[1]))
@@ -68,6 +84,7 @@ class Leg:
     outlet: Outlet
     sender: Sender
     report_at: float = 0.0
+    resized: bool = False
 
 
 @dataclass(eq=False)
@@ -81,6 +98,7 @@ class Session:
     report_every: float
     unix_start: float
     touched: float
+    small: Callable[[], Track]
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     legs: dict[int, Leg] = field(default_factory=dict)
     playing: bool = False
@@ -112,17 +130,42 @@ class Session:
         if self.faults.stalled:
             self.joined = False
             return
-        if not self.joined and (index != min(self.legs) or not cursor.unit.key):
+        if not self.joined and not self._may_join(index, cursor.unit):
             return
         self.joined = True
         if leg.track.kind == "audio" and self.faults.muted:
             return
         ticks = self._shown(leg, cursor.ticks)
-        leg.outlet.rtp([leg.sender.packet(payload, ticks) for payload in cursor.unit.payloads])
+        if leg.track.kind == "video" and self.faults.clock_spike:
+            ticks += round(self.faults.clock_spike * leg.track.clock)
+            self.faults.clock_spike = 0.0
+        payloads = self._payloads(leg, cursor)
+        if payloads:
+            leg.outlet.rtp([leg.sender.packet(payload, ticks) for payload in payloads])
         if now >= leg.report_at:
             leg.report_at = now + self.report_every
             sent = cursor.base + cursor.unit.due  # not `now`: with exact ticks all reports lie on one line, no step
             leg.outlet.rtcp(leg.sender.report(self.unix_start + cursor.due, self._shown(leg, sent)))
+
+    def _may_join(self, index: int, unit: Unit) -> bool:
+        return index == min(self.legs) and (unit.key or self.faults.without_keys)
+
+    def _payloads(self, leg: Leg, cursor: Cursor) -> Sequence[Payload]:
+        """What this client gets of the unit."""
+        unit = cursor.unit
+        if leg.track.kind == "video":
+            if unit.key:
+                leg.resized = self.faults.resized
+            if leg.resized:
+                unit = self.small().units[cursor.position]
+            if unit.key and self.faults.without_keys:
+                return ()
+        payloads = unit.payloads
+        if self.faults.without_parameters:
+            payloads = tuple(payload for payload in payloads if not payload.parameters)
+        if self.faults.garbled:
+            payloads = tuple(replace(payload, data=secrets.token_bytes(len(payload.data))) for payload in payloads)
+        return payloads
 
 
 def _packet_rate(track: Track) -> float:

@@ -5,6 +5,10 @@ from fractions import Fraction
 from typing import Final, Literal
 from urllib.parse import quote
 
+Codec = Literal["h264", "h265"]
+CODECS: Final[tuple[Codec, ...]] = ("h264", "h265")
+Sound = Literal["aac", "pcma", "pcmu", "g726", "l16", "opus"]
+SOUNDS: Final[tuple[Sound, ...]] = ("aac", "pcma", "pcmu", "g726", "l16", "opus")
 Scheme = Literal["basic", "digest", "digest-sha256", "digest-any"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("basic", "digest", "digest-sha256", "digest-any")
 
@@ -14,8 +18,9 @@ class ClipSettings:
     """The pictures and the sound. Equal settings make equal clips, so a clip is made once in a process.
 
     Sizes in pixels, even; `fps` frames a second, exact; `gop` seconds from key frame to key frame; `bitrate` bits a
-    second of the video. `b_frames` are put between references, in closed GOPs. Raises `ValueError` on what x264 or a
-    receiver could not take.
+    second of the video. `b_frames` are put between references, in closed GOPs. `sound` is the codec of the audio: AAC
+    as mono at 48 kHz, the others as cameras have them. Raises `ValueError` on what an encoder or a receiver could not
+    take.
     """
 
     width: int = 640
@@ -25,8 +30,14 @@ class ClipSettings:
     bitrate: int = 800_000
     b_frames: int = 0
     audio: bool = True
+    codec: Codec = "h264"
+    sound: Sound = "aac"
 
     def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise ValueError(f"codec {self.codec!r}: must be one of {', '.join(CODECS)}")
+        if self.sound not in SOUNDS:
+            raise ValueError(f"sound {self.sound!r}: must be one of {', '.join(SOUNDS)}")
         for side in (self.width, self.height):
             if side % 2 or not 80 <= side <= 4096:
                 raise ValueError(f"size {self.width}x{self.height}: each side must be even and from 80 to 4096")

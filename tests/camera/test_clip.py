@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from media.camera import marks
 from media.camera.broadcast import Cursor
-from media.camera.clip import Track, Unit, make_tracks, split_annex_b
+from media.camera.clip import make_tracks, split_annex_b
 from media.camera.settings import ClipSettings
+from media.camera.track import Track, Unit
 from tests.camera.test_rtp import unpack
 
 SMALL = ClipSettings(width=160, height=120, fps=Fraction(10), gop=0.5, bitrate=100_000)

@@ -180,13 +180,20 @@ def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(text: str) -> None
 
 
 def test_every_verb_can_be_written_down_and_healed() -> None:
-    examples = {"METHOD": "PLAY", "METHOD:SECONDS": "PLAY:2", "METHOD:STATUS": "PLAY:503", "tcp|udp": "udp"}
+    examples = {
+        "HOW": "no_sprop",
+        "URL": "rtsp://127.0.0.1:1/there",
+        "METHOD": "PLAY",
+        "METHOD:SECONDS": "PLAY:2",
+        "METHOD:STATUS": "PLAY:503",
+        "tcp|udp": "udp",
+    }
     for verb in faults.VERBS:
         state = faults.Faults()
         value = examples.get(verb.value, "3")
         faults.apply(state, f"{verb.name}={value}" if verb.value else verb.name)
         assert verb.text
-        if verb.name not in ("resume", "heal"):
+        if verb.name not in ("resume", "unmute_audio", "heal"):
             assert state != faults.Faults()
         state.heal()
         state.clock_offset = 0.0
