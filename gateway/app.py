@@ -1,5 +1,6 @@
 """The one place where the parts are put together: started in order, stopped in reverse."""
 
+import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -9,13 +10,18 @@ from typing import Final, Self
 from aiohttp import web
 
 from gateway.jobs.core import Limits as JobLimits
+from gateway.jobs.feed import Feed
+from gateway.jobs.ports import Keep
+from gateway.jobs.retention import Retention
 from gateway.jobs.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind, Parts
 from gateway.prefer import Limits as PreferLimits
 from gateway.settings import Settings
+from gateway.web.events import News
 from gateway.web.face import Face
+from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
 from gateway.web.routes import application
 from media.addresses import AddressPolicy
@@ -71,6 +77,9 @@ class Gateway:
         self.supervisor = Supervisor(
             _job_limits(settings), self.store, max_waiters=settings.jobs_max_waiters, revision=self.store.revision
         )
+        self.feed = Feed(self.store.revision)
+        self.metrics = Metrics()
+        self._watch(stack)
         await self._restore()
         self.catalog.listeners.append(self._remember)
         await self._listen(stack)
@@ -87,6 +96,18 @@ class Gateway:
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
         files = FileParts(self.library, ring, time.time)
         return Parts(settings, self.catalog, self.workers, cameras, files, time.time)
+
+    def _watch(self, stack: AsyncExitStack) -> None:
+        """Whoever looks on at the jobs and streams: news, figures, and what clears away."""
+        keep = Keep(self.settings.jobs_retention_count, self.settings.jobs_tombstones)
+        retention = Retention(self.supervisor, self.store, keep)
+        news = News(self.supervisor, self.feed)
+        self.supervisor.observers.append(news)
+        self.catalog.listeners.append(news.stream_changed)
+        self.metrics.watch(self.supervisor, self.feed, retention)
+        for name, run in (("job-retention", retention.run()), ("loop-lag", self.metrics.measure_lag())):
+            task = asyncio.get_running_loop().create_task(run, name=name)
+            stack.push_async_callback(_cancelled, task)
 
     async def _restore(self) -> None:
         """Streams that were wanted when the gateway went down come back by themselves, without a job."""
@@ -114,7 +135,8 @@ class Gateway:
             settings.jobs_default_wait,
             settings.jobs_default_timeout,
         )
-        app = application(Face(self.supervisor, self.store, self.parts, prefer), limits)
+        face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics)
+        app = application(face, limits)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -122,6 +144,12 @@ class Gateway:
         await site.start()
         host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
         self.url = f"http://{host}:{runner.addresses[0][1]}"
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Ends a task that runs for ever."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _job_limits(settings: Settings) -> JobLimits:

@@ -43,7 +43,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What is in force for one request: wait and timeout in whole seconds, and whether the caller chose them."""
+    """What is in force for one request: wait and timeout in whole seconds, and whether the caller chose them.
+
+    `ignored` and `clamped` name what was sent and not, or not wholly, honoured: the ones known here, and `other`.
+    """
 
     wait: int
     timeout: int
@@ -51,6 +54,8 @@ class Preferences:
     handling: Handling | None
     wait_sent: bool
     timeout_sent: bool
+    ignored: tuple[str, ...] = ()
+    clamped: tuple[str, ...] = ()
 
     def applied(self, responding_202: bool) -> str:
         """The value of Preference-Applied (RFC 7240 section 3), or "" for no header.
@@ -86,13 +91,20 @@ def parse(lines: Sequence[str], limits: Limits) -> Preferences:
             handlings.add(value.lower())
     wait = _seconds(first.get("wait"), 0, limits.max_wait)
     timeout = _seconds(first.get("timeout"), 1, limits.max_timeout)
+    respond_async = first.get("respond-async") == ""
+    handling = _handling(first.get("handling"), handlings)
+    used = {"wait": wait is not None, "timeout": timeout is not None}
+    used |= {"respond-async": respond_async, "handling": handling is not None}
+    most = {"wait": limits.max_wait, "timeout": limits.max_timeout}
     return Preferences(
         wait=limits.usual_wait if wait is None else wait,
         timeout=limits.usual_timeout if timeout is None else timeout,
-        respond_async=first.get("respond-async") == "",
-        handling=_handling(first.get("handling"), handlings),
+        respond_async=respond_async,
+        handling=handling,
         wait_sent=wait is not None,
         timeout_sent=timeout is not None,
+        ignored=tuple({name if name in used else "other": None for name in first if name and not used.get(name)}),
+        clamped=tuple(name for name in most if used[name] and _over(first.get(name), most[name])),
     )
 
 
@@ -158,6 +170,12 @@ def _seconds(value: str | None, least: int, most: int) -> int | None:
     significant = value.lstrip("0")
     number = most if len(significant) > len(str(most)) else min(int(significant or "0"), most)
     return number if number >= least else None
+
+
+def _over(value: str | None, most: int) -> bool:
+    """Whether usable digits say more than `most`."""
+    digits = (value or "").lstrip("0")
+    return len(digits) > len(str(most)) or int(digits or "0") > most
 
 
 def _handling(first: str | None, seen: set[str]) -> Handling | None:

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     jobs_cancel_grace: Seconds = 0.3
     jobs_kill_grace: Seconds = 1.0
     jobs_retention: Seconds = 86400.0
+    jobs_retention_count: Annotated[int, Field(ge=0)] = 100_000
+    jobs_tombstones: Annotated[int, Field(ge=0)] = 10_000
     jobs_drain_timeout: Annotated[float, Field(ge=0)] = 10.0
 
     vod_live_loop: bool = False

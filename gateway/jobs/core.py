@@ -65,6 +65,10 @@ class Core:
         """The ids of the jobs that hold a slot of the pool: whose worker lives, stopping ones and zombies included."""
         return frozenset(self._pools[pool].slots)
 
+    def pools(self) -> list[str]:
+        """The pools that jobs have asked for."""
+        return list(self._pools)
+
     def next_tick(self) -> float | None:
         """When `tick` is due next, or None when no time limit is running."""
         dues = [job.due for job in self._live.values() if job.due is not None]
@@ -91,7 +95,7 @@ class Core:
         self.names.update(dict.fromkeys(draft.names, job.id))
         self._pools[draft.pool].enter(job)
         self._revise(job)
-        return [Moved(job, None, job.phase, None), Save(job), *self._fill(self._pools[draft.pool], now)]
+        return [Moved(job, None, job.phase, None, job.revision), Save(job), *self._fill(self._pools[draft.pool], now)]
 
     def prepared(self, job_id: str, now: float, publish: Callable[[], Mapping[str, Any]]) -> list[Effect]:
         """The work has its result: commit it or roll it back. This is the one linearisation point (contract, 4).
@@ -171,6 +175,18 @@ class Core:
         job.stage = stage
         self._revise(job)
         return [Save(job)]
+
+    def restamp(self, job: Job) -> list[Effect]:
+        """The record of a job that goes on is told later than it changed: it takes the newest revision."""
+        if job.state.terminal:
+            return []
+        self._revise(job)
+        return [Save(job)]
+
+    def stamp(self) -> int:
+        """A revision for something that changed and is no job: one order for all that happens."""
+        self.revision += 1
+        return self.revision
 
     def tick(self, now: float) -> list[Effect]:
         """Time has passed: end what is over its deadline or its grace."""
@@ -263,8 +279,7 @@ class Core:
         return Moved(job, source, job.phase, event)
 
     def _revise(self, job: Job) -> None:
-        self.revision += 1
-        job.revision = self.revision
+        job.revision = self.stamp()
 
     def _cancel(self, job: Job, now: float, reason: Reason) -> list[Effect]:
         """Cancel a job that is queued or working. A deadline that is over came first, whoever asks."""
@@ -285,6 +300,7 @@ class Core:
 
     def _stop(self, job: Job, now: float, event: Event) -> list[Effect]:
         moved = self._move(job, event)
+        job.stopping = now
         job.due = now + self.limits.cancel_grace
         if event is Event.BREAK:
             return [moved, Stop(job)]

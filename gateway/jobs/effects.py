@@ -8,12 +8,16 @@ from gateway.jobs.state import Event, Phase
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The job went from one phase to the next (from nowhere: it was accepted). One log line each."""
+    """The job went from one phase to the next (from nowhere: it was accepted). One log line each.
+
+    `revision` is given when the job may have moved on before the line is written.
+    """
 
     job: Job
     source: Phase | None
     target: Phase
     event: Event | None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

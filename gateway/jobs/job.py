@@ -62,12 +62,24 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a caller calls its request, so that asking again makes no second job (contract, D30 to D36).
+
+    `key` is the caller's Idempotency-Key within its scope; `fingerprint` stands for what was asked for.
+    """
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What is asked for, validated and not yet accepted.
 
     `pool` names the slots it needs; `names` are reserved from acceptance until its worker is gone ("name:lobby",
     "uri:rtsp://..."). `wait` and `timeout` are the effective seconds. `request` is the redacted echo for the record.
     `timeout_cause` looks up the failure code that fits a deadline in a given stage. `result_limit` is in bytes.
+    `request_id` and `trace` (of a W3C traceparent) go into log lines.
     """
 
     kind: str
@@ -79,14 +91,17 @@ class Draft:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     timeout_cause: Callable[[str], str | None] | None = None
     result_limit: int = RESULT_LIMIT
+    claim: Claim | None = None
+    request_id: str = ""
+    trace: str = ""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """One accepted job. Only the core writes to it; all others read.
 
-    `created`, `started`, `finished`, `deadline` and `due` are seconds on the core's clock; `wall` is the time of day at
-    acceptance, from which all displayed times are computed, so that a clock that jumps changes nothing.
+    `created`, `started`, `stopping`, `finished`, `deadline` and `due` are seconds on the core's clock; `wall` is the
+    time of day at acceptance, from which all displayed times are computed, so that a clock that jumps changes nothing.
     """
 
     draft: Draft
@@ -99,6 +114,7 @@ class Job:
     queue_position: int | None = None
     due: float | None = None
     started: float | None = None
+    stopping: float | None = None
     finished: float | None = None
     cancel_reason: Reason | None = None
     failure: Failure | None = None

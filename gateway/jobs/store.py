@@ -13,42 +13,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from gateway.jobs.job import Record, encode, interrupted
+from gateway.jobs.job import Claim, Record, encode, interrupted, time_of_day
+from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
+from gateway.jobs.schema import (
+    BURY,
+    DELETE_JOB,
+    FORGET_GRAVES,
+    HIGHEST_REVISION,
+    MARK_REVISION,
+    MIGRATIONS,
+    SAVE_JOB,
+    SAVE_STREAM,
+    SCHEMA_VERSION,
+)
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
-SCHEMA: Final = """
-CREATE TABLE jobs (
-    seq INTEGER PRIMARY KEY,  -- the order of acceptance, whatever the wall clock says
-    id TEXT NOT NULL UNIQUE,
-    revision INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    created TEXT NOT NULL,
-    finished TEXT,
-    record TEXT NOT NULL,     -- JSON without `result`
-    result BLOB               -- the bytes that were serialised at the commit
-) STRICT;
-CREATE INDEX jobs_unfinished ON jobs (seq) WHERE finished IS NULL;
-CREATE TABLE streams (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL UNIQUE,
-    body TEXT NOT NULL
-) STRICT;
-"""
-
-SAVE_JOB: Final = """
-INSERT INTO jobs (id, revision, state, kind, created, finished, record, result)
-VALUES (:id, :revision, :state, :kind, :created, :finished, :record, :result)
-ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, state = excluded.state, finished = excluded.finished,
-    record = excluded.record, result = excluded.result
-"""
-SAVE_STREAM: Final = """
-INSERT INTO streams (id, name, body) VALUES (:id, :name, :body)
-ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body
-"""
+# How many jobs one round of clearing away drops at most, so that no commit waits long for it.
+EVICTED_AT_ONCE: Final = 2000
+# A burst must not push a job out before its caller has asked for it: jobs younger than this many seconds are kept,
+# unless there are this many times more of them than should be (contract, pitfall 30).
+YOUNG: Final = 60.0
+FAR_TOO_MANY: Final = 10
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -69,14 +55,15 @@ class WantedStream:
 
 @dataclass(slots=True)
 class _Batch:
-    """What one transaction writes: the newest version of each row. A stream whose row is None is deleted."""
+    """What one transaction writes: the newest version of each row; one that is None is deleted."""
 
     written: asyncio.Future[StoreError | None]
-    jobs: dict[str, Row] = field(default_factory=dict)
+    jobs: dict[str, Row | None] = field(default_factory=dict)
     streams: dict[str, Row | None] = field(default_factory=dict)
+    revision: int = 0
 
     def __len__(self) -> int:
-        return len(self.jobs) + len(self.streams)
+        return len(self.jobs) + len(self.streams) + bool(self.revision)
 
     def put_stream(self, stream_id: str, row: Row | None) -> None:
         # To the end: a name that is freed and taken again in one batch must be freed first.
@@ -86,6 +73,7 @@ class _Batch:
     def put_back(self, older: "_Batch") -> None:
         """Take up what could not be written before; what is here is newer."""
         self.jobs = {**older.jobs, **self.jobs}
+        self.revision = max(older.revision, self.revision)
         streams, self.streams = self.streams, older.streams
         for stream_id, row in streams.items():
             self.put_stream(stream_id, row)
@@ -149,9 +137,22 @@ class Store:
         """Whether the disk keeps up: no more rows are waiting than the bound."""
         return len(self._pending) < self._queue_limit
 
-    def save_job(self, record: Record, result: bytes | None) -> None:
-        """Note a version of a job's public record, without its `result` member; `result` is that, serialised."""
-        self._pending.jobs[record["id"]] = _job_row(record, result)
+    def save_job(self, record: Record, result: bytes | None, claim: Claim | None = None) -> None:
+        """Note a version of a job's public record, without its `result` member; `result` is that, serialised.
+
+        The claim of the first version that reaches the disk is the job's.
+        """
+        self._pending.jobs[record["id"]] = _job_row(record, result, claim)
+        self._wake()
+
+    def delete_job(self, job_id: str) -> None:
+        """Note that a job is to be forgotten, and its claim with it. Its id is remembered as that of a dropped one."""
+        self._pending.jobs[job_id] = None
+        self._wake()
+
+    def note_revision(self, revision: int) -> None:
+        """Note that a revision was used for something that is not saved here."""
+        self._pending.revision = max(revision, self._pending.revision)
         self._wake()
 
     def save_stream(self, stream_id: str, name: str, body: dict[str, Any]) -> None:
@@ -189,15 +190,24 @@ class Store:
         """The serialised result of a DONE job."""
         return await self._on(self._reader, self._result, job_id)
 
-    async def newest(
-        self,
-        limit: int,
-        states: Collection[str] | None = None,
-        kinds: Collection[str] | None = None,
-        without: Collection[str] = (),
-    ) -> list[Record]:
-        """At most `limit` records, newest first; of these states and kinds only, if given, and not those `without`."""
-        return await self._on(self._reader, self._newest, limit, states, kinds, without)
+    async def newest(self, limit: int, query: Query = EVERYTHING, without: Collection[str] = ()) -> list[Record]:
+        """At most `limit` records of the query, newest first, and not those `without`."""
+        return await self._on(self._reader, self._newest, limit, query, without)
+
+    async def claimed(self, key: str) -> tuple[str, str] | None:
+        """The id and the fingerprint of the job that has this key."""
+        return await self._on(self._reader, self._claimed, key)
+
+    async def expired(self, job_id: str) -> bool:
+        """Whether there was such a job, and it was dropped not too long ago."""
+        return await self._on(self._reader, self._expired, job_id)
+
+    async def evict(self, keep: Keep, protected: Collection[str]) -> Eviction:
+        """Drop finished jobs over their age, and the oldest of those beyond `keep.count`; never those `protected`.
+
+        Does at most EVICTED_AT_ONCE; call again as long as it drops that many.
+        """
+        return await self._on(self._writer, self._evict, keep, frozenset(protected))
 
     async def streams(self) -> list[WantedStream]:
         """The wanted streams, oldest first."""
@@ -252,6 +262,7 @@ class Store:
     def _open_writer(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        self.path.touch(mode=0o600)  # it holds the passwords of wanted cameras; SQLite gives its side files the same
         connection = self._connect("writer")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -262,9 +273,9 @@ class Store:
         # that was acknowledged. Only a power cut may lose the last moments (FULL would pay an fsync for each batch),
         # and the file stays consistent then too.
         connection.execute("PRAGMA synchronous = NORMAL")
-        if version == 0:
-            connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        self.revision = connection.execute("SELECT coalesce(max(revision), 0) FROM jobs").fetchone()[0]
+        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+            connection.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
+        self.revision = connection.execute(HIGHEST_REVISION).fetchone()[0]
         self._interrupt(connection)
 
     def _take_lock(self) -> None:
@@ -289,6 +300,7 @@ class Store:
             self.revision += 1
             record = interrupted(json.loads(row["record"]), self._wall(), self._retention, self.revision)
             connection.execute(SAVE_JOB, _job_row(record, None))
+        connection.execute(MARK_REVISION, (self.revision,))
         connection.execute("COMMIT")
         if rows:
             log.warning("jobs-interrupted", extra={"jobs": len(rows)})
@@ -297,7 +309,12 @@ class Store:
         connection = self._connections["writer"]
         connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(SAVE_JOB, batch.jobs.values())
+            dropped = [(job_id,) for job_id, row in batch.jobs.items() if row is None]
+            connection.executemany(DELETE_JOB, dropped)
+            connection.executemany(BURY, dropped)
+            # After the deletions: a key that is freed and taken again in one batch must be freed first.
+            connection.executemany(SAVE_JOB, [row for row in batch.jobs.values() if row is not None])
+            connection.execute(MARK_REVISION, (_highest(batch),))
             for stream_id, row in batch.streams.items():
                 if row is None:
                     connection.execute("DELETE FROM streams WHERE id = ?", (stream_id,))
@@ -309,6 +326,35 @@ class Store:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _evict(self, keep: Keep, protected: frozenset[str]) -> Eviction:
+        connection = self._connections["writer"]
+        now = self._wall()
+        retained = connection.execute("SELECT count(*) FROM jobs WHERE finished IS NOT NULL").fetchone()[0]
+
+        def oldest(condition: str, value: str, most: int) -> list[str]:
+            query = f"SELECT id FROM jobs WHERE {condition} <= ? ORDER BY {condition}, seq LIMIT ?"
+            rows = connection.execute(query, (value, max(0, most) + len(protected))).fetchall()
+            return [row["id"] for row in rows if row["id"] not in protected][: max(0, most)]
+
+        aged = oldest("expires", time_of_day(now), EVICTED_AT_ONCE)
+        surplus = min(retained - len(aged) - keep.count, EVICTED_AT_ONCE)
+        crowd = [each for each in oldest("finished", time_of_day(now - YOUNG), surplus + len(aged)) if each not in aged]
+        crowd = crowd[: max(0, surplus)]
+        far_over = min(retained - len(aged) - len(crowd) - FAR_TOO_MANY * keep.count, EVICTED_AT_ONCE)
+        if far_over > 0:
+            taken = {*aged, *crowd}
+            young = oldest("finished", time_of_day(now), far_over + len(taken))
+            crowd += [each for each in young if each not in taken][:far_over]
+        self._drop(connection, [*aged, *crowd], keep.tombstones)
+        return Eviction(len(aged), len(crowd), retained - len(aged) - len(crowd))
+
+    def _drop(self, connection: sqlite3.Connection, doomed: list[str], tombstones: int) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(DELETE_JOB, [(job_id,) for job_id in doomed])
+        connection.executemany(BURY, [(job_id,) for job_id in doomed])
+        connection.execute(FORGET_GRAVES, (tombstones,))
+        connection.execute("COMMIT")
 
     # In the reader's thread.
 
@@ -323,17 +369,25 @@ class Store:
         row = self._select("SELECT result FROM jobs WHERE id = ?", job_id).fetchone()
         return None if row is None else row["result"]
 
-    def _newest(
-        self, limit: int, states: Collection[str] | None, kinds: Collection[str] | None, without: Collection[str]
-    ) -> list[Record]:
+    def _newest(self, limit: int, query: Query, without: Collection[str]) -> list[Record]:
         chosen, values = ["TRUE"], list[object]()
-        for column, wanted in (("state", states), ("kind", kinds)):
+        for column, wanted in (("state", query.states), ("kind", query.kinds)):
             if wanted is not None:
                 chosen.append(f"{column} IN ({', '.join('?' * len(wanted))})")
                 values += map(str, wanted)
-        query = f"SELECT id, record, result FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
-        rows = self._select(query, *values, limit + len(without)).fetchall()
+        if query.since is not None:
+            chosen.append("created >= ?")
+            values.append(query.since)
+        select = f"SELECT id, record, result FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
+        rows = self._select(select, *values, limit + len(without)).fetchall()
         return [_record(row) for row in rows if row["id"] not in without][:limit]
+
+    def _claimed(self, key: str) -> tuple[str, str] | None:
+        row = self._select("SELECT id, fingerprint FROM jobs WHERE key = ?", key).fetchone()
+        return None if row is None else (row["id"], row["fingerprint"])
+
+    def _expired(self, job_id: str) -> bool:
+        return self._select("SELECT 1 FROM tombstones WHERE id = ?", job_id).fetchone() is not None
 
     def _streams(self) -> list[WantedStream]:
         rows = self._select("SELECT id, name, body FROM streams ORDER BY seq").fetchall()
@@ -343,7 +397,12 @@ class Store:
         return self._connections["reader"].execute(query, values)
 
 
-def _job_row(record: Record, result: bytes | None) -> Row:
+def _highest(batch: _Batch) -> int:
+    """The highest revision of a batch."""
+    return max([batch.revision, *(int(row["revision"]) for row in batch.jobs.values() if row is not None)])
+
+
+def _job_row(record: Record, result: bytes | None, claim: Claim | None = None) -> Row:
     return {
         "id": record["id"],
         "revision": record["revision"],
@@ -351,9 +410,12 @@ def _job_row(record: Record, result: bytes | None) -> Row:
         "kind": record["kind"],
         "created": record["createdAt"],
         "finished": record["finishedAt"],
+        "expires": record.get("expiresAt"),
         # A record must reach the disk whatever a kind put into its error: what is not JSON is written as text.
         "record": json.dumps(record, default=str),
         "result": result,
+        "key": None if claim is None else claim.key,
+        "fingerprint": None if claim is None else claim.fingerprint,
     }
 
 

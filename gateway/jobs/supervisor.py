@@ -3,67 +3,33 @@
 import asyncio
 import logging
 import time
-import traceback
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from gateway.jobs import invariants, words
+from gateway.jobs.claims import Claims
 from gateway.jobs.core import Core, Limits
 from gateway.jobs.effects import Effect, Free, Kill, Late, Moved, Save, Start, Stop, Wake
 from gateway.jobs.failures import Failure
-from gateway.jobs.job import Draft, Job, Record, Work
+from gateway.jobs.job import Claim, Draft, Job, Record, Work
+from gateway.jobs.ports import EVERYTHING, Archive, Observer, Query
+from gateway.jobs.run import Run, WorkProgress
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.store import StoreError
 
 log = logging.getLogger(__name__)
 
-# What a work gets for its own limits beyond the deadline, in seconds (contract, D44).
-BUDGET_MARGIN: Final = 0.25
 # How long the tasks of zombies get to end when the supervisor closes, in seconds.
 CLOSE_GRACE: Final = 0.5
 STORE_RETRY_AFTER: Final = 5
+# Progress of one job is told at most this often, in seconds (contract, pitfall 33).
+PROGRESS_INTERVAL: Final = 0.5
 
-Records = list[Record]
 Effects = list[Effect]
-
-
-class Archive(Protocol):
-    """Where records are kept: what the supervisor needs of the store."""
-
-    @property
-    def room(self) -> bool:
-        """Whether the store keeps up with what it is given."""
-
-    def save_job(self, record: Record, result: bytes | None) -> None:
-        """Keep this version of the record (without its result), soon."""
-
-    async def flush(self) -> None:
-        """Return when all that was handed in before is safe. Raises StoreError when it is not."""
-
-    async def find(self, job_id: str) -> Record | None:
-        """The last saved record."""
-
-    async def result(self, job_id: str) -> bytes | None:
-        """The serialised result of a job that is DONE."""
-
-    async def newest(
-        self, limit: int, states: Collection[str] | None, kinds: Collection[str] | None, without: Collection[str]
-    ) -> Records:
-        """Saved records, newest first."""
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """What the supervisor keeps of one job: strong references to its tasks, and its completion future."""
-
-    job: Job
-    work: Work
-    ended: asyncio.Future[None]
-    task: asyncio.Task[None] | None = None
-    halt: asyncio.Task[None] | None = None
-    waiters: int = 0
-    saved: bool = False
+Records = list[Record]
+Texts = list[str]
 
 
 class Supervisor:
@@ -81,12 +47,15 @@ class Supervisor:
         revision: int = 0,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self.observers: list[Observer] = []
         self._core = Core(limits, revision)
         self._store = store
         self._max_waiters = max_waiters
         self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, Run] = {}
+        self._keys: dict[str, str] = {}
+        self._claims = Claims()
         self._waiting = 0
         self._freed: list[str] = []
         self._retiring: asyncio.Task[None] | None = None
@@ -116,9 +85,29 @@ class Supervisor:
             raise Failure("capacity-exceeded", detail, retry_after=STORE_RETRY_AFTER)
         effects = self._core.accept(draft, self._loop.time(), self._wall())
         job = self._core.jobs[draft.id]
-        self._runs[job.id] = _Run(job, work, self._loop.create_future())
+        self._runs[job.id] = Run(job, work, self._loop.create_future())
+        if draft.claim is not None:
+            self._keys[draft.claim.key] = job.id
         self._apply(effects)
         return job
+
+    @asynccontextmanager
+    async def claiming(self, claim: Claim) -> AsyncIterator[str | None]:
+        """The id of the job that this claim has made, or None; inside, nobody else can make one under its key.
+
+        Raises Failure `idempotency-mismatch` when the key stands for another request.
+        """
+        async with self._claims.alone(claim.key):
+            job_id = self._keys.get(claim.key)
+            job = None if job_id is None else self.get(job_id)
+            if job is not None and job.draft.claim is not None:
+                earlier: tuple[str, str] | None = (job.id, job.draft.claim.fingerprint)
+            else:
+                earlier = await self._store.claimed(claim.key)
+            if earlier is not None and earlier[1] != claim.fingerprint:
+                detail = "The Idempotency-Key was used for another request; use a new key for each new request."
+                raise Failure("idempotency-mismatch", detail)
+            yield None if earlier is None else earlier[0]
 
     async def wait(self, job: Job, seconds: float) -> bool:
         """Wait until the job has ended, `seconds` are over, or the gateway shuts down. The job never notices.
@@ -129,18 +118,44 @@ class Supervisor:
         run = self._runs.get(job.id)
         if run is None or job.state.terminal or seconds <= 0:
             return True
-        if self._waiting >= self._max_waiters:
+        if not self.can_wait:
             return False
+        async with self._held(run):
+            # Not wait_for or timeout: those cancel what they wait for. Not the task: it ends before the record does.
+            await asyncio.wait({run.ended, self._shutdown}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return True
+
+    async def wait_change(self, job: Job, revision: int, seconds: float) -> bool:
+        """Like `wait`, but until the job's revision is not this one any more."""
+        run = self._runs.get(job.id)
+        if run is None or job.state.terminal or job.revision != revision or seconds <= 0:
+            return True
+        if not self.can_wait:
+            return False
+        end = self._loop.time() + seconds
+        async with self._held(run):
+            while job.revision == revision and not self._shutdown.done() and (left := end - self._loop.time()) > 0:
+                run.changed = run.changed or self._loop.create_future()
+                either = {run.changed, self._shutdown}
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return True
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether one more caller may wait."""
+        return self._waiting < self._max_waiters
+
+    @asynccontextmanager
+    async def _held(self, run: Run) -> AsyncIterator[None]:
+        """Counts one waiter; the job stays in memory for it."""
         self._waiting += 1
         run.waiters += 1
         try:
-            # Not wait_for or timeout: those cancel what they wait for. Not the task: it ends before the record does.
-            await asyncio.wait({run.ended, self._shutdown}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            yield
         finally:
             self._waiting -= 1
             run.waiters -= 1
             self._forget(run)
-        return True
 
     def cancel(self, job_id: str, reason: str = "client") -> Job:
         """Ask for the end of a job in memory. Raises Failure `job-unknown` or `job-already-finished`."""
@@ -159,6 +174,10 @@ class Supervisor:
         """The jobs that have not ended, oldest first."""
         return [job for job in self._core.live() if not job.state.terminal]
 
+    def live(self) -> list[Job]:
+        """The jobs that have not ended, and those of which something is left, oldest first."""
+        return self._core.live()
+
     async def find(self, job_id: str) -> Record | None:
         """The public record, from memory or else from the store."""
         job = self.get(job_id)
@@ -169,18 +188,48 @@ class Supervisor:
         job = self.get(job_id)
         return job.result_json if job is not None else await self._store.result(job_id)
 
-    async def list(
-        self, limit: int, states: Collection[str] | None = None, kinds: Collection[str] | None = None
-    ) -> Records:
-        """At most `limit` public records, newest first; of these states and kinds only, if given."""
-        here = [
-            self.record(job)
-            for job in reversed(self._core.jobs.values())
-            if (states is None or job.state in states) and (kinds is None or job.draft.kind in kinds)
-        ]
+    async def list(self, limit: int, query: Query = EVERYTHING) -> Records:
+        """At most `limit` public records of the query, newest first."""
+        here = [record for job in reversed(self._core.jobs.values()) if query.matches(record := self.record(job))]
         # A record in memory is newer than its stored version, which may even be of another state.
-        stored = await self._store.newest(limit, states, kinds, frozenset(self._core.jobs))
+        stored = await self._store.newest(limit, query, frozenset(self._core.jobs))
         return sorted(here + stored, key=lambda record: str(record["createdAt"]), reverse=True)[:limit]
+
+    async def expired(self, job_id: str) -> bool:
+        """Whether there was such a job and its record was dropped, by age, by count or on request."""
+        return job_id not in self._core.jobs and await self._store.expired(job_id)
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job that has ended; its id is remembered as expired. Those who wait for it still get its record.
+
+        Raises Failure `resource-busy` when it has not ended, or something of it is left.
+        """
+        job = self.get(job_id)
+        if job is not None and job.phase is not Phase.GONE:
+            detail = f"The job {job_id} is {job.state} and its worker is not gone; try again later."
+            raise Failure("resource-busy", detail, retry_after=1, holder=job_id)
+        self._store.delete_job(job_id)
+        await self._store.flush()
+        if job_id in self._runs:
+            self._drop(self._runs[job_id])
+
+    def in_memory(self) -> frozenset[str]:
+        """The ids that must not be dropped: their jobs go on, or are not saved yet, or someone waits for them."""
+        return frozenset(self._core.jobs)
+
+    def stamp(self) -> int:
+        """A revision for something that changed and is no job: one order for all that happens."""
+        revision = self._core.stamp()
+        self._store.note_revision(revision)
+        return revision
+
+    def broken(self) -> Texts:
+        """Which invariants do not hold (contract, section 5), in words; always empty, or there is a defect."""
+        return invariants.broken(self._core)
+
+    async def stopped(self) -> None:
+        """Returns when a shutdown begins."""
+        await asyncio.wait({self._shutdown})
 
     # The end.
 
@@ -223,8 +272,8 @@ class Supervisor:
         changed: dict[str, Job] = {}
         for effect in effects:
             match effect:
-                case Moved():
-                    self._log(effect)
+                case Moved(job):
+                    words.moved(effect, self._loop.time())
                 case Save(job):
                     changed[job.id] = job
                 case Start(job):
@@ -236,14 +285,41 @@ class Supervisor:
                 case Wake(job):
                     self._runs[job.id].ended.set_result(None)
                 case Late(job):
-                    log.info("job-late-result", extra={"job": job.id, "kind": job.draft.kind})
+                    words.late(job)
                 case Free(job):
                     self._freed.append(job.id)
-        for job in changed.values():
-            self._save(job)
+            for observer in self.observers:
+                self._call(observer.happened, effect, job)
+        for job in sorted(changed.values(), key=lambda job: job.revision):
+            self._tell(self._runs[job.id])
         if self._freed and (self._retiring is None or self._retiring.done()):
             self._retiring = self._loop.create_task(self._retire(), name="job-retire")
         self._arm()
+        if self._loop.get_debug():
+            self._check()
+
+    def _tell(self, run: Run) -> None:
+        """Save a job's record, and tell it to those who wait and those who listen: each revision once, in order."""
+        run.hush()
+        record = self.record(run.job)
+        self._save(run.job, dict(record))
+        run.wake()
+        if run.told == run.job.revision:
+            return  # the end of a zombie: its record is frozen
+        run.told = run.job.revision
+        for observer in self.observers:
+            self._call(observer.changed, record, run.job)
+
+    def _call(self, call: Callable[[Any], None], value: object, job: Job) -> None:
+        """A broken observer must not stop a job."""
+        try:
+            call(value)
+        except Exception as error:
+            words.defect("job-observer-failed", job, error)
+
+    def _check(self) -> None:
+        for text in self.broken():
+            log.critical("job-invariant-broken", extra={"invariant": text})
 
     def _arm(self) -> None:
         if all(job.phase is Phase.ZOMBIE for job in self._core.live()):
@@ -263,12 +339,12 @@ class Supervisor:
         # A loop fires a timer up to one tick of its clock too early.
         self._apply(self._core.tick(max(due, self._loop.time())))
 
-    def _start(self, run: _Run) -> None:
-        progress = _Progress(self, run.job)
+    def _start(self, run: Run) -> None:
+        progress = WorkProgress(run.job, self._stage, self._loop.time)
         run.task = self._loop.create_task(run.work.run(progress), name=f"job {run.job.id} {run.job.draft.kind}")
         run.task.add_done_callback(partial(self._ran, run))
 
-    def _ran(self, run: _Run, task: asyncio.Task[None]) -> None:
+    def _ran(self, run: Run, task: asyncio.Task[None]) -> None:
         """`run` is over. Its outcome is read here and not in the coroutine, whose body may never have begun."""
         job_id, now = run.job.id, self._loop.time()
         if task.cancelled():
@@ -282,22 +358,22 @@ class Supervisor:
         elif isinstance(error, Failure):
             self._apply(self._core.failed(job_id, now, error))
         else:
-            self._defect("job-defect", run, error)
+            words.defect("job-defect", run.job, error)
             self._apply(self._core.broken(job_id, now, Failure("internal", "The work ended by a defect.")))
 
-    def _publish(self, run: _Run) -> dict[str, Any]:
+    def _publish(self, run: Run) -> dict[str, Any]:
         try:
             return run.work.publish()
         except Exception as error:
-            self._defect("job-publish-failed", run, error)
+            words.defect("job-publish-failed", run.job, error)
             raise
 
-    def _stop(self, run: _Run) -> None:
+    def _stop(self, run: Run) -> None:
         if run.task is not None:
             run.task.cancel()
         run.halt = self._loop.create_task(self._halt(run), name=f"job-stop {run.job.id}")
 
-    async def _halt(self, run: _Run) -> None:
+    async def _halt(self, run: Run) -> None:
         """End the work and report it gone. The graces are the core's: this takes as long as it takes."""
         if run.task is not None:
             await asyncio.wait({run.task})
@@ -306,30 +382,44 @@ class Supervisor:
                 await run.work.stop()
             except Exception as error:
                 # It may hold anything now. Force, and one more try; if that fails too it stays, and becomes a zombie.
-                self._defect("job-stop-failed", run, error)
+                words.defect("job-stop-failed", run.job, error)
                 self._kill(run)
             else:
                 self._apply(self._core.gone(run.job.id, self._loop.time()))
                 return
 
-    def _kill(self, run: _Run) -> None:
-        log.warning("job-killed", extra={"job": run.job.id, "kind": run.job.draft.kind})
+    def _kill(self, run: Run) -> None:
+        words.killed(run.job)
         try:
             run.work.kill()
         except Exception as error:
-            self._defect("job-kill-failed", run, error)
+            words.defect("job-kill-failed", run.job, error)
 
     def _stage(self, job: Job, key: str) -> None:
-        self._apply(self._core.stage(job.id, key))
+        """Progress is in the record at once, and told at most so often: what was passed in between is not told."""
+        effects = self._core.stage(job.id, key)
+        if not effects:
+            return
+        run = self._runs[job.id]
+        rest = run.progress_at + PROGRESS_INTERVAL - self._loop.time()
+        if rest <= 0:
+            run.progress_at = self._loop.time()
+            self._apply(effects)
+        elif run.later is None:
+            run.later = self._loop.call_later(rest, self._tell_later, run)
+
+    def _tell_later(self, run: Run) -> None:
+        run.later = None
+        run.progress_at = self._loop.time()
+        self._apply(self._core.restamp(run.job))
 
     # Persistence and memory.
 
-    def _save(self, job: Job) -> None:
-        record = self.record(job)
+    def _save(self, job: Job, record: Record) -> None:
         del record["result"]
         # A zombie lives in this process alone and keeps its job in memory; after a restart there is none.
         record.pop("zombie", None)
-        self._store.save_job(record, job.result_json)
+        self._store.save_job(record, job.result_json, job.draft.claim)
 
     async def _retire(self) -> None:
         """Let the ended jobs leave memory when they are on disk. After an error they stay until the next one ends."""
@@ -342,52 +432,17 @@ class Supervisor:
                 log.error("store-failed", extra={"error": str(error), "jobs": len(self._freed)})
                 return
             for job_id in ready:
-                self._runs[job_id].saved = True
-                self._forget(self._runs[job_id])
+                if (run := self._runs.get(job_id)) is not None:
+                    run.saved = True
+                    self._forget(run)
 
-    def _forget(self, run: _Run) -> None:
+    def _forget(self, run: Run) -> None:
         if run.saved and not run.waiters and run.job.id in self._runs:
-            del self._runs[run.job.id]
-            self._core.forget(run.job.id)
+            self._drop(run)
 
-    # Words.
-
-    def _log(self, moved: Moved) -> None:
-        job = moved.job
-        fields = {
-            "job": job.id,
-            "kind": job.draft.kind,
-            "from": None if moved.source is None else str(moved.source),
-            "to": str(moved.target),
-            "state": str(job.state),
-            "reason": None if job.cancel_reason is None else str(job.cancel_reason),
-            "code": None if job.error is None else job.error["code"],
-            "elapsed_ms": round(job.elapsed(self._loop.time()) * 1000),
-            "rev": job.revision,
-        }
-        log.log(logging.WARNING if moved.target is Phase.ZOMBIE else logging.INFO, "job-moved", extra=fields)
-
-    def _defect(self, event: str, run: _Run, error: BaseException) -> None:
-        """Log where a defect was, and of which type; not its text, which may hold an address with a password."""
-        frames = traceback.extract_tb(error.__traceback__)
-        fields = {
-            "job": run.job.id,
-            "kind": run.job.draft.kind,
-            "error": type(error).__name__,
-            "where": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
-        }
-        log.error(event, extra=fields)
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    """The `Progress` of one job."""
-
-    supervisor: Supervisor
-    job: Job
-
-    def stage(self, key: str) -> None:
-        self.supervisor._stage(self.job, key)
-
-    def budget(self) -> float:
-        return max(0.0, self.job.deadline - self.supervisor._loop.time()) + BUDGET_MARGIN
+    def _drop(self, run: Run) -> None:
+        del self._runs[run.job.id]
+        self._core.forget(run.job.id)
+        claim = run.job.draft.claim
+        if claim is not None and self._keys.get(claim.key) == run.job.id:
+            del self._keys[claim.key]

@@ -6,16 +6,18 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gateway.web.face import Face
+from gateway.web.metrics import STUCK
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 def routes(face: Face) -> list[web.RouteDef]:
-    """`/livez`: the event loop turns. `/readyz`: jobs are accepted."""
+    """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted (contract, D94)."""
 
     async def livez(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0)  # one full turn of the loop
-        return web.json_response({"status": "ok"}, headers=FRESH)
+        alive = face.metrics.lag < STUCK
+        return web.json_response({"status": "ok" if alive else "stuck"}, status=200 if alive else 503, headers=FRESH)
 
     async def readyz(_: web.Request) -> web.StreamResponse:
         ready = not face.supervisor.draining

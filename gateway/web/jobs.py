@@ -1,20 +1,28 @@
-"""Reading and cancelling jobs over HTTP."""
+"""Reading, awaiting, cancelling and forgetting jobs over HTTP (contract, sections 2.1 and 3 E, F)."""
 
-from typing import Any, Final
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 from aiohttp import hdrs, web
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from gateway import prefer
 from gateway.jobs.failures import Failure
-from gateway.jobs.job import Record
+from gateway.jobs.job import Job, Record, time_of_day
+from gateway.jobs.ports import Query
 from gateway.jobs.state import State
 from gateway.kinds.kind import Params
+from gateway.prefer import Preferences
 from gateway.web import body
-from gateway.web.face import BASE, Face, job_path
-from gateway.web.submit import ALWAYS, RETRY_AFTER, Outcome
+from gateway.web.face import BASE, Face, by_alias, job_path
+from gateway.web.problems import reads_prefer
+from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 
 MAX_LIMIT: Final = 1000
+ID: Final = re.compile(r"[0-9a-f]{32}")
+ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 class OneJob(Params):
@@ -24,13 +32,29 @@ class OneJob(Params):
 
 
 class SomeJobs(Params):
-    """`id` alone asks for one job; else the filters, newest first, for an array."""
+    """`id` alone asks for one job; else `ids` or the filters, newest first, for an array. `since` has a zone."""
 
     id: str | None = None
     ids: list[str] | None = Field(default=None, max_length=MAX_LIMIT)
     state: State | None = Field(default=None, strict=False)
     kind: str | None = None
+    since: Annotated[AwareDatetime, Field(strict=False)] | None = None
     limit: int = Field(default=100, ge=1, le=MAX_LIMIT)
+
+    def query(self) -> Query:
+        """The filters, as the store knows them."""
+        return Query(
+            None if self.state is None else [self.state],
+            None if self.kind is None else [self.kind],
+            None if self.since is None else _time(self.since),
+        )
+
+
+def _time(at: datetime) -> str:
+    try:
+        return time_of_day(at.astimezone(UTC).timestamp())
+    except (OverflowError, ValueError):  # the first and the last day that there are, in another zone
+        return at.isoformat()
 
 
 def routes(face: Face) -> list[web.RouteDef]:
@@ -38,96 +62,174 @@ def routes(face: Face) -> list[web.RouteDef]:
     jobs = _Jobs(face)
     return [
         web.post(f"{BASE}/jobs/find", jobs.find),
-        web.get(f"{BASE}/jobs/find", jobs.find),
+        web.get(f"{BASE}/jobs/find", jobs.find, allow_head=False),
         web.post(f"{BASE}/jobs/find_all", jobs.find_all),
-        web.get(f"{BASE}/jobs/find_all", jobs.find_all),
+        web.get(f"{BASE}/jobs/find_all", jobs.find_all, allow_head=False),
         web.post(f"{BASE}/jobs/terminate", jobs.terminate),
         web.post(f"{BASE}/jobs/cancel", jobs.terminate),
-        web.get(f"{BASE}/jobs/{{id}}", jobs.get),
-        web.get(f"{BASE}/jobs/{{id}}/result", jobs.result),
+        web.get(f"{BASE}/jobs/{{id}}", jobs.get, allow_head=False),
+        web.delete(f"{BASE}/jobs/{{id}}", jobs.delete),
+        web.get(f"{BASE}/jobs/{{id}}/result", jobs.result, allow_head=False),
     ]
 
 
+@dataclass(frozen=True, slots=True)
 class _Jobs:
     """The handlers."""
 
-    def __init__(self, face: Face) -> None:
-        self._supervisor = face.supervisor
-        self._store = face.store
-        self._limits = face.prefer
+    face: Face
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """One job by `id`; an array by `ids` or filters, which may be empty."""
-        content = _query(request) if request.method == "GET" else await body.read_object(request, optional=True)
-        wanted, _ = body.parse(SomeJobs, content)
+        preferences = self._preferences(request)
+        wanted = await _wanted(request, preferences)
         if wanted.id is not None:
-            return _one(await self._known(wanted.id))
+            return await self._one(request, wanted.id, preferences)
         if wanted.ids is not None:
-            found = [await self._supervisor.find(each) for each in wanted.ids]
-            return web.json_response([record for record in found if record is not None], headers=ALWAYS)
-        return web.json_response(await self._list(wanted), headers=ALWAYS)
+            known = [each for each in wanted.ids if ID.fullmatch(each)]
+            found = [await self.face.supervisor.find(each) for each in known]
+            return web.json_response([record for record in found if record is not None])
+        return web.json_response(await self.face.supervisor.list(wanted.limit, wanted.query()))
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """The newest jobs."""
-        content = _query(request) if request.method == "GET" else await body.read_object(request, optional=True)
-        wanted, _ = body.parse(SomeJobs, {key: content[key] for key in content if key == "limit"})
-        return web.json_response(await self._list(wanted), headers=ALWAYS)
+        wanted = await _wanted(request, self._preferences(request))
+        return web.json_response(await self.face.supervisor.list(wanted.limit))
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """One job; 200 whatever its state."""
-        return _one(await self._known(request.match_info["id"]))
+        return await self._one(request, request.match_info["id"], self._preferences(request))
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         """What the synchronous answer would have said; 202 while the job goes on."""
-        record = await self._known(request.match_info["id"])
-        return Outcome(record, await self._supervisor.result(record["id"])).response(request)
+        reads_prefer(request)
+        job_id = request.match_info["id"]
+        record = await self._known(job_id)
+        job = self.face.supervisor.get(job_id)
+        if by_alias(request) and job is not None:
+            await self.face.supervisor.wait(job, FOREVER)
+        if job is not None:
+            return Outcome(self.face.supervisor.record(job), job.result_json).response(request)
+        record = await self._known(job_id)  # it has left memory meanwhile, so it has ended and is saved
+        return Outcome(record, await self.face.supervisor.result(job_id)).response(request)
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Asks for a job's end and holds until it has ended, as long as `Prefer: wait` says."""
-        preferences = prefer.parse(request.headers.getall("Prefer", []), self._limits)
-        wanted, _ = body.parse(OneJob, await body.read_object(request))
+        preferences = self._preferences(request)
+        strict = preferences.handling == "strict"
+        wanted, _ = body.parse(OneJob, await body.read_object(request), strict=strict)
         record = await self._known(wanted.id)
-        job = self._supervisor.get(wanted.id)
+        job = self.face.supervisor.get(wanted.id)
         if job is None or job.state.terminal:
-            return _cancelled(record)
-        self._supervisor.cancel(wanted.id)
-        await self._supervisor.wait(job, preferences.wait)
-        response = _cancelled(self._supervisor.record(job))
-        await self._store.flush()
-        return response
+            return _cancelled(request, record)
+        return await self._cancel(request, job, preferences)
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """Cancels a job that goes on; forgets one that has ended (204, and 410 from then on)."""
+        preferences = self._preferences(request)
+        job_id = request.match_info["id"]
+        await self._known(job_id)
+        job = self.face.supervisor.get(job_id)
+        if job is not None and not job.state.terminal:
+            return await self._cancel(request, job, preferences)
+        await self.face.supervisor.delete(job_id)
+        return web.Response(status=204)
+
+    async def _cancel(self, request: web.Request, job: Job, preferences: Preferences) -> web.StreamResponse:
+        supervisor = self.face.supervisor
+        supervisor.cancel(job.id)
+        held = await supervisor.wait(job, FOREVER if by_alias(request) else preferences.wait)
+        response = _cancelled(request, supervisor.record(job))
+        await self.face.store.flush()
+        return _applied(response, preferences if held and not by_alias(request) else None)
+
+    async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
+        """One job, now or after a long poll (contract, D64): until its end, or with If-None-Match until any change."""
+        record = await self._known(job_id)
+        job = self.face.supervisor.get(job_id)
+        seen = _seen(request)
+        waits = preferences.wait_sent
+        if waits and job is not None:
+            waits = await self._poll(job, preferences.wait, seen)
+        if job is not None:
+            record = self.face.supervisor.record(job)
+        if seen is not None and str(record["revision"]) in seen:
+            response = web.Response(status=304, headers={hdrs.ETAG: _etag(record)})
+        else:
+            response = _shown(record)
+        return _applied(response, preferences if waits else None)
+
+    async def _poll(self, job: Job, seconds: float, seen: set[str] | None) -> bool:
+        supervisor = self.face.supervisor
+        if seen is None:
+            return await supervisor.wait(job, seconds)
+        if str(job.revision) in seen:
+            return await supervisor.wait_change(job, job.revision, seconds)
+        return True
 
     async def _known(self, job_id: str) -> Record:
-        record = await self._supervisor.find(job_id)
-        if record is None:
-            raise Failure("job-unknown", f"There is no job {job_id[:64]!r}.")
-        return record
+        if ID.fullmatch(job_id):
+            record = await self.face.supervisor.find(job_id)
+            if record is not None:
+                return record
+            if await self.face.supervisor.expired(job_id):
+                raise Failure("job-expired", f"The job {job_id} has ended, and its record is not kept any more.")
+        raise Failure("job-unknown", f"There is no job {job_id[:64]!r}.")
 
-    async def _list(self, wanted: SomeJobs) -> list[Record]:
-        states = None if wanted.state is None else [wanted.state]
-        kinds = None if wanted.kind is None else [wanted.kind]
-        return await self._supervisor.list(wanted.limit, states, kinds)
+    def _preferences(self, request: web.Request) -> Preferences:
+        reads_prefer(request)
+        return prefer.parse(request.headers.getall("Prefer", []), self.face.prefer)
 
 
-def _one(record: Record) -> web.Response:
-    response = web.json_response(record, headers=ALWAYS)
-    response.headers[hdrs.ETAG] = f'"{record["revision"]}"'
+def _shown(record: Record) -> web.Response:
+    response = web.json_response(record, headers={hdrs.ETAG: _etag(record)})
     if record["httpStatus"] is None:
         response.headers[hdrs.RETRY_AFTER] = RETRY_AFTER
     return response
 
 
-def _cancelled(record: Record) -> web.Response:
+def _cancelled(request: web.Request, record: Record) -> web.Response:
     """200 when the job has ended as CANCELLED, 202 while its worker is still being stopped (contract, D51 and D53)."""
     if record["state"] in (State.DONE, State.FAILED):
         detail = f"The job is {record['state']}; a stream that it made is ended by its own terminate."
         raise Failure("job-already-finished", detail, job=record)
-    response = _one(record)
+    if record["httpStatus"] is None and by_alias(request):
+        return Outcome(record, None).response(request)
+    response = _shown(record)
     if record["httpStatus"] is None:
         response.set_status(202)
         response.headers[hdrs.LOCATION] = job_path(record["id"])
     return response
 
 
+def _applied(response: web.Response, preferences: Preferences | None) -> web.Response:
+    """Says that the wait was honoured, if there was one."""
+    if preferences is not None and preferences.wait_sent:
+        response.headers["Preference-Applied"] = f"wait={preferences.wait}"
+    return response
+
+
+def _etag(record: Record) -> str:
+    return f'"{record["revision"]}"'
+
+
+def _seen(request: web.Request) -> set[str] | None:
+    """The revisions that the caller has; only a GET may ask by them (RFC 9110, 13.1.2)."""
+    lines = request.headers.getall(hdrs.IF_NONE_MATCH, [])
+    return set(ETAG.findall(", ".join(lines))) if lines and request.method == hdrs.METH_GET else None
+
+
+async def _wanted(request: web.Request, preferences: Preferences) -> SomeJobs:
+    content = _query(request) if request.method == "GET" else await body.read_object(request, optional=True)
+    return body.parse(SomeJobs, content, strict=preferences.handling == "strict")[0]
+
+
 def _query(request: web.Request) -> dict[str, Any]:
-    """A query string as if it had been a body: whole numbers are numbers."""
-    return {key: int(value) if value.isascii() and value.isdigit() else value for key, value in request.query.items()}
+    """A query string as if it had been a body: `limit` is a number, `ids` are separated by commas."""
+    content: dict[str, Any] = dict(request.query)
+    limit = content.get("limit", "")
+    if limit.isascii() and limit.isdigit() and len(limit) < 10:
+        content["limit"] = int(limit)
+    if "ids" in content:
+        content["ids"] = content["ids"].split(",")
+    return content

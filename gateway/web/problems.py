@@ -13,8 +13,10 @@ from gateway.jobs.failures import FAILURES, Failure
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
+JOBS: Final = "/rest-api/v3/jobs/"
 TYPE_PREFIX: Final = "urn:reelgate:problem:"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+READS_PREFER: Final = web.RequestKey("reads_prefer", bool)
 
 # aiohttp's own refusals, by status.
 _CODES: Final = {
@@ -25,6 +27,11 @@ _CODES: Final = {
     413: "too-large",
     415: "unsupported-media-type",
 }
+
+
+def reads_prefer(request: web.Request) -> None:
+    """Whatever is answered depends on Prefer and is nobody's to keep (RFC 7240, section 2: Vary regardless)."""
+    request[READS_PREFER] = True
 
 
 def problem(request: web.Request, failure: Failure, **more: Any) -> web.Response:
@@ -47,14 +54,27 @@ def render(request: web.Request, record: dict[str, Any], retry_after: int | None
         retry_after = 1
     if retry_after is not None:
         headers[hdrs.RETRY_AFTER] = str(max(1, retry_after))
+    if "holder" in record:
+        headers[hdrs.LINK] = f'<{JOBS}{record["holder"]}>; rel="monitor"'
     body = json.dumps(document, ensure_ascii=False).encode()
-    return web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
+    response = web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
+    if record["code"] == "draining":
+        response.force_close()  # whoever balances the load should look elsewhere
+    return response
 
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives each request an id and turns whatever a handler raises into a problem document."""
+    """Gives each request an id, turns whatever a handler raises into a problem document, and says what it varies by."""
     request[REQUEST_ID] = uuid.uuid4().hex
+    response = await _answer(request, handler)
+    if request.get(READS_PREFER) and not response.prepared:
+        response.headers.add(hdrs.VARY, "Prefer")
+        response.headers[hdrs.CACHE_CONTROL] = "no-store"
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Failure as failure:

@@ -1,22 +1,24 @@
 """The HTTP application: every route, and the middleware around them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
 from gateway.kinds import KINDS
-from gateway.web import health, jobs, play, problems, streams, submit
-from gateway.web.face import BASE, Face
+from gateway.kinds.kind import Kind
+from gateway.web import events, health, jobs, metrics, play, problems, streams, submit
+from gateway.web.face import BASE, Face, with_alias
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 
-def application(face: Face, limits: play.PlayLimits) -> web.Application:
+def application(face: Face, limits: play.PlayLimits, kinds: Sequence[Kind] = KINDS) -> web.Application:
     """An application that answers for this face; it owns nothing and cleans up nothing."""
     app = web.Application(middlewares=[problems.middleware], client_max_size=MAX_BODY)
-    app.add_routes([web.post(BASE + kind.path, submit.handler(kind, face)) for kind in KINDS])
-    app.add_routes(streams.routes(face))
-    app.add_routes(jobs.routes(face))
+    methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
+    app.add_routes(with_alias([*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face)]))
     app.add_routes(health.routes(face))
+    app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits))
     return app

@@ -1,49 +1,132 @@
 """Job methods over HTTP: admit, hold for `wait`, answer as the job then stands (contract, sections 2 and 3)."""
 
+import hashlib
+import json
+import logging
+import re
 import secrets
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from gateway import prefer
 from gateway.jobs.failures import Failure
-from gateway.jobs.job import Draft, Record
+from gateway.jobs.job import Claim, Draft, Job, Record
+from gateway.jobs.store import StoreError
 from gateway.kinds.kind import Ask, Kind, Plan
+from gateway.prefer import Preferences
 from gateway.web import body
-from gateway.web.face import BASE, Face, job_path
-from gateway.web.problems import render
+from gateway.web.face import BASE, Face, by_alias, job_path, versioned
+from gateway.web.problems import REQUEST_ID, reads_prefer, render
 from media.catalog import Catalog
 
-RETRY_AFTER: Final = "1"  # seconds, on every answer about a job that goes on
+log = logging.getLogger(__name__)
 
-# A job's own answers say what they depend on and are nobody's to keep (RFC 7240, section 2: Vary regardless).
-ALWAYS: Final = {hdrs.VARY: "Prefer", hdrs.CACHE_CONTROL: "no-store"}
+RETRY_AFTER: Final = "1"  # seconds, on every answer about a job that goes on
+FOREVER: Final = 1e6  # seconds that a caller by the alias may be held; its job ends long before
+
+KEY_HEADER: Final = "Idempotency-Key"
+LONGEST_KEY: Final = 255
+# RFC 8941 3.3.3: a string is printable ASCII between quotes, in which \" and \\ stand for " and \.
+KEY: Final = re.compile(r'[ \t]*"((?:[ !#-\[\]-~]|\\["\\])*)"[ \t]*')
+# W3C Trace Context: version, trace id, parent id, flags.
+TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def handler(kind: Kind, face: Face) -> Handler:
     """The handler of one job method."""
+    return _Method(kind, face).answer
 
-    async def submit(request: web.Request) -> web.StreamResponse:
-        preferences = prefer.parse(request.headers.getall("Prefer", []), face.prefer)
-        content = await body.read_object(request)
+
+class _Method:
+    """One job method."""
+
+    def __init__(self, kind: Kind, face: Face) -> None:
+        self._kind = kind
+        self._face = face
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Admits a job, or finds the one of an earlier request with the same key, and answers as it then stands."""
+        reads_prefer(request)
+        preferences = prefer.parse(request.headers.getall("Prefer", []), self._face.prefer)
+        self._face.metrics.asked(preferences)
+        try:
+            content = await body.read_object(request)
+            claim = _claim(request, content)
+            if claim is None:
+                job = await self._admit(request, content, preferences, None)
+                return await self._hold(request, job, preferences)
+            async with self._face.supervisor.claiming(claim) as earlier:
+                if earlier is None:
+                    job = await self._admit(request, content, preferences, claim)
+        except Failure as failure:
+            self._face.metrics.refused(self._kind.name, failure.code)
+            raise
+        if earlier is None:
+            return await self._hold(request, job, preferences)
+        return await self._replay(request, earlier, preferences)
+
+    async def _admit(
+        self, request: web.Request, content: dict[str, Any], preferences: Preferences, claim: Claim | None
+    ) -> Job:
+        kind, face = self._kind, self._face
         params, ignored = body.parse(kind.params, content, strict=preferences.handling == "strict")
         job_id = secrets.token_hex(16)
         plan = await kind.plan(params, Ask(job_id, ignored), face.parts)
         check_free(face.parts.catalog, plan.names)
-        job = face.supervisor.submit(_draft(kind, plan, job_id, preferences), plan.work)
-        if not await face.supervisor.wait(job, preferences.wait):
+        if by_alias(request) and not face.supervisor.can_wait:
+            raise Failure("capacity-exceeded", "Too many callers are waiting already; try again later.", retry_after=1)
+        draft = _draft(kind, plan, job_id, preferences)
+        trace = TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+        draft = replace(draft, claim=claim, request_id=request[REQUEST_ID], trace=trace[1] if trace else "")
+        return face.supervisor.submit(draft, plan.work)
+
+    async def _hold(
+        self, request: web.Request, job: Job, preferences: Preferences, *, replayed: bool = False
+    ) -> web.StreamResponse:
+        """Waits for the job as long as the caller wants to, and says how it stands."""
+        face = self._face
+        if by_alias(request):
+            await face.supervisor.wait(job, FOREVER)
+            preferences = replace(preferences, wait_sent=False)
+        elif not await face.supervisor.wait(job, preferences.wait):
             preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next (D4, D6).
-        answer = Outcome(face.supervisor.record(job), job.result_json)
-        await face.store.flush()
-        response = answer.response(request)
+        outcome = Outcome(face.supervisor.record(job), job.result_json)
+        try:
+            await face.store.flush()
+        except StoreError as error:
+            log.error("job-not-saved", extra={"job": job.id, "error": str(error)})
+            return self._told(request, outcome.unsaved(request), preferences, replayed=replayed)
+        return self._told(request, outcome.response(request), preferences, replayed=replayed)
+
+    async def _replay(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
+        """The answer of a job that an earlier request has made (contract, D31 and D32)."""
+        self._face.metrics.replayed()
+        supervisor = self._face.supervisor
+        job = supervisor.get(job_id)
+        if job is not None:
+            preferences = _with_timeout_of(preferences, job.draft.timeout)
+            return await self._hold(request, job, preferences, replayed=True)
+        record = await supervisor.find(job_id)
+        if record is None:
+            raise Failure("job-expired", "The job of this Idempotency-Key has just expired; send the request again.")
+        outcome = Outcome(record, await supervisor.result(job_id))
+        preferences = _with_timeout_of(preferences, record["timeout"])
+        return self._told(request, outcome.response(request), preferences, replayed=True)
+
+    def _told(
+        self, request: web.Request, response: web.Response, preferences: Preferences, *, replayed: bool
+    ) -> web.Response:
+        """The answer with what is said of the request, and counted."""
         if applied := preferences.applied(response.status == 202):
             response.headers["Preference-Applied"] = applied
+        if replayed:
+            response.headers["Idempotency-Replayed"] = "true"
+        self._face.metrics.answered(self._kind.name, response.status)
         return response
-
-    return submit
 
 
 def check_free(catalog: Catalog, names: tuple[str, ...]) -> None:
@@ -57,7 +140,7 @@ def check_free(catalog: Catalog, names: tuple[str, ...]) -> None:
             raise Failure(f"{sort}-in-use", detail, streamId=holder.identity.id)
 
 
-def _draft(kind: Kind, plan: Plan, job_id: str, preferences: prefer.Preferences) -> Draft:
+def _draft(kind: Kind, plan: Plan, job_id: str, preferences: Preferences) -> Draft:
     return Draft(
         kind=kind.name,
         pool=kind.pool,
@@ -68,6 +151,25 @@ def _draft(kind: Kind, plan: Plan, job_id: str, preferences: prefer.Preferences)
         id=job_id,
         timeout_cause=kind.timeout_cause,
     )
+
+
+def _claim(request: web.Request, content: dict[str, Any]) -> Claim | None:
+    """The caller's key, and what its request comes down to: not `Prefer`, not the order of members, not blanks."""
+    lines = request.headers.getall(KEY_HEADER, [])
+    if not lines:
+        return None
+    match = KEY.fullmatch(lines[0]) if len(lines) == 1 else None
+    if match is None or not 1 <= len(match[1]) <= LONGEST_KEY:
+        detail = f'The {KEY_HEADER} must be one string in quotes, of 1 to {LONGEST_KEY} characters: "8e03-…".'
+        raise Failure("bad-request", detail)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    asked = f"{request.method} {versioned(request.path)} {canonical}"
+    return Claim(match[1], hashlib.sha256(asked.encode()).hexdigest())
+
+
+def _with_timeout_of(preferences: Preferences, timeout: float) -> Preferences:
+    """A replay changes nothing of its job: a timeout that is not the job's is not honoured, and so not echoed."""
+    return replace(preferences, timeout_sent=preferences.timeout_sent and preferences.timeout == timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +187,28 @@ class Outcome:
             response.headers[hdrs.CONTENT_LOCATION] = f"{job_path(job_id)}/result"
         elif self.record["error"] is not None:
             response = render(request, self.record["error"], instance=job_path(job_id), job=self.record)
+        elif by_alias(request):
+            response = self._shutting_down(request)
         else:
             response = web.json_response(self.record, status=202)
             response.headers[hdrs.LOCATION] = job_path(job_id)
             response.headers[hdrs.RETRY_AFTER] = RETRY_AFTER
-        response.headers.update(ALWAYS)
-        response.headers["Job-Id"] = job_id
-        response.headers[hdrs.LINK] = f'<{job_path(job_id)}>; rel="monitor"'
+        return self._about(response)
+
+    def unsaved(self, request: web.Request) -> web.Response:
+        """The answer when the job's record could not be written: nothing that a restart could take back is promised."""
+        detail = "The job was accepted, but its record could not be written; it is lost if the gateway ends."
+        error = Failure("internal", detail).record()
+        return self._about(render(request, error, instance=job_path(self.record["id"]), job=self.record))
+
+    def _shutting_down(self, request: web.Request) -> web.Response:
+        """A caller by the alias is not answered 202, and only a shutdown wakes it before its job has ended."""
+        detail = "The gateway is shutting down before the job has ended."
+        error = Failure("draining", detail).record()
+        return render(request, error, instance=job_path(self.record["id"]), job=self.record)
+
+    def _about(self, response: web.Response) -> web.Response:
+        path = job_path(self.record["id"])
+        response.headers["Job-Id"] = self.record["id"]
+        response.headers[hdrs.LINK] = f'<{path}>; rel="monitor"'
         return response

@@ -14,9 +14,11 @@ import pytest
 
 from gateway.jobs.core import Limits
 from gateway.jobs.job import Record, encode
+from gateway.jobs.ports import Archive, Query
+from gateway.jobs.schema import SCHEMA_VERSION
 from gateway.jobs.state import State
-from gateway.jobs.store import SCHEMA_VERSION, Store, StoreError, WantedStream
-from gateway.jobs.supervisor import Archive, Supervisor
+from gateway.jobs.store import Store, StoreError, WantedStream
+from gateway.jobs.supervisor import Supervisor
 from tests.jobs.archives import MemoryArchive
 from tests.jobs.store_writer import record_of
 from tests.jobs.works import Sleep, draft
@@ -67,12 +69,12 @@ async def test_lists_are_newest_first_bounded_and_filtered(archive: Archive) -> 
         archive.save_job(record_of(job_id, state="DONE" if number % 2 else "FAILED", kind="vod"), None)
     archive.save_job(record_of("a", revision=9, state="FAILED", kind="rtsp"), None)
     await archive.flush()
-    assert ids(await archive.newest(9, None, None, ())) == list("edcba")
-    assert ids(await archive.newest(2, None, None, ())) == list("ed")
-    assert ids(await archive.newest(2, None, None, {"e", "c"})) == list("db")
-    assert ids(await archive.newest(9, {State.DONE}, None, ())) == list("db")
-    assert ids(await archive.newest(9, ["FAILED"], ["rtsp"], ())) == ["a"]
-    assert ids(await archive.newest(9, [], None, ())) == []
+    assert ids(await archive.newest(9)) == list("edcba")
+    assert ids(await archive.newest(2)) == list("ed")
+    assert ids(await archive.newest(2, without={"e", "c"})) == list("db")
+    assert ids(await archive.newest(9, Query({State.DONE}))) == list("db")
+    assert ids(await archive.newest(9, Query(["FAILED"], ["rtsp"]))) == ["a"]
+    assert ids(await archive.newest(9, Query([]))) == []
 
 
 # What the SQLite store promises beyond that.
@@ -240,7 +242,7 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     newer = sqlite3.connect(path)
     newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     newer.close()
-    with pytest.raises(StoreError, match=r"has schema 2, and this gateway knows schema 1; run a newer gateway"):
+    with pytest.raises(StoreError, match=r"has schema 3, and this gateway knows schema 2; run a newer gateway"):
         await Store(path).open()
 
 

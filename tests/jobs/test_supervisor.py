@@ -11,6 +11,7 @@ import pytest
 from gateway.jobs.core import Limits
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Job
+from gateway.jobs.ports import Query
 from gateway.jobs.state import State
 from gateway.jobs.supervisor import Supervisor
 from tests.jobs.archives import MemoryArchive
@@ -380,7 +381,7 @@ async def test_an_accepted_job_is_saved_before_anyone_can_be_told(
 ) -> None:
     job = supervisor.submit(draft(), Sleep(1.0))
     await archive.flush()
-    record, result = archive.records[job.id]
+    record, result, _ = archive.records[job.id]
     assert (record["state"], result) == ("RUNNING", None)
     await ended(supervisor, job)
 
@@ -409,8 +410,8 @@ async def test_lists_join_memory_and_store_newest_first(archive: MemoryArchive) 
     newest = [job.id for job in reversed(jobs)]
     assert [record["id"] for record in await supervisor.list(10)] == newest
     assert [record["id"] for record in await supervisor.list(3)] == newest[:3]
-    assert [record["id"] for record in await supervisor.list(10, states={"DONE"})] == newest[2:]
-    assert [record["id"] for record in await supervisor.list(10, kinds=["vod"])] == newest[::2]
+    assert [record["id"] for record in await supervisor.list(10, Query(states={"DONE"}))] == newest[2:]
+    assert [record["id"] for record in await supervisor.list(10, Query(kinds=["vod"]))] == newest[::2]
     await supervisor.drain(0.0)
 
 

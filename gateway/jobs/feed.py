@@ -1,0 +1,115 @@
+"""What happened, for whoever listens: numbered, kept for a while, and never waiting for a slow listener."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from gateway.jobs.job import Record
+
+KEPT: Final = 1000  # events that a listener who comes back can catch up on
+KEPT_BYTES: Final = 16 * 1024 * 1024
+QUEUE: Final = 256  # events that may wait for one listener
+LARGEST_RESULT: Final = 64 * 1024  # bytes of a result that is sent along; a larger one is fetched by its link
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One event: its number (the revision), its type (`job` or `stream`), and the public record."""
+
+    number: int
+    type: str
+    record: Record
+
+    @cached_property
+    def wire(self) -> bytes:
+        """As server-sent events have it (WHATWG HTML, 9.2)."""
+        data = json.dumps(self.record, ensure_ascii=False, separators=(",", ":"))
+        if len(data) > LARGEST_RESULT and self.record.get("result") is not None:
+            data = json.dumps({**self.record, "result": None}, ensure_ascii=False, separators=(",", ":"))
+        return f"id: {self.number}\nevent: {self.type}\ndata: {data}\n\n".encode()
+
+
+@dataclass(eq=False)
+class Listener:
+    """One who listens: `awake` is set when something waits. When its queue is full it is lost: it is told nothing more,
+    and should come back and resume.
+    """
+
+    waiting: deque[Happening] = field(default_factory=deque)
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Feed:
+    """A ring of the last events, and those who listen. Numbers increase, over restarts of the gateway too.
+
+    `newest` is the highest number that was used before: nothing that happened until then can be caught up on.
+    """
+
+    def __init__(self, newest: int = 0) -> None:
+        self.dropped = 0
+        self._ring: deque[Happening] = deque()
+        self._bytes = 0
+        self._floor = newest
+        self._newest = newest
+        self._listeners: set[Listener] = set()
+
+    @property
+    def listeners(self) -> int:
+        """How many listen right now."""
+        return len(self._listeners)
+
+    def tell(self, number: int, type: str, record: Record) -> None:
+        """Something happened. Never blocks and never waits."""
+        happening = Happening(number, type, record)
+        self._keep(happening)
+        for listener in list(self._listeners):
+            if len(listener.waiting) >= QUEUE:
+                self._lose(listener)
+            else:
+                listener.waiting.append(happening)
+                listener.awake.set()
+
+    @contextmanager
+    def listening(self, since: int | None) -> Iterator[tuple[Listener, list[Happening] | None]]:
+        """Listen from now on. Gives what happened after `since` too; None when that is not known any more."""
+        listener = Listener()
+        missed = [] if since is None else self._after(since)
+        self._listeners.add(listener)
+        try:
+            yield listener, missed
+        finally:
+            self._listeners.discard(listener)
+
+    def _after(self, number: int) -> list[Happening] | None:
+        if not self._floor <= number <= self._newest:
+            return None
+        return [happening for happening in self._ring if happening.number > number]
+
+    def _keep(self, happening: Happening) -> None:
+        self._ring.append(happening)
+        self._newest = happening.number
+        # Not the bytes of `wire`, which is made only when someone listens.
+        self._bytes += _weight(happening)
+        while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
+            oldest = self._ring.popleft()
+            self._bytes -= _weight(oldest)
+            self._floor = oldest.number
+
+    def _lose(self, listener: Listener) -> None:
+        self.dropped += 1
+        self._listeners.discard(listener)
+        listener.waiting.clear()
+        listener.lost.set()
+        listener.awake.set()
+
+
+def _weight(happening: Happening) -> int:
+    """A rough number of bytes: results are what is large."""
+    result = happening.record.get("result")
+    return 2048 + (sum(len(str(value)) for value in result.values()) if isinstance(result, dict) else 0)

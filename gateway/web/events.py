@@ -1,0 +1,121 @@
+"""Changes of jobs and streams as server-sent events: resumable, bounded, and never waited for (contract, D66, D67)."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+
+from gateway.jobs.effects import Effect
+from gateway.jobs.feed import Feed, Happening, Listener
+from gateway.jobs.job import Record
+from gateway.jobs.supervisor import Supervisor
+from gateway.web.face import BASE, Face
+from media.stream import Stream
+
+PING: Final = 15.0  # seconds without an event until a comment says that the line is alive
+HEADERS: Final = {
+    hdrs.CONTENT_TYPE: "text/event-stream",
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+HELLO: Final = b"retry: 2000\n\n"
+RESET: Final = b"event: reset\ndata: {}\n\n"
+
+
+class News:
+    """Puts what happens to jobs and streams into the feed, under one count of revisions. An observer of the jobs."""
+
+    def __init__(self, supervisor: Supervisor, feed: Feed) -> None:
+        self._supervisor = supervisor
+        self._feed = feed
+
+    def happened(self, effect: Effect) -> None:
+        """What happened inside a job is not told, its record is."""
+
+    def changed(self, record: Record) -> None:
+        """A job's record has a new revision."""
+        self._feed.tell(record["revision"], "job", record)
+
+    def stream_changed(self, stream: Stream) -> None:
+        """A stream was published, or its status has changed."""
+        self._feed.tell(self._supervisor.stamp(), "stream", stream.record())
+
+
+def routes(face: Face) -> list[web.RouteDef]:
+    """`GET /events`."""
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=HEADERS)
+        with face.feed.listening(_since(request)) as (listener, missed):
+            ended = asyncio.ensure_future(face.supervisor.stopped())
+            guard = asyncio.ensure_future(_cut_off(request, listener))
+            try:
+                await _send(request, response, missed)
+                await _follow(response, listener, ended)
+            except ConnectionError:
+                pass  # it is gone, or was cut off: it comes back with Last-Event-ID
+            finally:
+                ended.cancel()
+                guard.cancel()
+        return response
+
+    return [web.get(f"{BASE}/events", events, allow_head=False)]
+
+
+async def _send(request: web.Request, response: web.StreamResponse, missed: list[Happening] | None) -> None:
+    """The beginning: what was missed, or that it is not known any more, so that everything should be read anew."""
+    await response.prepare(request)
+    await response.write(HELLO)
+    if missed is None:
+        await response.write(RESET)
+    else:
+        await _write(response, missed)
+
+
+async def _follow(response: web.StreamResponse, listener: Listener, ended: asyncio.Future[None]) -> None:
+    """Everything new, until the listener is lost or the gateway shuts down."""
+    while not listener.lost.is_set():
+        happenings = [listener.waiting.popleft() for _ in range(len(listener.waiting))]
+        await _write(response, happenings)
+        if ended.done() and not listener.waiting:
+            return
+        if not listener.waiting and not await _news(listener, ended):
+            await response.write(b": still here\n\n")
+
+
+async def _news(listener: Listener, ended: asyncio.Future[None]) -> bool:
+    """Waits for an event or the end; False when there was none for a while."""
+    listener.awake.clear()
+    if ended.done():
+        return True
+    awake: asyncio.Future[Any] = asyncio.ensure_future(listener.awake.wait())
+    try:
+        done, _ = await asyncio.wait({awake, ended}, timeout=PING, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        awake.cancel()
+    return bool(done)
+
+
+async def _cut_off(request: web.Request, listener: Listener) -> None:
+    """Ends the connection of a listener that is lost, also while a write to it is stuck."""
+    await listener.lost.wait()
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _write(response: web.StreamResponse, happenings: Iterable[Happening]) -> None:
+    for happening in happenings:
+        await response.write(happening.wire)
+
+
+def _since(request: web.Request) -> int | None:
+    """The last event that the listener has seen. What is no number was never one of ours: then it is told to reset."""
+    value = request.headers.get("Last-Event-ID", request.query.get("lastEventId", ""))
+    if not value:
+        return None
+    with contextlib.suppress(ValueError):
+        if value.isascii() and value.isdigit():
+            return int(value[:20])
+    return -1
