@@ -30,6 +30,7 @@ from media.filestream import FileParts
 from media.library import Library
 from media.ring import RingLimits
 from media.session import CameraParts
+from media.steady import SteadyClock
 from media.stream import ENDED, Stream
 from media.workers import Workers
 
@@ -72,6 +73,8 @@ class Gateway:
         stack.push_async_callback(self.store.close)
         self.library = Library(self.workers, settings.cache_dir.resolve())
         stack.push_async_callback(self.library.close)
+        self.clock = SteadyClock()
+        stack.callback(self.clock.close)
         self.catalog = Catalog()
         self.parts = self._parts()
         self.supervisor = Supervisor(
@@ -94,7 +97,7 @@ class Gateway:
         )
         policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
-        files = FileParts(self.library, ring, time.time)
+        files = FileParts(self.library, ring, time.time, self.clock)
         return Parts(settings, self.catalog, self.workers, cameras, files, time.time)
 
     def _watch(self, stack: AsyncExitStack) -> None:

@@ -3,17 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from media.faults import Fault
 from media.index import Entry, Index
 from media.library import Library, Package
-from media.loops import LoopRing, Start
+from media.loop import Loop
+from media.loops import LoopRing
 from media.packaged import PackageFile
 from media.ring import Ring, RingLimits
+from media.steady import SteadyClock
 from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
+from media.stretch import Start
 
 log = logging.getLogger(__name__)
 
@@ -41,22 +45,41 @@ class FileParts:
     library: Library
     ring: RingLimits
     wall: Callable[[], float]
+    clock: SteadyClock
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a channel remembers over a restart of the gateway: where it is, and whether it stands still."""
+
+    start: Start
+    paused: bool
+
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> "Kept":
+        """The inverse of what `FileStream.wanted` has of it."""
+        return cls(Start(**wanted["start"]), wanted["paused"])
 
 
 class FileStream(Stream):
     """A channel. `open` is the job's: the file is packaged as far as is needed. `begin` starts the channel's clock.
 
-    `started` is the Unix time of its start, if that was before the gateway's.
+    `kept`: it was on air before the gateway was.
     """
 
     def __init__(
-        self, identity: Identity, spec: FileSpec, parts: FileParts, status: Status = Status.LIVE, started: float = 0.0
+        self,
+        identity: Identity,
+        spec: FileSpec,
+        parts: FileParts,
+        status: Status = Status.LIVE,
+        kept: Kept | None = None,
     ) -> None:
         super().__init__(identity, parts.wall, status)
         self._spec = spec
         self._parts = parts
         self._loop = asyncio.get_running_loop()
-        self._started = started
+        self._kept = kept
         self._package: Package | None = None
         self._was: Package | None = None  # the one given back, for what it was
         self._ring: LoopRing | None = None
@@ -77,22 +100,27 @@ class FileStream(Stream):
         package = await self._parts.library.acquire(Path(self._spec.path))
         self._package = package
         self.on_phase("packaging")
-        # A channel that begins in the middle, or goes on with an old clock, needs to know how long a round is.
-        enough = package.complete if self._started or self._spec.start_at else package.playable
         try:
-            await asyncio.shield(enough)
+            # A channel that goes on with an old clock needs to know how long a round is.
+            await (asyncio.shield(package.complete) if self._kept else asyncio.shield(package.playable))
+            if self._spec.start_at:
+                await package.reach(self._spec.start_at + float(self._parts.ring.segment))
+                self._check_start(package)
         except Fault:
             await self._release()
             raise
 
+    def _check_start(self, package: Package) -> None:
+        if package.whole is not None and not self._spec.loop and self._spec.start_at >= package.seconds:
+            detail = f"The file lasts {package.seconds:.2f} s: it cannot start at {self._spec.start_at:g} s."
+            raise Fault("limits-exceeded", detail, "opening")
+
     def begin(self) -> None:
-        """The channel is on air from now on, or was since `started`; it is kept on air until it ends."""
-        if not self._started:
-            self._started = self._parts.wall() - self._spec.start_at
+        """The channel is on air from now on; it is kept on air until it ends."""
         self._play()
         self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
 
-    def resume(self) -> None:
+    def revive(self) -> None:
         """Comes back on air by itself, on its old clock; for a channel made WAITING."""
         self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
 
@@ -108,6 +136,37 @@ class FileStream(Stream):
         """SIGKILL to the packager, unless others wait for it."""
         if self._package is not None:
             self._parts.library.kill(self._package)
+
+    async def reach(self, seconds: float) -> None:
+        """Until this position can be played. Fault: `resource-busy` when the channel is not on air."""
+        self._on_air()
+        if self._package is not None:
+            await self._package.reach(seconds)
+            if self._package is not None and seconds > self._package.seconds:
+                detail = f"The file lasts {self._package.seconds:.2f} s; there is no position {seconds:g}."
+                raise Fault("limits-exceeded", detail, "seeking")
+
+    def seek(self, seconds: float) -> None:
+        """On at the key frame before this position, at once; paused, it shows the picture. Fault: `resource-busy`."""
+        self._on_air().seek(Fraction(seconds), self._parts.wall())
+        self._swap()
+        self.on_change(self)
+
+    def pause(self) -> None:
+        """The channel stands still until `resume`. Fault: `resource-busy`."""
+        self._on_air().pause()
+        self.move(Status.PAUSED)
+
+    def resume(self) -> None:
+        """On where it was paused. Fault: `resource-busy`."""
+        self._on_air().resume(self._parts.wall())
+        self._swap()
+        self.move(Status.LIVE)
+
+    def _on_air(self) -> LoopRing:
+        if self._ring is None or self._ring.ended or self.status in ENDED:
+            raise Fault("resource-busy", f"The channel {self.identity.name!r} is not on air; try again later.")
+        return self._ring
 
     def grow(self, entry: Entry) -> None:
         """One more chunk is on disk."""
@@ -125,7 +184,15 @@ class FileStream(Stream):
             self._broken.set_result(fault)
 
     def wanted(self) -> dict[str, Any]:
-        return {"identity": asdict(self.identity), "file": asdict(self._spec), "started": self._started}
+        kept = Kept(self._ring.start, self._ring.paused) if self._ring is not None else self._kept
+        if kept is None:
+            raise RuntimeError("a channel that has not begun is not wanted yet")
+        return {
+            "identity": asdict(self.identity),
+            "file": asdict(self._spec),
+            "start": asdict(kept.start),
+            "paused": kept.paused,
+        }
 
     def details(self) -> dict[str, Any]:
         package = self._package or self._was
@@ -148,14 +215,39 @@ class FileStream(Stream):
         package = self._package
         if package is None:
             raise RuntimeError("a channel without a package cannot be played")
-        ago = self._parts.wall() - self._started
-        start = Start(self._loop.time() - ago, self._started)
-        file = PackageFile(package.data, self._parts.library.disk)
         loop = package.loop(self._parts.ring.segment)
-        self._ring = LoopRing(loop, file, start, self._loop.time, self._parts.ring, self._spec.loop)
+        ring = LoopRing(
+            loop, self._file(package), self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop
+        )
+        self._ring = ring
+        if self._kept is not None and self._kept.paused:
+            ring.pause()
         self._broken = self._loop.create_future()
         if package.whole is None:
             package.readers.append(self)
+
+    def _file(self, package: Package) -> PackageFile:
+        return PackageFile(package.data, self._parts.library.disk)
+
+    def _begins(self, loop: Loop) -> Start:
+        """Where the channel begins, or goes on."""
+        now, wall = self._parts.clock(), self._parts.wall()
+        if self._kept is not None:
+            ago = 0.0 if self._kept.paused else max(0.0, wall - self._kept.start.wall)
+            return replace(self._kept.start, at=now - ago)
+        seconds = Fraction(self._spec.start_at)
+        if loop.length is not None:
+            seconds %= loop.length
+        return Start(now, wall, loop.key_at(seconds) if seconds else 0)
+
+    def _swap(self) -> None:
+        """Plays the package that it has from the next join on, if it does not play it already."""
+        ring, package = self._ring, self._package
+        if ring is None or package is None or package.whole is None or ring.paused or not self._spec.loop:
+            return
+        loop = package.loop(self._parts.ring.segment)
+        if ring.loop is not loop and ring.loop.index is not package.whole:
+            ring.replace_at_join(loop, self._file(package))
 
     async def _keep(self) -> None:
         """Runs until the file has ended, the channel is given up, or `stop` cancels it."""
@@ -185,6 +277,8 @@ class FileStream(Stream):
             return fault
         self._play()
         self.move(Status.LIVE)
+        if self._ring is not None and self._ring.paused:
+            self.move(Status.PAUSED)
         return None
 
     async def _watch(self) -> Fault | None:
@@ -215,6 +309,7 @@ class FileStream(Stream):
         """Closes the ring and gives the package back."""
         ring, self._ring = self._ring, None
         if ring is not None:
+            self._kept = Kept(ring.start, ring.paused)
             ring.close()
         package, self._package = self._package, None
         if package is not None:

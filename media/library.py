@@ -56,6 +56,7 @@ class Package:
         self.fault: Fault | None = None
         self.worker: Worker | None = None
         self._loop: Loop | None = None
+        self._step: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the next chunk, or the end
 
     @property
     def data(self) -> Path:
@@ -91,6 +92,7 @@ class Package:
         self.readers.clear()
         self._play()
         self.complete.set_result(None)
+        self._stepped()
 
     def fail(self, fault: Fault) -> None:
         """The packager ended without an index."""
@@ -101,6 +103,22 @@ class Package:
                 future.exception()  # whoever waits hears of it, but it may be that nobody does
         for reader in list(self.readers):
             reader.fail(fault)
+        self._stepped()
+
+    async def reach(self, seconds: float) -> None:
+        """Until the first `seconds` are on disk, or all there are. Raises the `Fault` of a package that breaks."""
+        while self.whole is None and self.filled < seconds:
+            if self.fault is not None:
+                raise self.fault
+            await asyncio.shield(self._step)
+
+    @property
+    def filled(self) -> float:
+        """Seconds that are on disk."""
+        if self.head is None or not self.entries:
+            return 0.0
+        last = self.entries[-1]
+        return (last.decode_time + last.duration) / self.head.init.timescale
 
     def loop(self, segment: Fraction) -> Loop:
         """The loop of it; one for all channels once it is whole, one for each as long as it grows."""
@@ -119,6 +137,11 @@ class Package:
         self.entries.append(entry)
         for reader in self.readers:
             reader.grow(entry)
+        self._stepped()
+
+    def _stepped(self) -> None:
+        self._step.set_result(None)
+        self._step = asyncio.get_running_loop().create_future()
 
     def _play(self) -> None:
         if not self.playable.done():

@@ -141,8 +141,74 @@ class Loop:
         rounds, rest = divmod(ticks, self.index.length)
         return rounds * len(self._entries) + bisect_right(self._ends, rest)
 
+    def begins(self, number: int) -> Fraction:
+        """Seconds of the loop's own time at which the chunk begins. Raises `IndexError` for one not on disk."""
+        if self.index is None and number == len(self._entries):
+            return Fraction(self._filled, self.init.timescale)
+        return Fraction(self.decode_time(number), self.init.timescale)
+
+    def ends(self, number: int) -> Fraction:
+        """Seconds of the loop's own time at which the chunk ends. Raises `IndexError` for one not on disk."""
+        place = self.at(number)
+        return Fraction(self._offset(place.round) + self._ends[place.k], self.init.timescale)
+
+    def ended_by(self, seconds: float) -> int:
+        """How many chunks end within the first seconds of the loop's own time: the inverse of `ends`."""
+        ticks = floor((seconds + TINY) * self.init.timescale)
+        if ticks < 0:
+            return 0
+        if self.index is None:
+            return bisect_right(self._ends, ticks)
+        rounds, rest = divmod(ticks, self.index.length)
+        return rounds * len(self._entries) + bisect_right(self._ends, rest)
+
+    def key_at(self, seconds: Fraction) -> int:
+        """The number in round 0 of the last independent chunk that begins no later; past the end, the last there is."""
+        ticks = floor(seconds * self.init.timescale)
+        k = min(bisect_right(self._ends, ticks), len(self._entries) - 1)
+        return self._keys[bisect_right(self._keys, k) - 1]
+
+    def bounds(self, msn: int) -> tuple[int, int, bool]:
+        """The first chunk of a segment of the loop's own numbering, the one behind its last, and whether it is whole.
+
+        Raises `IndexError` for one that is not on disk.
+        """
+        rounds, group = divmod(msn, len(self._groups)) if self.index else (0, msn)
+        last = group + 1 == len(self._groups)
+        end = len(self._entries) if last else self._groups[group + 1]
+        base = rounds * len(self._entries)
+        return base + self._groups[group], base + end, self.index is not None or not last
+
+    def independent(self, number: int) -> bool:
+        """Whether the chunk begins with a key frame."""
+        return self._entries[self.at(number).k].independent
+
+    def sound_from(self, number: int) -> int | None:
+        """Ticks at which the audio of this chunk and those behind it begins; None without any (that is on disk)."""
+        for at in range(number, number + self.chunk_count if self.index else self.chunk_count):
+            audio = self.pieces(at)[1:]
+            if audio:
+                return audio[0].decode_time
+        return None
+
+    def sound_until(self, number: int) -> int | None:
+        """Ticks at which the audio of the chunks before this one ends; None when none of them has any."""
+        for at in range(number - 1, max(-1, number - 1 - self.chunk_count), -1):
+            audio = self.pieces(at)[1:]
+            if audio and self.head.grid:
+                return audio[0].decode_time + self._sound_count(at) * self.head.grid.frame
+        return None
+
+    def _sound_count(self, number: int) -> int:
+        place = self.at(number)
+        spans = self._entries[place.k].audio
+        return spans[self._variant(place.round) if len(spans) > 1 else 0].count
+
+    def _variant(self, round_number: int) -> int:
+        return self.index.variant(round_number) if self.index else 0
+
     def position(self, elapsed: float) -> tuple[int, Fraction]:
-        """Round and seconds in it that somebody sees who has been watching since the channel's start."""
+        """Round and seconds in it, of a moment of the loop's own time."""
         seconds = Fraction(max(0.0, elapsed))
         if self.length is None:
             return 0, seconds
@@ -163,8 +229,7 @@ class Loop:
         grid = self.head.grid
         if grid is None or not entry.audio:
             return (video,)
-        variant = self.index.variant(place.round) if self.index and len(entry.audio) > 1 else 0
-        span = entry.audio[variant]
+        span = entry.audio[self._variant(place.round) if len(entry.audio) > 1 else 0]
         if not span.count:
             return (video,)
         first = (self.index.first_frame(place.round) if self.index else 0) + span.first

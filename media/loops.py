@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
@@ -13,23 +13,17 @@ from media.index import Entry, Index
 from media.loop import Loop
 from media.packaged import PackageFile
 from media.ring import RingLimits, Segment
+from media.stretch import Start, Stretch
 
 CACHED: Final = 16  # restamped chunks that the viewers of one channel share
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """When a channel started: `at` on the ring's clock, `wall` as Unix time. All stamps are functions of it alone."""
-
-    at: float
-    wall: float
 
 
 class LoopRing:
     """The `Ring` of a looping file. It has no task, no process, and a timer only while somebody waits.
 
-    `clock` is the event loop's time. `repeat` False: it ends after one round. A channel that is started again with the
-    same `Start` goes on where it would have been.
+    `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. What it shows is a
+    function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add one, and so does nothing else. A
+    channel that is begun again with the same `Start` goes on where it would have been.
     """
 
     def __init__(
@@ -41,12 +35,12 @@ class LoopRing:
         limits: RingLimits | None = None,
         repeat: bool = True,
     ) -> None:
-        self._loop = loop
-        self._file = file
-        self._start = start
         self._clock = clock
         self._limits = limits or RingLimits()
         self._repeat = repeat
+        self._stretches = [Stretch(loop, start)]
+        self._files = {id(loop): file}
+        self._paused_at: float | None = None
         self._closed_at: int | None = None
         self._cache: OrderedDict[int, Chunk] = OrderedDict()
         self._gates: dict[int, _Gate] = {}
@@ -61,23 +55,48 @@ class LoopRing:
         """The number that the next chunk will have."""
         if self._closed_at is not None:
             return self._closed_at
-        head = self._loop.out(self._clock() - self._start.at)
+        now = self._now()
+        head = 0
+        for stretch in reversed(self._stretches):
+            head = stretch.out(now)
+            if head > stretch.start.number:
+                break
         return head if self._last is None else min(head, self._last)
 
     @property
     def discontinuities(self) -> int:
-        """None ever: a loop's clock goes on over the join."""
-        return 0
+        """How many discontinuities there were before the window."""
+        segments = self.segments()
+        if not segments:
+            return 0
+        return self._stretch(segments[0].first).start.breaks - segments[0].discontinuity
 
     @property
     def target_duration(self) -> int:
         """Whole seconds that no segment is longer than when rounded."""
-        return self._loop.target_duration
+        return max(stretch.loop.target_duration for stretch in self._stretches)
 
     @property
     def position(self) -> tuple[int, Fraction]:
         """Round and seconds in it."""
-        return self._loop.position(self._clock() - self._start.at)
+        return self._current().position(self._now())
+
+    @property
+    def paused(self) -> bool:
+        """Whether its clock stands still."""
+        return self._paused_at is not None
+
+    @property
+    def start(self) -> Start:
+        """With it the channel can be begun again, as of now: a paused one where it will go on."""
+        if self._paused_at is None:
+            return self._current().start
+        return self._start_at(self._goes_on_at(), 0.0)
+
+    @property
+    def loop(self) -> Loop:
+        """The newest one: it may be waiting for the join."""
+        return self._stretches[-1].loop
 
     @property
     def waiting(self) -> int:
@@ -87,35 +106,49 @@ class LoopRing:
     def segments(self) -> Sequence[Segment]:
         """The window and the spare ones before it, oldest first."""
         head = self.head
-        if not head:
-            return ()
-        newest = self._loop.segment_of(head - 1)
-        oldest = max(0, newest - self._limits.window - self._limits.spare)
-        wall = self._start.wall - (self._loop.lead or 0) / self._loop.init.timescale
-        return tuple(self._loop.segment(msn, head, wall) for msn in range(oldest, newest + 1))
+        found: list[Segment] = []
+        most = self._limits.window + self._limits.spare + 1
+        for stretch in reversed(self._stretches):
+            stop = head if stretch.end is None else min(head, stretch.end)
+            if stop <= stretch.start.number:
+                continue
+            newest = stretch.segment_of(stop - 1)
+            oldest = max(stretch.start.msn, newest + 1 - (most - len(found)))
+            found[:0] = [stretch.segment(msn, head) for msn in range(oldest, newest + 1)]
+            if len(found) >= most:
+                break
+        return tuple(found)
 
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk."""
         head = self.head
-        return self._loop.newest_key(head - 1) if head else None
+        for stretch in reversed(self._stretches):
+            stop = head if stretch.end is None else min(head, stretch.end)
+            key = stretch.newest_key(stop - 1) if stop > stretch.start.number else None
+            if key is not None:
+                return key
+        return None
 
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number; None when it is not there yet or has left. Fault `file-changed`: a bad disk."""
         head = self.head
-        if not 0 <= number < head:
+        if not self._stretches[0].start.number <= number < head:
             return None
+        stretch = self._stretch(number)
         held = self._limits.window + self._limits.spare
-        if self._loop.segment_of(number) < self._loop.segment_of(head - 1) - held:
+        if stretch.segment_of(number) < self._stretch(head - 1).segment_of(head - 1) - held:
             return None
         cached = self._cache.get(number)
         if cached is not None or self._closed_at is not None:
             return cached
-        pieces = self._loop.pieces(number)
-        read = [await self._file.read(piece.offset, piece.size) for piece in pieces]
+        if len(self._stretches) > 1:
+            self._prune()
+        pieces, file = stretch.pieces(number), self._files[id(stretch.loop)]
+        read = [await file.read(piece.offset, piece.size) for piece in pieces]
         stamped = [
             fmp4.restamp(data, piece.sequence, piece.decode_time) for data, piece in zip(read, pieces, strict=True)
         ]
-        chunk = self._loop.chunk(number, stamped[0] if len(stamped) == 1 else b"".join(stamped))
+        chunk = stretch.chunk(number, stamped[0] if len(stamped) == 1 else b"".join(stamped))
         self._cache[number] = chunk
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)
@@ -130,14 +163,65 @@ class LoopRing:
                 return False
             await self._pass_gate(number)
 
+    def pause(self) -> None:
+        """Nothing more comes out until `resume`. What is out makes a whole segment. Pausing twice is once."""
+        if self._paused_at is None and not self.ended:
+            self._paused_at = self._clock()
+            self._cut(self.head)
+            self._open_gates()
+
+    def resume(self, wall: float) -> None:
+        """Goes on behind what is out, and its next chunk is out at once. `wall`: the Unix time now."""
+        if self._paused_at is None:
+            return
+        start = self._start_at(self._goes_on_at(), wall)
+        self._paused_at = None
+        self._add(self._stretches[-1].loop, start)
+
+    def seek(self, seconds: Fraction, wall: float) -> None:
+        """Goes on at the key frame before this moment of the file; it is out at once, behind a discontinuity.
+
+        The round stays. A paused channel shows the new picture and stays paused.
+        """
+        last = self._current()
+        first = last.loop.key_at(seconds)
+        if last.loop.index is not None:
+            first += last.position(self._now())[0] * last.loop.chunk_count
+        was_paused, self._paused_at = self.paused, None
+        if not was_paused:
+            self._cut(self.head)
+        self._add(last.loop, self._start_at(first, wall, broken=True))
+        if was_paused:
+            self.pause()
+
+    def replace_at_join(self, loop: Loop, file: PackageFile) -> None:
+        """From the next round on it plays another package: without a seam if the init is the same.
+
+        A package that waits for the join already gives way to this one. Not for a channel that is paused or growing.
+        """
+        self._drop_future()
+        last = self._stretches[-1]
+        join = last.next_join(self.head)
+        last.end = join
+        self._files[id(loop)] = file
+        broken = loop.init.id != last.loop.init.id
+        due = last.due(join - 1) if join > last.start.number else last.start.at
+        at = self._now() if due is None else due
+        wall = last.wall_at(join)
+        behind = last.start.behind + (last.lead or 0.0)
+        start = replace(last.follow(join, loop, 0, broken), at=at, wall=wall, lead=0.0, behind=behind)
+        self._stretches.append(Stretch(loop, start))
+        self._prune()
+        self._open_gates()
+
     def grow(self, entry: Entry) -> None:
         """The next chunk of the package is on disk. Raises `ValueError` when it does not follow."""
-        self._loop.grow(entry)
+        self._stretches[-1].loop.grow(entry)
         self._open_gates()
 
     def finish(self, index: Index) -> None:
         """The package is whole."""
-        self._loop.finish(index)
+        self._stretches[-1].loop.finish(index)
         self._open_gates()
 
     def close(self) -> None:
@@ -145,12 +229,78 @@ class LoopRing:
         if self._closed_at is None:
             self._closed_at = self.head
             self._open_gates()
-            self._file.close()
+            for file in self._files.values():
+                file.close()
 
     @property
     def _last(self) -> int | None:
         """The number behind the last chunk of a channel that does not repeat, once it is known."""
-        return None if self._repeat or self._loop.index is None else self._loop.chunk_count
+        return None if self._repeat else self._stretches[-1].round_ends()
+
+    def _now(self) -> float:
+        return self._clock() if self._paused_at is None else self._paused_at
+
+    def _current(self) -> Stretch:
+        """The stretch that the newest chunk is of."""
+        head = self.head
+        return self._stretch(head - 1) if head else self._stretches[0]
+
+    def _stretch(self, number: int) -> Stretch:
+        for stretch in reversed(self._stretches):
+            if number >= stretch.start.number:
+                return stretch
+        return self._stretches[0]
+
+    def _goes_on_at(self) -> int:
+        """The number in its loop of the chunk that follows what is out."""
+        last = self._stretches[-1]
+        return last.start.first + self.head - last.start.number
+
+    def _start_at(self, first: int, wall: float, broken: bool = False) -> Start:
+        """Of a stretch that begins now with that chunk of the newest loop; the chunk is out at once."""
+        last = self._stretches[-1]
+        loop = last.loop
+        end = self.head if last.end is None else last.end
+        begun = loop.index is not None or first < loop.chunk_count
+        return replace(
+            last.follow(end, loop, first, broken),
+            at=self._clock(),
+            wall=max(wall, last.wall_at(end)),
+            lead=float(loop.ends(first) - loop.begins(first)) if begun else 0.0,
+            # What is out goes further than the position; after a pause it still does.
+            behind=0.0 if broken else max(0.0, float(loop.begins(first)) - last.elapsed(self._now())),
+        )
+
+    def _cut(self, number: int) -> None:
+        """Ends the newest stretch before that chunk; a stretch of which nothing is out goes altogether."""
+        self._drop_future()
+        self._stretches[-1].end = number
+
+    def _drop_future(self) -> None:
+        head = self.head
+        while len(self._stretches) > 1 and self._stretches[-1].start.number >= head:
+            self._stretches.pop()
+            self._stretches[-1].end = None
+        self._close_unneeded()
+
+    def _add(self, loop: Loop, start: Start) -> None:
+        last = self._stretches[-1]
+        last.end = start.number
+        self._stretches.append(Stretch(loop, start))
+        self._prune()
+        self._open_gates()
+
+    def _prune(self) -> None:
+        """Forgets the stretches that have left the window, and closes the files that none needs any more."""
+        oldest = self.segments()[0].first if self.head else 0
+        while len(self._stretches) > 1 and (self._stretches[0].end or 0) <= oldest:
+            self._stretches.pop(0)
+        self._close_unneeded()
+
+    def _close_unneeded(self) -> None:
+        needed = {id(stretch.loop) for stretch in self._stretches}
+        for key in self._files.keys() - needed:
+            self._files.pop(key).close()
 
     async def _pass_gate(self, number: int) -> None:
         """Until the chunk is due, or something has changed."""
@@ -158,11 +308,10 @@ class LoopRing:
         gate = self._gates.get(number)
         if gate is None:
             gate = self._gates[number] = _Gate()
-            due = self._loop.due(number)
+            due = None if self.paused else self._stretch(number).due(number)
             if due is not None:
                 # All viewers that wait for a chunk share one timer.
-                delay = self._start.at + float(due) - self._clock()
-                gate.timer = loop.call_later(max(0.0, delay), self._open_gate, number)
+                gate.timer = loop.call_later(max(0.0, due - self._clock()), self._open_gate, number)
         waiter: asyncio.Future[None] = loop.create_future()
         gate.waiters.add(waiter)
         try:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.kinds import rtsp, vod, watermark
+from gateway.kinds import rtsp, vod, vod_control, watermark
 from gateway.kinds.kind import Kind
 
-KINDS: Final[tuple[Kind, ...]] = (rtsp.KIND, vod.KIND, watermark.KIND)
+KINDS: Final[tuple[Kind, ...]] = (rtsp.KIND, vod.KIND, *vod_control.KINDS, watermark.KIND)

@@ -10,7 +10,7 @@ from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import StreamName, file_below
 from media.catalog import Catalog
-from media.filestream import FileSpec, FileStream
+from media.filestream import FileSpec, FileStream, Kept
 from media.stream import Identity, Status
 
 SCHEME: Final = "vod-live://"
@@ -80,9 +80,9 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
 def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
     """A channel that was wanted before the gateway went down: it goes on where it would have been."""
     identity, spec = Identity(**wanted["identity"]), FileSpec(**wanted["file"])
-    stream = FileStream(identity, spec, parts.files, Status.WAITING, wanted["started"])
+    stream = FileStream(identity, spec, parts.files, Status.WAITING, Kept.of(wanted))
     parts.catalog.publish(stream)
-    stream.resume()
+    stream.revive()
     return stream
 
 

@@ -15,9 +15,10 @@ from media.faults import Fault
 from media.fmp4 import Sample
 from media.index import Entry, Head, Index, Span
 from media.loop import Loop
-from media.loops import LoopRing, Start
+from media.loops import LoopRing
 from media.packaged import PackageFile
 from media.ring import RingLimits
+from media.stretch import Start
 
 pytestmark = pytest.mark.looptime
 

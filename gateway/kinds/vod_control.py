@@ -1,0 +1,103 @@
+"""Moving a channel: `/vod/seek`, `/vod/pause`, `/vod/resume`. Each job is done when the new position is out."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pydantic import Field
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import Progress
+from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.names import StreamName
+from media.catalog import Catalog
+from media.filestream import FileStream
+
+
+class ChannelParams(Params):
+    """`localStreamName` is that of a channel made by `/vod/startup`."""
+
+    local_stream_name: StreamName
+
+
+class SeekParams(ChannelParams):
+    """`position` is in seconds from the beginning of the file."""
+
+    position: float = Field(ge=0, le=1e6, allow_inf_nan=False)
+
+
+class MoveChannel:
+    """The work of one job: `prepare` while it may take time, then `move`, which is done when it returns."""
+
+    def __init__(
+        self,
+        stream: FileStream,
+        prepare: Callable[[FileStream], Awaitable[None]] | None,
+        move: Callable[[FileStream], None],
+    ) -> None:
+        self._stream = stream
+        self._prepare = prepare
+        self._move = move
+
+    async def run(self, progress: Progress) -> None:
+        progress.stage("seeking" if self._prepare else "moving")
+        if self._prepare is not None:
+            with as_failure():
+                await self._prepare(self._stream)
+
+    def publish(self) -> dict[str, Any]:
+        with as_failure():
+            self._move(self._stream)
+        return self._stream.record()
+
+    async def stop(self) -> None:
+        """Nothing has moved yet."""
+
+    def kill(self) -> None:
+        """There is no process."""
+
+
+def channel(catalog: Catalog, name: str) -> FileStream:
+    """The channel of that name. Raises `Failure` `not-found` for anything else."""
+    stream = catalog.holder(name)
+    if not isinstance(stream, FileStream):
+        raise Failure("not-found", f"There is no channel of a file named {name!r}.")
+    return stream
+
+
+async def seek(params: SeekParams, ask: Ask, parts: Parts) -> Plan:
+    """Waits, if the file is still being packaged, until the position is on disk."""
+    position = params.position
+
+    async def prepare(stream: FileStream) -> None:
+        await stream.reach(position)
+
+    return _plan(params, ask, parts, MoveChannel(_of(params, parts), prepare, lambda stream: stream.seek(position)))
+
+
+async def pause(params: ChannelParams, ask: Ask, parts: Parts) -> Plan:
+    """The channel stands still."""
+    return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, FileStream.pause))
+
+
+async def resume(params: ChannelParams, ask: Ask, parts: Parts) -> Plan:
+    """The channel goes on."""
+    return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, FileStream.resume))
+
+
+def _of(params: ChannelParams, parts: Parts) -> FileStream:
+    return channel(parts.catalog, params.local_stream_name)
+
+
+def _plan(params: ChannelParams, ask: Ask, parts: Parts, work: MoveChannel) -> Plan:
+    stream = channel(parts.catalog, params.local_stream_name)
+    for code, detail in ask.warnings().items():
+        stream.warn(code, detail)
+    # Not its name, which the stream holds: only one job at a time moves a channel.
+    return Plan((f"channel:{params.local_stream_name}",), params.model_dump(by_alias=True), work)
+
+
+KINDS: Final = (
+    Kind(name="vod.seek", path="/vod/seek", pool="file", params=SeekParams, plan=seek),
+    Kind(name="vod.pause", path="/vod/pause", pool="file", params=ChannelParams, plan=pause),
+    Kind(name="vod.resume", path="/vod/resume", pool="file", params=ChannelParams, plan=resume),
+)
