@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 
 from media import fmp4, libav
 from media.audio import Sound
+from media.cadence import Cadence
 from media.channel import Channel
 from media.chunk import Init
 from media.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, Stamp, StampMapper, VideoClock
@@ -18,7 +19,7 @@ from media.faults import Fault
 from media.fmp4 import Sample
 from media.messages import ChunkMade, InitMade, Warned
 
-CHUNK: Final = VIDEO_RATE * 33 // 100  # ticks: a chunk is the least number of whole frames that lasts this long
+CHUNK: Final = VIDEO_RATE * 33 // 100  # ticks: what a chunk lasts, in whole frames and evenly divided (Cadence)
 VIDEO_TRACK: Final = 1
 AUDIO_TRACK: Final = 2
 AUDIO_WAIT: Final = 1.5  # seconds that declared audio may take to come before the picture goes without it
@@ -100,6 +101,7 @@ class Cutter:
         self._origin: int | None = None  # what the camera's stamps are off the stream's timeline, in video ticks
         self._pending: _Frame | None = None  # its duration is known when the next one comes
         self._chunk = _Chunk()
+        self._cadence = Cadence(CHUNK)
         self._audio_next = 0  # where the last audio sample of the chunk ends
         self._waiting: list[_Chunk] = []  # chunks cut before the init was decided
         self._sequence = 0
@@ -183,13 +185,14 @@ class Cutter:
         frame.stamp = Stamp(stamp.decode - self._origin, stamp.offset)
         if self._pending is not None:
             self._add(self._pending, frame.stamp.decode - self._pending.stamp.decode)
-            if frame.key or self._chunk.duration >= CHUNK or self._chunk.size >= LARGE_CHUNK:
+            if frame.key or self._cadence.full or self._chunk.size >= LARGE_CHUNK:
                 self._cut()
         if frame.key:
             self._note_key(frame)
         self._pending = frame
 
     def _note_key(self, frame: "_Frame") -> None:
+        self._cadence.key()
         if self._key_at is not None:
             self.gop = round((frame.stamp.decode - self._key_at) / VIDEO_RATE, 3)
             if self.gop > LONG_GOP:
@@ -212,10 +215,12 @@ class Cutter:
         self._chunk.size += len(data)
         self._chunk.video.append(Sample(data, duration, frame.key, frame.stamp.offset))
         self._chunk.duration += duration
+        self._cadence.add(duration)
 
     def _cut(self) -> None:
         self._waiting.append(self._chunk)
         self._chunk = _Chunk()
+        self._cadence.cut()
         if self._init is None and not self._decide_init():
             return
         for chunk in self._waiting:

@@ -17,7 +17,7 @@ class Segment:
     `msn` is its media sequence number (RFC 8216, section 4.3.3.2): from 0, one more each. Its chunks are `first` up to
     and without `first + count`. `decode_time` and `duration` are ticks of `init.timescale`; `wall` is the Unix time at
     which its first sample was (or will have been) live. `complete` is false only for the newest one, still growing.
-    `independent`: it starts at a key frame.
+    `independent`: it starts at a key frame. `gap`: the source was away for so long; there are no chunks in it.
     """
 
     msn: int
@@ -30,6 +30,7 @@ class Segment:
     wall: float
     complete: bool
     independent: bool = True
+    gap: bool = False
 
     @property
     def seconds(self) -> Fraction:
@@ -85,19 +86,32 @@ class RingLimits:
 
 
 CHUNK_OVERHEAD: Final = 512  # bytes charged for a chunk beside its data, so that a storm of tiny chunks is bounded too
+EVEN: Final = Fraction(85, 100)  # a chunk under this part of the longest one is short (rfc8216bis, EXT-X-PART)
+LONGEST_FIRST: Final = Fraction(10)  # seconds; a first segment without a second key frame is cut then
+AWAY: Final = Fraction(3, 2)  # target durations without a chunk after which the source counts as away (RFC 8216, 6.2.1)
 
 
 class LiveRing:
     """The ring that a live source appends to. `clock` gives Unix time; it is asked only where a run of chunks begins.
+
+    `steady` gives seconds that never jump. With it, a source that sends nothing leaves gap segments behind, each of a
+    target duration, one less than the window at the most, so that players wait instead of giving up. The target
+    duration is that of the first complete segment and stays (a player may rely on it): what would be longer is cut, at
+    a key frame or not. Only a single chunk that is longer raises it.
 
     Held at any time: at most `window + spare` complete segments and the open one, and at most `max_bytes` (or one
     chunk, if that alone is larger). Whole segments leave, oldest first. `segments()` is all that is held;
     `discontinuities` belongs to its first one.
     """
 
-    def __init__(self, limits: RingLimits, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, limits: RingLimits, clock: Callable[[], float], steady: Callable[[], float] | None = None
+    ) -> None:
         self._limits = limits
         self._clock = clock
+        self._steady = steady
+        self._heard = 0.0  # steady time of the newest chunk
+        self._gaps = 0  # gap segments since then
         self._chunks: dict[int, Chunk] = {}
         self._segments: deque[Segment] = deque()
         self._sizes: deque[int] = deque()  # bytes of each segment
@@ -106,7 +120,8 @@ class LiveRing:
         self._run_start = 0  # decode time and Unix time at which the current run of chunks began
         self._run_wall = 0.0
         self._discontinuities = 0
-        self._longest = max(1, _rounded(limits.segment))
+        self._target = max(1, _rounded(limits.segment))
+        self._settled = False  # the target duration is
         self._ended = False
         self._waiters: dict[asyncio.Future[None], int] = {}
 
@@ -127,8 +142,8 @@ class LiveRing:
 
     @property
     def target_duration(self) -> int:
-        """The limit's `segment`, or the longest complete segment there ever was: it never shrinks (RFC 8216, 6.2.1)."""
-        return self._longest
+        """The limit's `segment` or the first complete segment, if that was longer."""
+        return self._target
 
     @property
     def size(self) -> int:
@@ -141,7 +156,8 @@ class LiveRing:
         return len(self._waiters)
 
     def segments(self) -> Sequence[Segment]:
-        """All that is held, oldest first; the last one is incomplete until the ring ends."""
+        """All that is held, oldest first; the last one is incomplete unless the source is away or the ring ends."""
+        self._note_absence()
         return tuple(self._segments)
 
     def newest_key(self) -> int | None:
@@ -183,16 +199,19 @@ class LiveRing:
             raise ValueError("a ring that has ended takes no more chunks")
         if duration <= 0:
             raise ValueError(f"a chunk's duration must be positive, not {duration}")
+        self._note_absence()
         newest = self._chunks.get(self._head - 1)
         if newest is not None:
             init = newest.init if newest.init.id == init.id else init  # one object, whoever made it
-            discontinuity = discontinuity or not _follows(newest, init, decode_time)
+            discontinuity = discontinuity or self._gaps > 0 or not _follows(newest, init, decode_time)
         else:
             discontinuity = False
         chunk = Chunk(self._head, init, decode_time, duration, independent, data, discontinuity)
         self._add(chunk)
         self._evict()
         self._wake()
+        self._gaps = 0
+        self._heard = self._steady() if self._steady else 0.0
         return chunk
 
     def close(self) -> None:
@@ -218,14 +237,57 @@ class LiveRing:
         self._head += 1
 
     def _starts_segment(self, chunk: Chunk, size: int) -> bool:
-        if not self._segments or chunk.discontinuity:
+        if not self._segments or chunk.discontinuity or self._segments[-1].complete:
             return True
         # Without a key frame for half the memory the segment is cut all the same: eviction needs whole segments.
         if self._sizes[-1] + size > self._limits.max_bytes // 2:
             return True
+        lasted, init = self._segments[-1].duration, chunk.init
+        most = self._target if self._settled else max(LONGEST_FIRST, self._target)
+        if _rounded(Fraction(lasted + chunk.duration, init.timescale)) > most:
+            return True
         # Half a chunk of tolerance: a camera's 1.98 s between key frames is meant to be 2 s.
-        lasted = self._segments[-1].duration + Fraction(chunk.duration, 2)
-        return chunk.independent and lasted >= self._limits.segment * chunk.init.timescale
+        enough = self._limits.segment * init.timescale
+        if not chunk.independent or lasted + Fraction(chunk.duration, 2) >= enough:
+            return chunk.independent
+        # A short part may only be the last of its segment, so one before an early key frame ends it.
+        return lasted >= enough / 2 and self._ends_short()
+
+    def _ends_short(self) -> bool:
+        """Whether the newest chunk is too short for a part within its segment."""
+        opened = self._segments[-1]
+        longest = max(self._chunks[opened.first + index].duration for index in range(opened.count))
+        return self._chunks[self._head - 1].duration < EVEN * longest
+
+    def _note_absence(self) -> None:
+        """Appends what gap segments are due: an open segment is complete when the source is away."""
+        if self._steady is None or self._ended or not self._segments:
+            return
+        away = self._steady() - self._heard
+        usual = self._chunks[self._head - 1].seconds if self._head - 1 in self._chunks else Fraction(0)
+        if away < max(AWAY * self._target, 2 * usual):
+            return
+        self._complete()
+        while self._gaps < self._limits.window - 1 and away >= (self._gaps + 1) * self._target:
+            self._segments.append(self._gap(self._segments[-1]))
+            self._sizes.append(0)
+            self._gaps += 1
+        self._evict()
+
+    def _gap(self, last: Segment) -> Segment:
+        ticks = self._target * last.init.timescale
+        return replace(
+            last,
+            msn=last.msn + 1,
+            first=self._head,
+            count=0,
+            decode_time=last.decode_time + last.duration,
+            duration=ticks,
+            discontinuity=False,
+            wall=last.wall + float(last.seconds),
+            independent=True,
+            gap=True,
+        )
 
     def _opened(self, chunk: Chunk) -> Segment:
         last = self._segments[-1] if self._segments else None
@@ -248,7 +310,8 @@ class LiveRing:
     def _complete(self) -> None:
         if self._segments:
             self._segments[-1] = replace(self._segments[-1], complete=True)
-            self._longest = max(self._longest, _rounded(self._segments[-1].seconds))
+            self._target = max(self._target, _rounded(self._segments[-1].seconds))
+            self._settled = True
 
     def _evict(self) -> None:
         most = self._limits.window + self._limits.spare + 1

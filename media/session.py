@@ -67,7 +67,7 @@ class CameraStream(Stream):
         self._manner = manner or Manner()
         self._host = urlsplit(spec.uri).hostname or ""
         self._loop = asyncio.get_running_loop()
-        self._ring = LiveRing(parts.ring, parts.wall)
+        self._ring = LiveRing(parts.ring, parts.wall, self._loop.time)
         self._epoch = self._loop.time()
         self._end = 0.0  # decode time at the end of the newest chunk, in seconds
         self._init: Init | None = None

@@ -54,6 +54,8 @@ def behind(ring: Ring, chunk: Chunk) -> Fraction:
     """Seconds of media from the beginning of `chunk` to the newest there is, whatever discontinuities are between."""
     total = Fraction(0)
     for segment in reversed(ring.segments()):
+        if segment.gap:
+            continue  # nothing was lost in it
         if segment.first + segment.count <= chunk.number:
             break
         if segment.first <= chunk.number:

@@ -59,17 +59,63 @@ def test_half_a_chunk_short_of_two_seconds_is_two_seconds() -> None:
     assert [segment.count for segment in ring.segments()] == [5, 5, 1]
 
 
-def test_a_long_gop_makes_a_long_segment_and_raises_the_target_duration_for_good() -> None:
+def test_a_long_first_gop_makes_a_long_segment_and_the_target_duration() -> None:
+    ring = a_ring()
+    Feeder(ring, per_key=10).feed_until(2)
+    assert ring.target_duration == 4
+    assert [float(segment.seconds) for segment in ring.segments()] == [4.0, 4.0, 0.4]
+
+
+def test_the_target_duration_stays_and_longer_gops_are_cut_where_they_must_be() -> None:
     ring = a_ring()
     feeder = Feeder(ring, per_key=5)
     feeder.feed_until(2)
-    assert ring.target_duration == 2
     feeder.per_key = 25
-    feeder.feed_until(4)
+    feeder.feed_until(8)
+    assert ring.target_duration == 2
+    assert {segment.seconds for segment in ring.segments()[2:-1]} == {Fraction(12, 5)}
+    assert not any(segment.independent for segment in ring.segments()[2:-1])
+
+
+def test_a_first_gop_without_an_end_is_cut_after_ten_seconds() -> None:
+    ring = a_ring()
+    Feeder(ring, per_key=10**9).feed(60)
     assert ring.target_duration == 10
-    feeder.per_key = 5
-    feeder.feed(200)
-    assert ring.target_duration == 10
+    assert [float(segment.seconds) for segment in ring.segments()] == [10.4, 10.4, 3.2]
+
+
+def test_a_short_chunk_before_an_early_key_frame_ends_its_segment() -> None:
+    ring = a_ring()
+    at = 0
+    for frames, key in [(9, True), (9, False), (7, False), (9, True), (9, False), (9, False), (9, True)]:
+        ring.append(an_init(), at, frames * 3_600, key, b"x")
+        at += frames * 3_600
+    assert [(segment.first, segment.count) for segment in ring.segments()] == [(0, 3), (3, 4)]
+
+
+def test_a_source_that_is_away_leaves_gaps_and_comes_back_behind_a_discontinuity() -> None:
+    steady = Clock(50.0)
+    ring = LiveRing(RingLimits(window=4, spare=2), Clock(1_000.0), steady)
+    feeder = Feeder(ring)
+    feeder.feed(7)
+    steady.now += 2.9
+    assert not ring.segments()[-1].complete  # late is not away
+    steady.now += 1.2
+    held = ring.segments()
+    assert [(segment.msn, segment.gap, float(segment.seconds)) for segment in held] == [
+        (0, False, 2.0),
+        (1, False, 0.8),
+        (2, True, 2.0),
+        (3, True, 2.0),
+    ]
+    assert all(segment.complete for segment in held)
+    assert held[2].wall == pytest.approx(1_002.8)
+    steady.now += 3_600
+    assert sum(segment.gap for segment in ring.segments()) == 3  # one of the window stays a picture
+    assert ring.newest_key() == 5
+    feeder.feed()
+    assert [(segment.gap, segment.discontinuity) for segment in ring.segments()][-2:] == [(True, False), (False, True)]
+    assert ring.segments()[-1].wall == pytest.approx(1_008.8)
 
 
 def test_a_new_init_starts_a_segment_and_is_a_discontinuity_unsaid() -> None:
