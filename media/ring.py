@@ -243,7 +243,7 @@ class LiveRing:
         if self._sizes[-1] + size > self._limits.max_bytes // 2:
             return True
         lasted, init = self._segments[-1].duration, chunk.init
-        most = self._target if self._settled else max(LONGEST_FIRST, self._target)
+        most = self._target if self._settled else max(int(LONGEST_FIRST), self._target)
         if _rounded(Fraction(lasted + chunk.duration, init.timescale)) > most:
             return True
         # Half a chunk of tolerance: a camera's 1.98 s between key frames is meant to be 2 s.
