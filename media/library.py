@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-PROFILE: Final = 1  # grows when the same file would be packaged into other bytes
+PROFILE: Final = 2  # grows when the same file would be packaged into other bytes
 READERS: Final = 4  # threads that touch the disk, so that the event loop never does
 
 

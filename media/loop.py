@@ -73,6 +73,7 @@ class Loop:
         """The package is whole; what `grow` was not told of is taken from its index."""
         for entry in index.entries[len(self._entries) :]:
             self.grow(entry)
+        self._entries = list(index.entries)  # the same chunks, with the audio of all rounds
         self.index = index
 
     @property

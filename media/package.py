@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
-from media import index, intake, libav, rounds, tracks
+from media import index, intake, libav, rounds, seamless, tracks
 from media.channel import Channel
 from media.chunk import Init
 from media.faults import Fault
@@ -19,6 +20,7 @@ from media.index import Entry, Grid, Head, Index
 from media.intake import Survey
 from media.messages import Finished, Progress, Ready, Warned
 from media.rounds import RoundWriter
+from media.seamless import Sound
 from media.tracks import AudioSlots, Frame, Round, VideoFile
 
 NOTABLE: Final = Fraction(1, 10)  # seconds of audio or video left out or made up that are worth a warning
@@ -147,14 +149,33 @@ def _write(fd: int, survey: Survey, options: Options, tell: _Tell, data: int) ->
         start = first.pts * base
         slots = _slots(container, audio, survey, one_round, start, base) if audio else None
         head = Head(init, _grid(first, init, slots), _target(survey.key_times, options.segment))
-        tell.emit(Opened(head, (container.duration or 0) / 1_000_000))
+        tell.emit(Opened(head, _promised(container, video)))
         _warn_of_start(one_round, start, tell)
         writer = RoundWriter(data, head, slots, first)
         entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
         _warn_of_audio(slots, tell)
+        cycle: tuple[int, ...] = ()
+        if slots is not None and one_round.times == 1:
+            entries, cycle = _seamless(fd, survey, writer, entries, Sound(writer.length * base, start, slots.phase))
     if survey.truncated:
         tell.warn("truncated", f"The file is cut off; its first {float(writer.length * base):.1f} s are played.")
-    return Index(head, writer.length, tuple(entries), writer.size, writer.counts, (), tuple(tell.warnings))
+    return Index(head, writer.length, tuple(entries), writer.size, writer.counts, cycle, tuple(tell.warnings))
+
+
+def _seamless(
+    fd: int, survey: Survey, writer: RoundWriter, entries: list[Entry], sound: Sound
+) -> tuple[list[Entry], tuple[int, ...]]:
+    """Puts audio that was encoded through the joins into the place of the copied one, and says which round has which.
+
+    Where that cannot be done, the copied frames stay, and a join is heard if the sound is loud there.
+    """
+    with tracks.open_container(fd, survey) as container:
+        audio = tracks.pick_audio(container)
+        frames = seamless.encode(container, audio, sound) if audio is not None else None
+    if frames is None:
+        return entries, ()
+    counts = writer.round_counts(len(frames))
+    return writer.add_rounds(entries, frames, counts), tuple(range(len(counts)))
 
 
 def _entries(writer: RoundWriter, frames: Iterator[Frame], options: Options, tell: _Tell) -> Iterator[Entry]:
@@ -167,6 +188,13 @@ def _entries(writer: RoundWriter, frames: Iterator[Frame], options: Options, tel
         yield entry
         held = run
     yield writer.finish(held)
+
+
+def _promised(container: InputContainer, video: VideoStream) -> float:
+    """Seconds of the video itself where the file says so: its audio often hangs over."""
+    if video.duration and video.time_base:
+        return float(video.duration * video.time_base)
+    return (container.duration or 0) / 1_000_000
 
 
 def _slots(

@@ -4,13 +4,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 from typing import Final
 
 from media import fmp4
 from media.faults import Fault
 from media.fmp4 import Sample
-from media.index import AudioSpan, Entry, Head, Span
+from media.index import AudioSpan, Entry, Head, Span, first_frame
 from media.tracks import AudioSlots, Frame
 
 VIDEO_TRACK: Final = 1
@@ -86,6 +87,30 @@ class RoundWriter:
             sounds = self._slots.take(ceil(end))
             variants = [sounds[: count - begin] for count in self.counts]
         return self._put(frames, duration - _lasting(frames), begin, variants)
+
+    def round_counts(self, frames: int) -> tuple[int, ...]:
+        """How many of these audio frames, which are those of a whole number of rounds, each round has on the grid."""
+        starts = [0]
+        while starts[-1] < frames:
+            starts.append(first_frame(self._head, self.length, len(starts)))
+        return tuple(end - begin for begin, end in pairwise(starts))
+
+    def add_rounds(self, entries: list[Entry], sounds: list[bytes], counts: tuple[int, ...]) -> list[Entry]:
+        """The same chunks with the audio of as many rounds as there are `counts`, all of whose frames are `sounds`."""
+        spans: list[list[AudioSpan]] = [[] for _ in entries]
+        begun = 0
+        for count in counts:
+            for entry, found in zip(entries, spans, strict=True):
+                begin = floor(self._slot(entry.decode_time))
+                last = entry is entries[-1]
+                end = count if last else floor(self._slot(entry.decode_time + entry.duration))
+                fragment = self._audio(begin, sounds[begun + begin : begun + end])
+                found.append(AudioSpan(self.size, len(fragment), begin, max(0, end - begin)))
+                _write_all(self._data, fragment)
+                self.size += len(fragment)
+            begun += count
+        self.counts = counts
+        return [replace(entry, audio=tuple(found)) for entry, found in zip(entries, spans, strict=True)]
 
     def _put(self, frames: list[Frame], longer: int, begin: int, variants: list[list[bytes]]) -> Entry:
         video = self._video(frames, longer)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -257,7 +258,7 @@ async def test_audio_never_overlaps_where_a_channel_is_moved() -> None:
     number = 0
     for step in range(40):
         await asyncio.sleep(0.37)
-        (ring.pause if step % 3 == 1 else lambda at=step % 9: ring.seek(Fraction(at), wall()))()
+        (ring.pause if step % 3 == 1 else partial(ring.seek, Fraction(step % 9), wall()))()
         if step % 3 == 1:
             ring.resume(wall())
         for each in range(number, ring.head):

@@ -4,6 +4,8 @@ import os
 import random
 import socket
 import struct
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from media import fmp4, index, intake, messages, package
 from media.channel import Channel
 from media.faults import Fault
 from media.framing import Decoder
-from media.index import Index
+from media.index import Entry, Index
 from media.messages import Finished, Progress, Ready
 from media.package import Done, Opened, Options, Wrote
 from tests.media import clips
@@ -45,6 +47,11 @@ def fault(path: Path, folder: Path) -> str:
     return caught.value.code
 
 
+def without_audio(entries: Iterable[Entry]) -> list[Entry]:
+    """The audio of the first round is copied; when the package is whole it has that of all rounds instead."""
+    return [replace(entry, audio=()) for entry in entries]
+
+
 def box(kind: bytes, *payloads: bytes) -> bytes:
     data = b"".join(payloads)
     return struct.pack(">I4s", 8 + len(data), kind) + data
@@ -56,13 +63,13 @@ def test_the_chunks_of_a_clip_are_even_and_begin_at_key_frames(clip: Path, tmp_p
     assert [entry.duration // frame for entry in made.entries] == [9, 8, 8] * 4
     assert [entry.independent for entry in made.entries] == [True, False, False] * 4
     assert made.seconds == 4
-    assert made.counts == (187, 188)
+    assert (made.counts, made.cycle) == ((188, 187), (0, 1))  # two rounds are 375 frames
     assert made.warnings == ()
     assert made.head.target == 2
 
 
 def test_the_picture_and_the_sound_are_those_of_the_file(clip: Path, tmp_path: Path) -> None:
-    made, _ = packaged(clip, tmp_path)
+    made, events = packaged(clip, tmp_path)
     data = (tmp_path / index.DATA_NAME).read_bytes()
     with av.open(str(clip)) as container:
         pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
@@ -70,9 +77,11 @@ def test_the_picture_and_the_sound_are_those_of_the_file(clip: Path, tmp_path: P
         sounds = [bytes(packet) for packet in container.demux(audio=0) if packet.size and (packet.pts or 0) >= 0]
     assert len(pictures) == 100
     video = b"".join(media_data(data, entry.video.offset, entry.video.size) for entry in made.entries)
-    audio = b"".join(media_data(data, entry.audio[-1].offset, entry.audio[-1].size) for entry in made.entries)
+    written = [event.entry for event in events if isinstance(event, Wrote)]
+    audio = b"".join(media_data(data, entry.audio[0].offset, entry.audio[0].size) for entry in written)
     assert video == b"".join(pictures)
-    assert audio == b"".join(sounds[:188])
+    assert b"".join(sounds).startswith(audio)
+    assert len(audio) > 100 * len(written)
 
 
 def media_data(data: bytes, offset: int, size: int) -> bytes:
@@ -99,9 +108,9 @@ def test_everything_is_told_in_order_and_is_on_disk_by_then(clip: Path, tmp_path
     os.close(fd)
     assert isinstance(told[0], Opened)
     assert told[0].head == made.head
-    assert told[0].seconds == pytest.approx(4.0, abs=0.1)
+    assert told[0].seconds == 4.0
     chunks = [event for event in told if isinstance(event, Wrote)]
-    assert [event.entry for event in chunks] == list(made.entries[:-1])
+    assert without_audio(event.entry for event in chunks) == without_audio(made.entries[:-1])
     assert chunks[-1].done == pytest.approx(4 - 0.32)
     assert isinstance(told[-1], Done)
 
@@ -254,7 +263,7 @@ def test_a_worker_tells_the_gateway_all_that_a_channel_needs(clip: Path, tmp_pat
     progress = [message.info for message in channel.told if isinstance(message, Progress)]
     assert [index.Head.unpacked(info["head"]) for info in progress if "head" in info] == [made.head]
     chunks = [index.Entry.unpacked(info["chunk"]) for info in progress if "chunk" in info]
-    assert chunks == list(made.entries[:-1])
+    assert without_audio(chunks) == without_audio(made.entries[:-1])
     assert [at for at, message in enumerate(channel.told) if isinstance(message, Ready)] == [7]
     assert channel.told[-1] == Finished({"seconds": 4.0})
 
