@@ -88,9 +88,9 @@ class Methods:
 
     def _target(self, request: Request) -> int | None:
         """The index of the track that a URL names, -1 for the whole presentation, None for what is not here."""
-        path = urlsplit(request.url).path if request.url != "*" else self.settings.path
-        base, found, number = path.partition(TRACK_PATH)
-        if base.rstrip("/") != self.settings.path:
+        # A client puts the track behind the whole base, its query included.
+        base, found, number = request.url.partition(TRACK_PATH)
+        if base != "*" and urlsplit(base).path.rstrip("/") != self.settings.path:
             return None
         if not found:
             return -1

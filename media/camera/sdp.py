@@ -46,7 +46,9 @@ def _odd(text: str, how: str, base: str) -> str:
         case "backchannel":
             return f"{head}m=audio 0 RTP/AVP 0\r\na=control:trackID=0\r\na=sendonly\r\n"
         case "sloppy":
-            lines = [f"{line}  " for line in text.split("\r\n") if not line.startswith(("o=", "t=", "c="))]
+            kept = [line for line in text.split("\r\n") if not line.startswith(("o=", "t=", "c="))]
+            # Blanks behind a control address would end up in the request line of SETUP.
+            lines = [line if line.startswith("a=control") else f"{line}  " for line in kept]
             return "x-vendor nonsense\n" + "\n".join(lines)
         case "absolute_control":
             return text.replace("a=control:trackID=", f"a=control:{base.rstrip('/')}/trackID=")

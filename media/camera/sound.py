@@ -32,7 +32,7 @@ FORMS: Final[dict[Sound, Form]] = {
     "aac": Form("aac", "fltp", 48_000, 1024, 97, "MPEG4-GENERIC/48000/1"),
     "pcma": Form("pcm_alaw", "s16", 8_000, 160, 8, "PCMA/8000"),
     "pcmu": Form("pcm_mulaw", "s16", 8_000, 160, 0, "PCMU/8000"),
-    "g726": Form("g726", "s16", 8_000, 160, 98, "G726-32/8000"),
+    "g726": Form("g726le", "s16", 8_000, 160, 98, "G726-32/8000"),
     "l16": Form("pcm_s16be", "s16", 16_000, 320, 99, "L16/16000/1"),
     "opus": Form("libopus", "s16", 48_000, 960, 100, "opus/48000/2"),
 }
@@ -64,7 +64,7 @@ def _encoder(form: Form) -> av.AudioCodecContext:
     encoder = av.CodecContext.create(form.encoder, "w")
     assert isinstance(encoder, av.AudioCodecContext)
     encoder.sample_rate, encoder.layout, encoder.format = form.rate, "mono", form.samples
-    encoder.bit_rate = 32_000 if form.encoder == "g726" else 64_000
+    encoder.bit_rate = 32_000 if form.encoder == "g726le" else 64_000
     encoder.time_base = Fraction(1, form.rate)
     encoder.open()
     return encoder
@@ -88,6 +88,10 @@ def _encode(form: Form, encoder: av.AudioCodecContext, frames: int) -> Iterator[
         frame.pts, frame.time_base = number * form.frame, Fraction(1, form.rate)
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
+    if form.encoder == "g726le":  # its encoder makes packets of its own length
+        joined, size = b"".join(map(bytes, packets)), form.frame // 2
+        yield from (joined[at : at + size] for at in range(0, len(joined), size))
+        return
     for packet in packets:
         if packet.pts is None or packet.pts >= 0:  # what is before is the encoder's delay
             yield bytes(packet)

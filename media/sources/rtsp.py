@@ -21,8 +21,8 @@ from media.channel import Channel
 from media.clock import GapMeter
 from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
-from media.loss import LossCounter
 from media.messages import Finished, Phase, Ready, Stats, Warned
+from media.overheard import Overheard
 from media.spec import CameraSpec, Secret
 
 READ_TIMEOUT: Final = 0.2  # seconds: how soon a silent camera's reader looks at the stop flag again
@@ -30,6 +30,7 @@ STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera 
 PATIENCE: Final = 3  # a camera of few frames a second may miss this many
 FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobody knows how slow the camera is
 CARRIED: Final = frozenset({"h264", "hevc"})
+REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 STATS_EVERY: Final = 1.0
 
@@ -41,20 +42,70 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
     """
     camera = CameraSpec(**{**spec["camera"], "password": Secret(spec["camera"]["password"])})
     channel.send(Phase("setup"))
-    loss = LossCounter()
-    if camera.transport == "udp":
-        loss.listen()
-    container = _open(camera)
+    played_at: list[float] = []
+
+    def on_play() -> None:
+        played_at.append(time.monotonic())
+        channel.send(Phase("playing"))
+
+    overheard = Overheard(on_play)
+    try:
+        container = _open(camera)
+    except _NotOpened as reason:
+        raise reason.fault(overheard.refused, playing=bool(played_at)) from None
+    overheard.losses(wanted=camera.transport == "udp")
     try:
         _check_peers(camera.address)
-        _Reader(channel, camera, container, Timeline(spec["epoch"], spec["notBefore"]), loss).read()
+        if not played_at:
+            on_play()
+        timeline = Timeline(spec["epoch"], spec["notBefore"])
+        _Reader(channel, camera, container, timeline, overheard).read(played_at[0])
     finally:
         container.close()  # sends TEARDOWN
     channel.send(Finished({}))
 
 
+class _NotOpened(Exception):
+    """FFmpeg gave up, with one of the few errors that it keeps distinct, or because its time was over."""
+
+    def __init__(self, error: Exception, out_of_time: bool) -> None:
+        super().__init__()
+        self._error = error
+        self._out_of_time = out_of_time
+
+    def fault(self, refused: tuple[str, int] | None, *, playing: bool) -> Fault:
+        """Told apart by what was refused, by how far it came, and by the clock before the error itself."""
+        if playing and self._out_of_time:
+            return Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
+        if self._out_of_time:
+            return Fault("source-timeout", "The camera did not answer in time while it was set up.", "setup")
+        if refused is not None:
+            return _refusal(*refused)
+        code = getattr(self._error, "errno", None)
+        if code == errno.ECONNREFUSED:
+            return Fault("source-refused", "The camera's host refused the connection.", "connecting")
+        if code in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            return Fault("source-unreachable", "The camera's host cannot be reached.", "connecting")
+        phase = "playing" if playing else "setup"
+        return Fault("source-protocol-error", "The camera broke off or broke the protocol while it was opened.", phase)
+
+
+def _refusal(method: str, status: int) -> Fault:
+    phase = REFUSED_IN.get(method, "setup")
+    if status == 401:
+        return Fault("source-auth-failed", "The camera refused the user name or the password.", phase)
+    if status == 404:
+        return Fault("source-not-found", "The camera has no stream at this path.", phase)
+    if status in (453, 503):
+        detail = f"The camera answers {status} to {method}; it may be at its limit of sessions."
+        return Fault("source-busy", detail, phase)
+    if status == 461:
+        return Fault("source-protocol-error", "The camera refuses this transport; try the other one.", phase)
+    return Fault("source-protocol-error", f"The camera answers {status} to {method}.", phase)
+
+
 def _open(camera: CameraSpec) -> InputContainer:
-    """OPTIONS to PLAY. Faults are told apart by the clock first, then by the few errors that FFmpeg keeps distinct."""
+    """OPTIONS to PLAY and the first packet. Raises `_NotOpened`."""
     udp = camera.transport == "udp"
     options = {
         "rtsp_transport": "udp" if udp else "tcp",
@@ -72,7 +123,7 @@ def _open(camera: CameraSpec) -> InputContainer:
     except (av.FFmpegError, OSError) as error:
         elapsed = time.monotonic() - began
         # The exception's text holds the URL with its password: it goes nowhere.
-        raise _opening_fault(error, elapsed >= camera.connect_timeout * 0.95) from None
+        raise _NotOpened(error, elapsed >= camera.connect_timeout * 0.95) from None
 
 
 def _check_peers(address: str) -> None:
@@ -97,43 +148,29 @@ def _plain(address: str) -> object:
     return (judged.ipv4_mapped or judged) if isinstance(judged, IPv6Address) else judged
 
 
-def _opening_fault(error: Exception, out_of_time: bool) -> Fault:
-    code = getattr(error, "errno", None)
-    if isinstance(error, av.HTTPUnauthorizedError):
-        return Fault("source-auth-failed", "The camera refused the user name or the password.", "describing")
-    if isinstance(error, av.HTTPNotFoundError):
-        return Fault("source-not-found", "The camera has no stream at this path.", "describing")
-    if out_of_time:
-        return Fault("source-timeout", "The camera did not answer in time while it was set up.", "setup")
-    if code == errno.ECONNREFUSED:
-        return Fault("source-refused", "The camera's host refused the connection.", "connecting")
-    if code in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        return Fault("source-unreachable", "The camera's host cannot be reached.", "connecting")
-    return Fault("source-protocol-error", "The camera broke off or broke the protocol while it was set up.", "setup")
-
-
 class _Reader:
     """One open camera: from PLAY to the end."""
 
     def __init__(
-        self, channel: Channel, camera: CameraSpec, container: InputContainer, timeline: Timeline, loss: LossCounter
+        self, channel: Channel, camera: CameraSpec, container: InputContainer, timeline: Timeline, overheard: Overheard
     ) -> None:
         self._channel = channel
         self._camera = camera
         self._container = container
         self._timeline = timeline
-        self._loss = loss
+        self._overheard = overheard
         self._video = self._pick_video()
         self._sound = self._pick_sound()
-        self._played_at = self._packet_at = self._frame_at = self._stats_at = time.monotonic()
+        self._played_at = self._frame_at = self._stats_at = time.monotonic()
+        self._packet_at: float | None = None
         self._frames = self._bytes = 0
         self._gaps = GapMeter()
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
-    def read(self) -> None:
-        """Until the camera ends or the gateway says stop. Raises `Fault`."""
-        self._channel.send(Phase("playing"))
+    def read(self, played_at: float) -> None:
+        """Until the camera ends or the gateway says stop. Raises `Fault`. `played_at` is when PLAY was asked for."""
+        self._played_at = played_at
         for packet in self._packets():
             if self._channel.stopping:
                 return
@@ -160,7 +197,7 @@ class _Reader:
                 return
 
     def _take(self, packet: "Packet[Any]", now: float) -> None:
-        if self._packet_at == self._played_at:
+        if self._packet_at is None:
             self._channel.send(Phase("waiting-keyframe"))
         self._packet_at = now
         self._bytes += packet.size
@@ -214,7 +251,7 @@ class _Reader:
     def _check_limits(self, now: float) -> None:
         """The camera's own limits between PLAY and the first picture."""
         waited = now - self._played_at
-        if self._packet_at == self._played_at and waited > self._camera.silence_timeout:
+        if self._packet_at is None and waited > self._camera.silence_timeout:
             raise Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
         if waited > self._camera.parameters_timeout and not libav.has_parameters(self._video):
             raise Fault("source-no-parameters", "The camera sends video without codec parameters.", "waiting-keyframe")
@@ -232,7 +269,7 @@ class _Reader:
             "gop": self._cutter.gop if self._cutter else None,
         }
         if self._camera.transport == "udp":
-            info["loss"] = self._loss.missed
+            info["loss"] = self._overheard.missed
         self._channel.send(Stats(info))
         self._stats_at, self._frames, self._bytes = now, 0, 0
 
