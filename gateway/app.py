@@ -28,6 +28,7 @@ from media.addresses import AddressPolicy
 from media.catalog import Catalog
 from media.filestream import FileParts
 from media.library import Library
+from media.pictures import Pictures
 from media.ring import RingLimits
 from media.session import CameraParts
 from media.steady import SteadyClock
@@ -98,7 +99,8 @@ class Gateway:
         policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
         files = FileParts(self.library, ring, time.time, self.clock)
-        return Parts(settings, self.catalog, self.workers, cameras, files, time.time)
+        pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures")
+        return Parts(settings, self.catalog, self.workers, cameras, files, pictures, time.time)
 
     def _watch(self, stack: AsyncExitStack) -> None:
         """Whoever looks on at the jobs and streams: news, figures, and what clears away."""

@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from media.catalog import Catalog
 from media.faults import Fault
 from media.filestream import FileParts
+from media.pictures import Pictures
 from media.session import CameraParts
 from media.stream import Stream
 from media.workers import Workers
@@ -42,6 +43,7 @@ class Parts:
     workers: Workers
     cameras: CameraParts
     files: FileParts
+    pictures: Pictures
     wall: Callable[[], float]
 
 

@@ -1,6 +1,6 @@
 """Reading and checking a picture before it is used: `/watermark/startup`."""
 
-import asyncio
+from dataclasses import asdict
 from typing import Any, Final
 
 from pydantic import Field
@@ -8,9 +8,7 @@ from pydantic import Field
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import file_below
-from media.faults import Fault
-from media.messages import Failed, Finished, Message, Phase, Start
-from media.workers import Worker, Workers
+from media.pictures import Picture, Reading
 
 
 class WatermarkParams(Params):
@@ -22,50 +20,36 @@ class WatermarkParams(Params):
 class ReadPicture:
     """The work of one job: a worker decodes the picture under limits and says what it is."""
 
-    def __init__(self, workers: Workers, start: Start, warnings: dict[str, str]) -> None:
-        self._workers = workers
-        self._start = start
+    def __init__(self, reading: Reading, warnings: dict[str, str]) -> None:
+        self._reading = reading
         self._warnings = warnings
-        self._worker: Worker | None = None
-        self._last: Message | None = None
+        self._picture: Picture | None = None
 
     async def run(self, progress: Progress) -> None:
         progress.stage("reading")
-        self._worker = self._workers.spawn(self._start, self._on_message)
-        status = await asyncio.shield(self._worker.gone)
         with as_failure():
-            if isinstance(self._last, Failed):
-                raise Fault(self._last.code, self._last.detail, self._last.phase)
-            if not isinstance(self._last, Finished):
-                raise Fault("worker-crashed", f"The picture's worker ended with {status} and no result.", "decoding")
+            self._picture = await self._reading.run()
 
     def publish(self) -> dict[str, Any]:
-        if not isinstance(self._last, Finished):
+        if self._picture is None:
             raise RuntimeError("there is no picture to publish")
-        warnings = [{"code": code, "detail": detail} for code, detail in self._warnings.items()]
-        return {**self._last.info, "warnings": warnings}
+        warnings = self._warnings | self._picture.warnings
+        told = [{"code": code, "detail": detail} for code, detail in warnings.items()]
+        return asdict(self._picture) | {"warnings": told}
 
     async def stop(self) -> None:
-        if self._worker is not None:
-            self._worker.kill()
-            await asyncio.shield(self._worker.gone)
+        await self._reading.stop()
 
     def kill(self) -> None:
-        if self._worker is not None:
-            self._worker.kill()
-
-    def _on_message(self, message: Message) -> None:
-        if not isinstance(message, Phase):
-            self._last = message
+        self._reading.kill()
 
 
 async def plan(params: WatermarkParams, ask: Ask, parts: Parts) -> Plan:
     """Looks that the file is there and is a regular one."""
     root = parts.settings.media_dir
     path = await parts.files.library.on_disk(file_below, root, params.watermark, "watermark", "image-not-found")
-    start = Start("picture", {"path": str(path)})
-    echo = {"watermark": params.watermark}
-    return Plan((), echo, ReadPicture(parts.workers, start, ask.warnings()))
+    work = ReadPicture(parts.pictures.reading(path), ask.warnings())
+    return Plan((), {"watermark": params.watermark}, work)
 
 
 KIND: Final = Kind(

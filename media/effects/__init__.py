@@ -1,0 +1,1 @@
+"""What is done to pictures between a decoder and an encoder; blocking side, libavfilter."""
