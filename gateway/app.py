@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from gateway.files import sweep
 from gateway.jobs.core import Limits as JobLimits
 from gateway.jobs.feed import Feed
 from gateway.jobs.ports import Keep
@@ -66,6 +67,7 @@ class Gateway:
         settings = self.settings
         for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
             folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(sweep, settings.media_dir)
         self.workers = Workers()
         self.workers.start()
         stack.push_async_callback(self.workers.close)

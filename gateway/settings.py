@@ -37,8 +37,10 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     media_dir: Path = Path("media-files")
+    media_max_bytes: Annotated[int, Field(ge=1)] = 4 * 1024**3
     data_dir: Path = Path("data")
     cache_dir: Path = Path("cache")
+    cache_max_bytes: Annotated[int, Field(ge=0)] = 10 * 1024**3
 
     jobs_max_prefer_wait_time: Annotated[int, Field(ge=0)] = 5
     jobs_max_prefer_timeout: Annotated[int, Field(ge=1)] = 60

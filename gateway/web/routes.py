@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import events, health, jobs, metrics, play, problems, streams, submit
+from gateway.web import events, files, health, jobs, metrics, play, problems, streams, submit
 from gateway.web.face import BASE, Face, with_alias
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
@@ -17,7 +17,9 @@ def application(face: Face, limits: play.PlayLimits, kinds: Sequence[Kind] = KIN
     """An application that answers for this face; it owns nothing and cleans up nothing."""
     app = web.Application(middlewares=[problems.middleware], client_max_size=MAX_BODY)
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
-    app.add_routes(with_alias([*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face)]))
+    settings = face.parts.settings
+    media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes)
+    app.add_routes(with_alias([*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face), *media]))
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits))

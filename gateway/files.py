@@ -1,0 +1,215 @@
+"""The media folder: what is in it, what may come in, what goes; touches the disk, so it runs in threads."""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from gateway.jobs.failures import Failure
+from gateway.kinds.names import file_below
+
+UNFINISHED: Final = ".reelgate-upload-"  # what a file is called while it comes in; of no use after a crash
+MOST_LISTED: Final = 10_000
+DEEPEST: Final = 8  # folders within folders
+HEAD: Final = 16  # bytes by which a format is known
+RESERVED: Final = "find_all"  # a method has this address
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# What an MP4 or QuickTime file may begin with, after the four bytes of a length.
+_FIRST_BOXES: Final = (b"ftyp", b"moov", b"moof", b"mdat", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot")
+
+# Format -> media type; one row for each format that some method can use.
+TYPES: Final = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+def format_of(head: bytes) -> str | None:
+    """What a file is by its first `HEAD` bytes; None for what no method can use. Its name does not count."""
+    if head[4:8] in _FIRST_BOXES:
+        return "mp4"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    return "webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file. `size` is in bytes, `modified` in seconds since the epoch, `format` a key of `TYPES` or None."""
+
+    name: str
+    size: int
+    modified: float
+    format: str | None
+
+
+def check_name(name: str) -> str:
+    """A name under which a file may come in. Raises `Failure` `invalid-field`; `file_below` guards what is there."""
+    parts = name.split("/")
+    reason = ""
+    if any(part in ("", ".", "..") for part in parts):
+        reason = "a relative path, without empty parts and without . or .."
+    elif any(part.startswith(".") for part in parts):
+        reason = "a path in which nothing begins with a dot"
+    elif any(unicodedata.category(char) in ("Cc", "Cs") for char in name) or "\\" in name:
+        reason = "free of control characters and of backslashes"
+    elif len(name.encode()) > 1024 or any(len(part.encode()) > 200 for part in parts) or len(parts) > DEEPEST:
+        reason = f"at most 1024 bytes long, 200 a part, and at most {DEEPEST} parts deep"
+    elif name == RESERVED:
+        reason = f"another one than {RESERVED}, which is a method"
+    if reason:
+        detail = f"The file's name must be {reason}."
+        raise Failure("invalid-field", detail, errors=[{"field": "name", "detail": detail}])
+    return name
+
+
+def known(root: Path, name: str) -> tuple[Path, Found]:
+    """A file that is there, and its place. Raises `Failure` as `file_below` does."""
+    path = file_below(root, name, "name", "file-not-found")
+    try:
+        return path, _found(path, name)
+    except OSError:
+        raise _missing(name) from None
+
+
+def listed(root: Path) -> list[Found]:
+    """All regular files below the folder, by name; hidden ones, and what leads out of it, do not count."""
+    found = []
+    for name in _names(root, "", DEEPEST):
+        with contextlib.suppress(OSError, Failure):
+            found.append(_found(file_below(root, name, "name", "file-not-found"), name))
+        if len(found) >= MOST_LISTED:
+            break
+    return sorted(found, key=lambda each: each.name)
+
+
+def remove(root: Path, name: str) -> None:
+    """Deletes a file; of a link, the link. Raises `Failure`."""
+    file_below(root, name, "name", "file-not-found")
+    try:
+        (root / name).unlink()
+    except FileNotFoundError:
+        raise _missing(name) from None
+    except OSError as error:
+        raise Failure("forbidden", f"The gateway may not delete {name!r}: {error.strerror}.") from None
+
+
+def sweep(root: Path) -> None:
+    """Deletes what uploads have left that a crash cut short."""
+    for path in root.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+class Upload:
+    """One file that comes in: written under a hidden name, and then there at once and whole, or not at all.
+
+    All methods but the constructor touch the disk, and raise `Failure` when it is full or may not be written.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._root = root
+        self._name = check_name(name)
+        self._path = root / f"{UNFINISHED}{secrets.token_hex(8)}"
+        self._file: BinaryIO | None = None
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """The next bytes. The first ones must be those of a format that is of use: `file-not-media` if not."""
+        if self._file is None:
+            with _writing(self._name):
+                self._file = self._path.open("xb")
+        if len(self._head) < HEAD:
+            self._head = (self._head + data)[:HEAD]
+            if len(self._head) == HEAD:
+                self._checked()
+        with _writing(self._name):
+            self._file.write(data)
+
+    def commit(self) -> tuple[Found, bool]:
+        """The file is whole: puts it in its place. Returns it, and whether it is new there."""
+        if self._file is None:
+            raise Failure("file-empty", "The request has no body; a file has at least one byte.")
+        self._checked()
+        target = self._target()
+        with _writing(self._name):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            new = not target.exists()
+            self._path.replace(target)
+            return _found(target, self._name), new
+
+    def discard(self) -> None:
+        """Nothing is left of what was not committed. May always be called."""
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+
+    def _checked(self) -> None:
+        if format_of(self._head) is None:
+            raise Failure("file-not-media", "The content is neither MP4 or QuickTime, nor PNG, JPEG or WebP.")
+
+    def _target(self) -> Path:
+        """The file's place, its folders made; surely below the root also where links lead out of it."""
+        with _writing(self._name):
+            folder = self._root.resolve(strict=True)
+            for part in self._name.split("/")[:-1]:
+                folder = folder / part
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise Failure("file-not-regular", f"{part!r} in the file's name is there and is no folder.")
+            return folder / self._name.rpartition("/")[2]
+
+
+@contextlib.contextmanager
+def _writing(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise Failure("capacity-exceeded", "The disk of the media folder is full.", retry_after=60) from None
+        if isinstance(error, IsADirectoryError):
+            raise Failure("file-not-regular", f"{name!r} is a folder.") from None
+        raise Failure("forbidden", f"The gateway may not write to its media folder: {error.strerror}.") from None
+
+
+def _names(root: Path, below: str, depth: int) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(root / below), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or not _utf8(entry.name):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if depth > 1:
+                yield from _names(root, f"{below}{entry.name}/", depth - 1)
+        else:
+            yield below + entry.name
+
+
+def _utf8(name: str) -> bool:
+    return not any(unicodedata.category(char) == "Cs" for char in name)
+
+
+def _found(path: Path, name: str) -> Found:
+    # Not blocking: a pipe without a writer could have taken the file's place.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        head = os.pread(fd, HEAD, 0) if stat.S_ISREG(status.st_mode) else b""
+    finally:
+        os.close(fd)
+    return Found(name, status.st_size, status.st_mtime, format_of(head))
+
+
+def _missing(name: str) -> Failure:
+    return Failure("file-not-found", f"There is no file {name!r} in the media folder.")

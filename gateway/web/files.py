@@ -1,0 +1,200 @@
+"""Files over HTTP: list, send, fetch and delete what is below the media folder."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from gateway import files
+from gateway.files import TYPES, Found, Upload
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import time_of_day
+from gateway.web.face import BASE
+from media.catalog import Catalog
+from media.stream import ENDED
+
+T = TypeVar("T")
+
+PIECE: Final = 256 * 1024  # bytes written at once
+MOST_UPLOADS: Final = 4  # at once
+FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
+# What was sent in is data to everybody, also to a browser that is led to it.
+INERT: Final = {
+    hdrs.CACHE_CONTROL: "no-cache",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a transfer may take: `grace` seconds and its bytes at `rate` a second; `silence` is without a byte."""
+
+    grace: float = 15.0
+    rate: float = 16 * 1024
+    silence: float = 10.0
+
+    def limit(self, size: int) -> float:
+        """Seconds for so many bytes."""
+        return self.grace + size / self.rate
+
+
+class FileRecord(BaseModel):
+    """A file of the media folder, as answers show it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    name: str = Field(examples=["intro.mp4"])
+    size: int = Field(description="Bytes.", examples=[1048576])
+    modified_at: str = Field(json_schema_extra={"format": "date-time"})
+    format: str | None = Field(description="By its content: mp4, png, jpeg or webp; null for what no method can use.")
+    type: str | None = Field(description="The media type that belongs to the format.")
+    uri: str | None = Field(description="The address for /vod/startup, if it is a video.")
+
+    @classmethod
+    def of(cls, found: Found) -> "FileRecord":
+        """The record of a file."""
+        uri = f"vod-live://{found.name}" if found.format == "mp4" else None
+        return cls(
+            name=found.name,
+            size=found.size,
+            modified_at=time_of_day(found.modified),
+            format=found.format,
+            type=TYPES.get(found.format or ""),
+            uri=uri,
+        )
+
+
+def routes(root: Path, catalog: Catalog, max_bytes: int, pace: Pace | None = None) -> list[web.RouteDef]:
+    """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
+    shelf = _Shelf(root, catalog, max_bytes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
+    one = f"{BASE}/media/{{name:.+}}"
+    return [
+        web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
+        web.post(f"{BASE}/media/find_all", shelf.find_all),
+        web.put(one, shelf.put),
+        web.get(one, shelf.get),
+        web.delete(one, shelf.delete),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """The handlers."""
+
+    root: Path
+    catalog: Catalog
+    max_bytes: int
+    pace: Pace
+    places: asyncio.Semaphore
+
+    async def find_all(self, request: web.Request) -> web.StreamResponse:
+        """All files, by name; 200 and an empty array when there is none."""
+        await request.read()
+        found = await asyncio.to_thread(files.listed, self.root)
+        return web.json_response([_record(each) for each in found], headers=FRESH)
+
+    async def put(self, request: web.Request) -> web.StreamResponse:
+        """Takes the body as a file: 201 when it is new, 200 when it has replaced one, whole or not at all."""
+        name = request.match_info["name"]
+        upload = Upload(self.root, name)
+        self._check_free(name)
+        if (request.content_length or 0) > self.max_bytes:
+            raise self._too_large()
+        if self.places.locked():
+            raise Failure("capacity-exceeded", f"{MOST_UPLOADS} files are coming in already.", retry_after=5)
+        async with self.places:
+            try:
+                await self._receive(request, upload)
+                self._check_free(name)
+                found, new = await _whole(upload.commit)
+            finally:
+                await _whole(upload.discard)
+        headers = {**FRESH, hdrs.LOCATION: f"{BASE}/media/{quote(name)}"}
+        return web.json_response(_record(found), status=201 if new else 200, headers=headers)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """The bytes, or those of a `Range`."""
+        path, found = await asyncio.to_thread(files.known, self.root, request.match_info["name"])
+        content_type = TYPES.get(found.format or "", "application/octet-stream")
+        return _Paced(path, {**INERT, hdrs.CONTENT_TYPE: content_type}, self.pace.limit(found.size))
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """Deletes one; not while a stream plays it, which could not come back after a restart."""
+        name = request.match_info["name"]
+        await asyncio.to_thread(files.known, self.root, name)
+        self._check_free(name)
+        await asyncio.to_thread(files.remove, self.root, name)
+        return web.Response(status=204)
+
+    async def _receive(self, request: web.Request, upload: Upload) -> None:
+        """The body to disk, piece by piece. What comes too slowly, or is too large, ends here."""
+        loop = asyncio.get_running_loop()
+        begun, received, pieces = loop.time(), 0, bytearray()
+        while True:
+            left = begun + self.pace.limit(received) - loop.time()
+            try:
+                async with asyncio.timeout(min(left, self.pace.silence)):
+                    data = await request.content.readany()
+            except TimeoutError:
+                raise Failure("too-slow", f"{received} bytes came, and then too few; send the file again.") from None
+            received += len(data)
+            if received > self.max_bytes:
+                raise self._too_large()
+            pieces += data
+            if len(pieces) >= PIECE or (pieces and not data):
+                await _whole(upload.write, bytes(pieces))
+                pieces.clear()
+            if not data:
+                return
+
+    def _check_free(self, name: str) -> None:
+        for stream in self.catalog.streams():
+            identity = stream.identity
+            if identity.uri == f"vod-live://{name}" and stream.status not in ENDED:
+                detail = f"The stream {identity.name!r} plays {name!r}; terminate it first."
+                raise Failure("file-in-use", detail, streamId=identity.id)
+
+    def _too_large(self) -> Failure:
+        return Failure("too-large", f"The file is over {self.max_bytes} bytes; media_max_bytes sets the limit.")
+
+
+class _Paced(web.FileResponse):
+    """A file that is sent within a time; whoever takes it more slowly is cut off."""
+
+    def __init__(self, path: Path, headers: dict[str, str], seconds: float) -> None:
+        super().__init__(path, headers=headers)
+        self._seconds = seconds
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await super().prepare(request)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()  # the answer is under way: there is no other way to say so
+            raise ConnectionAbortedError("the file was taken too slowly") from None
+
+
+def _record(found: Found) -> dict[str, object]:
+    return FileRecord.of(found).model_dump(by_alias=True)
+
+
+async def _whole(call: Callable[..., T], *arguments: object) -> T:
+    """Runs a call that touches the disk in a thread, to its end also when the caller goes away meanwhile."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        with contextlib.suppress(Failure):
+            running.result()
+        raise
