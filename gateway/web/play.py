@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
-from gateway.web import static
+from gateway.web import progressive, static
+from gateway.web.lowlatency import Edge, EdgeLimits, Written, directives
 from gateway.web.mse import ViewerLimits, arrival, is_gone, show
+from gateway.web.viewers import Streams, ViewerCaps, Viewers
 from media import hls
 from media.chunk import Chunk, Init
 from media.ring import Ring, Segment
@@ -25,16 +27,6 @@ MEASURED: Final = 4  # newest segments whose bytes are counted for BANDWIDTH
 T = TypeVar("T")
 
 
-class Streams(Protocol):
-    """The streams that may be watched, by name."""
-
-    def ring(self, name: str) -> Ring | None:
-        """The stream's current ring; None when there is no such stream or nothing to see of it."""
-
-    def viewer(self, name: str) -> AbstractContextManager[None]:
-        """Counts one more viewer of the stream for as long as the context lasts."""
-
-
 @dataclass(frozen=True, slots=True)
 class PlayLimits:
     """`window` is in segments (`hls_window`). Seconds: `hold` for a first segment, `fetch` for sending a segment."""
@@ -43,6 +35,7 @@ class PlayLimits:
     hold: float = 10.0
     fetch: float = 60.0
     viewer: ViewerLimits = field(default_factory=ViewerLimits)
+    caps: ViewerCaps = field(default_factory=ViewerCaps)
 
 
 def routes(streams: Streams, limits: PlayLimits) -> list[web.RouteDef]:
@@ -56,6 +49,8 @@ def routes(streams: Streams, limits: PlayLimits) -> list[web.RouteDef]:
         web.get(f"{LIVE}/media.m3u8", play.media),
         web.get(f"{LIVE}/init-{{id:[0-9a-f]+}}.mp4", play.init),
         web.get(f"{LIVE}/segment-{{msn:[0-9]{{1,18}}}}.m4s", play.segment),
+        web.get(f"{LIVE}/part-{{number:[0-9]{{1,18}}}}.m4s", play.part),
+        web.get(f"{LIVE}.mp4", play.film),
         web.get(f"{LIVE}/mse", play.mse),
     ]
 
@@ -66,6 +61,8 @@ class _Play:
     def __init__(self, streams: Streams, limits: PlayLimits) -> None:
         self._streams = streams
         self._limits = limits
+        self._viewers = Viewers(streams, limits.caps)
+        self._edges: WeakKeyDictionary[Ring, Edge] = WeakKeyDictionary()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         # The page itself waits for a stream that is not there (yet), so it is sent whole; the status tells the truth.
@@ -74,13 +71,23 @@ class _Play:
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         ring, listed = await self._held(request, self._window)
+        self._viewers.asked(request.match_info["name"], request)
         measured = hls.bandwidth(await _sizes(ring, listed.segments[-MEASURED:]), ring.target_duration)
         independent = all(segment.independent for segment in listed.segments)
-        return _playlist(hls.multivariant(listed.segments[-1].init, measured, independent))
+        text = hls.multivariant(listed.segments[-1].init, measured, independent)
+        return Written.of(text).answer(request, "no-cache")
 
     async def media(self, request: web.Request) -> web.StreamResponse:
-        ring, listed = await self._held(request, self._window)
-        return _playlist(hls.media_playlist(listed, ring.target_duration, ring.ended))
+        want = directives(request.query)
+        ring, _ = await self._held(request, self._window)
+        self._viewers.asked(request.match_info["name"], request)
+        return await self._edge(ring).playlist(request, want, self._is_current(request, ring))
+
+    async def part(self, request: web.Request) -> web.StreamResponse:
+        ring, number = self._ring(request), int(request.match_info["number"])
+        edge, token = self._edge(ring), request.query.get("s", "")
+        chunk = await edge.part(request, number, token, self._is_current(request, ring))
+        return await self._send(request, chunk.init, [chunk], f'"{token}-{number}"')
 
     async def init(self, request: web.Request) -> web.StreamResponse:
         wanted = request.match_info["id"]
@@ -94,10 +101,11 @@ class _Play:
     async def segment(self, request: web.Request) -> web.StreamResponse:
         ring, msn = self._ring(request), int(request.match_info["msn"])
         for segment in ring.segments():
-            if segment.msn == msn and segment.complete:
+            if segment.msn == msn and segment.complete and not segment.gap:
                 chunks = await _chunks(ring, segment)
                 if chunks is not None:
-                    return await self._send(request, segment, chunks)
+                    etag = f'"{msn}-{round(segment.wall * 1000)}"'
+                    return await self._send(request, segment.init, chunks, etag)
         raise Failure("not-found", f"Segment {msn} is not in the stream (any more); read the playlist again.")
 
     async def mse(self, request: web.Request) -> web.StreamResponse:
@@ -109,11 +117,25 @@ class _Play:
         if not socket.can_prepare(request):
             raise Failure("bad-request", "This address speaks WebSocket only; a browser's page does it for you.")
         ring, _ = await self._held(request, lambda ring: ring.newest_key())
-        name = request.match_info["name"]
-        await socket.prepare(request)
-        with self._streams.viewer(name):
-            await show(request, socket, ring, lambda: self._streams.ring(name) is ring, limits)
+        with self._viewers.watching(request.match_info["name"]):
+            await socket.prepare(request)
+            await show(request, socket, ring, self._is_current(request, ring), limits)
         return socket
+
+    async def film(self, request: web.Request) -> web.StreamResponse:
+        ring, _ = await self._held(request, lambda ring: ring.newest_key())
+        with self._viewers.watching(request.match_info["name"]):
+            return await progressive.serve(request, ring, self._is_current(request, ring), self._limits.viewer)
+
+    def _is_current(self, request: web.Request, ring: Ring) -> Callable[[], bool]:
+        name = request.match_info["name"]
+        return lambda: self._streams.ring(name) is ring
+
+    def _edge(self, ring: Ring) -> Edge:
+        if ring not in self._edges:
+            limits = EdgeLimits(self._limits.window, self._limits.caps.per_stream, self._limits.viewer.tick)
+            self._edges[ring] = Edge(ring, limits)
+        return self._edges[ring]
 
     def _ring(self, request: web.Request) -> Ring:
         name = request.match_info["name"]
@@ -123,7 +145,7 @@ class _Play:
         return ring
 
     def _window(self, ring: Ring) -> hls.Window | None:
-        listed = hls.window(ring.segments(), ring.discontinuities, self._limits.window)
+        listed = hls.window(ring.segments(), ring.discontinuities, self._limits.window, ring.target_duration)
         return listed if listed.segments else None
 
     async def _held(self, request: web.Request, found: Callable[[Ring], T | None]) -> tuple[Ring, T]:
@@ -141,10 +163,13 @@ class _Play:
             tick = min(left, self._limits.viewer.tick)
             await (asyncio.sleep(tick) if ring.ended else arrival(ring, ring.head, tick))
 
-    async def _send(self, request: web.Request, segment: Segment, chunks: Sequence[Chunk]) -> web.StreamResponse:
+    async def _send(self, request: web.Request, init: Init, chunks: Sequence[Chunk], etag: str) -> web.StreamResponse:
+        headers = {**UNCHANGING, "ETag": etag}
+        if etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers=headers)
         # Chunk by chunk, without joining them: all clients of a segment share the ring's bytes.
-        response = web.StreamResponse(headers=UNCHANGING)
-        response.content_type = _content_type(segment.init)
+        response = web.StreamResponse(headers=headers)
+        response.content_type = _content_type(init)
         response.content_length = sum(len(chunk.data) for chunk in chunks)
         await response.prepare(request)
         if request.method == hdrs.METH_HEAD:
@@ -166,13 +191,6 @@ async def _add_slash(request: web.Request) -> web.StreamResponse:
     # From the raw path, which begins with /live/ and so leads to no other host.
     target = request.rel_url.raw_path + "/"
     raise web.HTTPPermanentRedirect(f"{target}?{request.query_string}" if request.query_string else target)
-
-
-def _playlist(text: str) -> web.Response:
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding", "X-Content-Type-Options": "nosniff"}
-    response = web.Response(text=text, content_type=hls.MIME, headers=headers)
-    response.enable_compression()
-    return response
 
 
 def _content_type(init: Init) -> str:

@@ -212,7 +212,7 @@ async def test_vanished_viewers_leave_nothing_waiting(setup: Setup) -> None:
         assert connection.transport is not None
         connection.transport.abort()  # no closing handshake: the peer is just away
     await until(lambda: ring.waiting == 0)
-    assert setup.streams.watching == {"yard": 0}
+    await until(lambda: setup.streams.watching == {"yard": 0})
 
 
 async def test_a_key_frame_is_awaited_when_none_is_at_hand_any_more(setup: Setup) -> None:

@@ -1,0 +1,108 @@
+"""Partial segments: what a low-latency playlist says of the newest chunks (draft-pantos-hls-rfc8216bis, 4.4.4.9)."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Final
+
+from media.ring import EVEN, Ring, Segment
+
+LISTED: Final = 3  # target durations from the live edge within which parts are listed (rfc8216bis, 6.2.2)
+SLOWEST: Final = 5.0  # frames a second under which parts are no use
+MARGIN: Final = Fraction(103, 100)  # of the part target over the longest part seen: a camera's stamps jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One chunk as a playlist has it; `number` is the chunk's."""
+
+    number: int
+    seconds: Fraction
+    independent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LowLatency:
+    """What makes a playlist a low-latency one.
+
+    `target` is PART-TARGET in seconds; `parts` are those of the newest segments, by media sequence number; `opened` is
+    the segment under way, None between two; `hint` is the number of the chunk that comes next; `token` stands for the
+    ring in the addresses of parts, so that no cache takes one ring's for another's.
+    """
+
+    target: Fraction
+    parts: Mapping[int, tuple[Part, ...]]
+    opened: Segment | None
+    hint: int
+    token: str
+
+
+class PartLog:
+    """What is known of a ring's chunks as parts. Each chunk is looked at once, however many playlists are written."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(4)
+        self._known: dict[int, Part] = {}
+        self._target: Fraction | None = None
+
+    async def read(self, ring: Ring, segments: Sequence[Segment], target_duration: int) -> LowLatency | None:
+        """The parts of these segments, all that the ring holds at a moment.
+
+        None while the stream does not do for low latency: under 5 frames a second, parts of uneven length, a source
+        that is away, or an end.
+        """
+        if not segments or ring.ended or segments[-1].gap or _is_slow(segments[-1]):
+            return None
+        newest = _newest(segments, LISTED * target_duration)
+        parts = {segment.msn: await self._parts(ring, segment) for segment in newest}
+        self._known = {part.number: part for run in parts.values() for part in run}
+        target = self._agreed(list(parts.values()), target_duration)
+        if target is None or len(self._known) < sum(segment.count for segment in newest):
+            return None
+        last = segments[-1]
+        opened = None if last.complete else last
+        return LowLatency(target, parts, opened, last.first + last.count, self.token)
+
+    async def _parts(self, ring: Ring, segment: Segment) -> tuple[Part, ...]:
+        found = []
+        for number in range(segment.first, segment.first + segment.count):
+            part = self._known.get(number)
+            if part is None:
+                chunk = await ring.chunk(number)
+                if chunk is None:
+                    break  # it has left meanwhile
+                part = Part(number, chunk.seconds, chunk.independent)
+            found.append(part)
+        return tuple(found)
+
+    def _agreed(self, runs: Sequence[tuple[Part, ...]], target_duration: int) -> Fraction | None:
+        """The part target: what it was for as long as the parts fit it, so that players can rely on it."""
+        longest = max((part.seconds for run in runs for part in run), default=Fraction(0))
+        inner = [part.seconds for run in runs for part in run[:-1]]  # the last of a segment may be short
+        shortest = min(inner, default=longest)
+        if self._target is not None and EVEN * self._target <= shortest and longest <= self._target:
+            return self._target
+        target = Fraction(ceil(longest * MARGIN * 1000), 1000)
+        fits = EVEN * target <= shortest and 0 < 2 * target <= target_duration
+        self._target = target if fits else None
+        return self._target
+
+
+def _newest(segments: Sequence[Segment], seconds: int) -> list[Segment]:
+    """Those that end within so many seconds from the live edge, without gaps."""
+    found: list[Segment] = []
+    passed = Fraction(0)
+    for segment in reversed(segments):
+        if passed >= seconds:
+            break
+        passed += segment.seconds
+        if not segment.gap:
+            found.insert(0, segment)
+    return found
+
+
+def _is_slow(segment: Segment) -> bool:
+    video = segment.init.video
+    return video is not None and 0 < video.fps < SLOWEST
