@@ -47,6 +47,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = ""
+        self._supervising = False
         self._kinds: dict[str, Kind] = {kind.stream_kind: kind for kind in KINDS if kind.restore}
         self._stack = AsyncExitStack()
 
@@ -61,7 +62,8 @@ class Gateway:
 
     def hurry(self) -> None:
         """While it is closing: no more patience with jobs that are still running."""
-        self.supervisor.kill()
+        if self._supervising:
+            self.supervisor.kill()
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
@@ -83,6 +85,7 @@ class Gateway:
         self.supervisor = Supervisor(
             _job_limits(settings), self.store, max_waiters=settings.jobs_max_waiters, revision=self.store.revision
         )
+        self._supervising = True
         self.feed = Feed(self.store.revision)
         self.metrics = Metrics()
         self._watch(stack)
@@ -123,7 +126,10 @@ class Gateway:
             if kind is None or kind.restore is None:
                 log.error("stream-not-restored", extra={"stream": wanted.id})
                 continue
-            kind.restore(wanted.body["wanted"], self.parts)
+            try:
+                kind.restore(wanted.body["wanted"], self.parts)
+            except (KeyError, TypeError, ValueError) as error:  # written by another version: no reason not to start
+                log.error("stream-not-restored", extra={"stream": wanted.id, "error": type(error).__name__})
 
     def _remember(self, stream: Stream) -> None:
         """A stream is wanted from its publication on until it has ended."""

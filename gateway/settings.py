@@ -23,6 +23,7 @@ def _blank_is_none(value: Any) -> Any:
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_blank_is_none)]
 OptionalSeconds = Annotated[int | None, BeforeValidator(_blank_is_none)]
 
 
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     jobs_retention: Seconds = 86400.0
     jobs_retention_count: Annotated[int, Field(ge=0)] = 100_000
     jobs_tombstones: Annotated[int, Field(ge=0)] = 10_000
+    rate_limit: Rate = None
     jobs_drain_timeout: Annotated[float, Field(ge=0)] = 10.0
 
     vod_live_loop: bool = False

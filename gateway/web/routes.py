@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import events, files, health, jobs, metrics, play, problems, streams, submit
+from gateway.web import events, files, health, jobs, metrics, play, problems, ratelimit, streams, submit
 from gateway.web.face import BASE, Face, with_alias
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
@@ -15,7 +15,9 @@ MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 def application(face: Face, limits: play.PlayLimits, kinds: Sequence[Kind] = KINDS) -> web.Application:
     """An application that answers for this face; it owns nothing and cleans up nothing."""
-    app = web.Application(middlewares=[problems.middleware], client_max_size=MAX_BODY)
+    rate = face.parts.settings.rate_limit
+    limited = [ratelimit.middleware(rate, ratelimit.by_address)] if rate else []
+    app = web.Application(middlewares=[problems.middleware, *limited], client_max_size=MAX_BODY)
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
     media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes)
