@@ -76,7 +76,7 @@ class Gateway:
         self.store = Store(settings.data_dir / "reelgate.db", retention=settings.jobs_retention)
         await self.store.open()
         stack.push_async_callback(self.store.close)
-        self.library = Library(self.workers, settings.cache_dir.resolve())
+        self.library = Library(self.workers, settings.cache_dir.resolve(), settings.cache_max_bytes)
         stack.push_async_callback(self.library.close)
         self.clock = SteadyClock()
         stack.callback(self.clock.close)

@@ -88,6 +88,7 @@ class FileStream(Stream):
         self._last_error: dict[str, Any] | None = None
         self._next_retry_at: float | None = None
         self._restarts = 0
+        self._replacing: asyncio.Task[None] | None = None
         self.on_phase: Callable[[str], None] = lambda _: None
 
     @property
@@ -128,6 +129,10 @@ class FileStream(Stream):
         if self._keeper is not None and self._keeper is not asyncio.current_task():
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
+        self._parts.library.watch.remove(Path(self._spec.path), self._file_is)
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.wait({self._replacing})
         await self._release()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
@@ -225,6 +230,41 @@ class FileStream(Stream):
         self._broken = self._loop.create_future()
         if package.whole is None:
             package.readers.append(self)
+        self._parts.library.watch.remove(Path(self._spec.path), self._file_is)
+        self._parts.library.watch.add(Path(self._spec.path), self._file_is, package.key)
+
+    def _file_is(self, identity: str | None) -> None:
+        """The file has become another, or is gone (None)."""
+        if identity is None:
+            self.warn("file-changed", "The file is gone or may not be read any more; its package plays on.")
+        elif self._package is not None and identity != self._package.key and self._spec.loop:
+            if self._replacing is not None:
+                self._replacing.cancel()
+            self._replacing = self._loop.create_task(self._replace(), name=f"replace-{self.identity.id}")
+
+    async def _replace(self) -> None:
+        """Packages the file as it is now, and plays that from the next join on; keeps the old one if it is no good."""
+        package = self._package
+        if package is None:
+            return
+        new = None
+        try:
+            await asyncio.shield(package.complete)
+            new = await self._parts.library.acquire(Path(self._spec.path))
+            await asyncio.shield(new.complete)
+            if "truncated" in new.warnings and "truncated" not in package.warnings:
+                raise Fault("file-changed", "it is cut off")
+        except Fault as fault:
+            self.warn("file-changed", f"The file was changed and cannot be played ({fault.detail}); the old one is.")
+        else:
+            if self._package is package:
+                self._package, new = new, package
+                self.forget_warning("file-changed")
+                self._swap()
+                self.on_change(self)
+        finally:
+            if new is not None:
+                await self._parts.library.release(new)
 
     def _file(self, package: Package) -> PackageFile:
         return PackageFile(package.data, self._parts.library.disk)

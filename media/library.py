@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from media import index
+from media import cache, index
 from media.faults import Fault
+from media.filewatch import FileWatch, Identity
 from media.index import Entry, Head, Index, TornPackage
 from media.loop import Loop
 from media.messages import Failed, Finished, Message, Progress, Ready, Start, Warned
@@ -149,11 +151,18 @@ class Package:
 
 
 class Library:
-    """The packages in use, and the folder of those that were ever made. One for a gateway."""
+    """The packages in use, and the folder of those that were made before. One for a gateway.
 
-    def __init__(self, workers: Workers, cache_dir: Path) -> None:
+    The folder has at most `max_bytes`, as long as what is in use does not need more: the longest unused go first.
+    """
+
+    def __init__(self, workers: Workers, cache_dir: Path, max_bytes: int) -> None:
         self._workers = workers
         self._cache_dir = cache_dir
+        self._max_bytes = max_bytes
+        self._tidying: asyncio.Task[None] | None = None
+        self._untidy = False
+        self.watch = FileWatch(lambda paths: self.on_disk(_identities, paths))
         self._packages: dict[str, Package] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
         self._disk = ThreadPoolExecutor(READERS, "library")
@@ -179,6 +188,8 @@ class Library:
             return
         if self._packages.get(package.key) is package:
             del self._packages[package.key]
+            await self.on_disk(cache.used_now, self._cache_dir, package.key)
+            self._tidy()
         if package.worker is not None:
             package.worker.kill()
             await asyncio.shield(package.worker.gone)
@@ -190,6 +201,10 @@ class Library:
 
     async def close(self) -> None:
         """Ends what is under way."""
+        await self.watch.close()
+        self._untidy = False
+        if self._tidying is not None:
+            await asyncio.wait({self._tidying})
         for task in self._making.values():
             task.cancel()
         if self._making:
@@ -215,11 +230,36 @@ class Library:
         if self._making.get(key) is task:
             del self._making[key]
 
+    def _tidy(self) -> None:
+        """Removes what is too much; once more if it is under way already."""
+        self._untidy = True
+        if self._tidying is None or self._tidying.done():
+            self._tidying = self._loop.create_task(self._keep_tidy(), name="library-tidy")
+
+    async def _keep_tidy(self) -> None:
+        while self._untidy:
+            self._untidy = False
+            await self._remove_surplus()
+
+    async def _remove_surplus(self) -> None:
+        found = await self.on_disk(cache.stored, self._cache_dir)
+        left = sum(one.size for one in found)
+        for one in found:
+            if left <= self._max_bytes:
+                return
+            if one.key not in self._packages and one.key not in self._making:
+                # Looked at and hidden in one step of the loop: nobody can begin to use it in between.
+                hidden = cache.hide(self._cache_dir, one.key)
+                await self.on_disk(cache.remove, hidden)
+                left -= one.size
+                log.info("package-removed", extra={"package": one.key, "bytes": one.size})
+
     async def _make(self, package: Package, path: Path, before: asyncio.Task[None] | None) -> None:
         """Takes the package that is there, or has it made. Two packagers never work in one folder."""
         if before is not None:
             await asyncio.wait({before})
         try:
+            await self.on_disk(cache.used_now, self._cache_dir, package.key)
             package.finish(await self.on_disk(index.load, package.folder))
         except TornPackage:
             await self._pack(package, path)
@@ -240,6 +280,7 @@ class Library:
             if package.fault is not None:
                 raise package.fault
             package.finish(await self.on_disk(index.load, package.folder))
+            self._tidy()
         except TornPackage:
             package.fail(Fault("worker-crashed", f"The packager ended by {how_ended(status)}.", "packaging"))
         except Fault as fault:
@@ -256,6 +297,17 @@ def _key(path: Path) -> str:
         raise Fault("file-not-regular", "It is not a regular file.", "opening")
     identity = (PROFILE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
     return sha256(repr(identity).encode()).hexdigest()[:32]
+
+
+def _identities(paths: list[Path]) -> dict[Path, Identity]:
+    """What each file is; None for one that cannot be read."""
+    found: dict[Path, Identity] = {}
+    for path in paths:
+        try:
+            found[path] = _key(path) if os.access(path, os.R_OK) else None
+        except Fault:
+            found[path] = None
+    return found
 
 
 def _make_folder(folder: Path) -> None:

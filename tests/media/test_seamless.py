@@ -20,7 +20,7 @@ pytestmark = pytest.mark.media
 def heard(stream: bytes) -> "tuple[array[float], int]":
     """The first channel as it is decoded, and the sample rate."""
     samples: array[float] = array("f")
-    with av.open(io.BytesIO(stream), format="mp4") as container:
+    with av.open(io.BytesIO(stream), "r", format="mp4") as container:
         rate = container.streams.audio[0].sample_rate
         for frame in container.decode(audio=0):
             samples.frombytes(bytes(frame.planes[0])[: 4 * frame.samples])

@@ -1,0 +1,68 @@
+"""Notices that a file in use is replaced, changed or gone: one look a second at each file, however many channels."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+PERIOD: Final = 1.0  # seconds between two looks
+
+Identity = str | None  # what a file is, as one word; None: it is not there, or not to be read
+Look = Callable[[list[Path]], Awaitable[dict[Path, Identity]]]
+Told = Callable[[Identity], None]
+
+
+class FileWatch:
+    """Who watches a path is told its identity when it has become another and has stayed so for one look.
+
+    `look` gives the identities of files. The task runs only while something is watched.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._watchers: dict[Path, list[Told]] = {}
+        self._seen: dict[Path, Identity] = {}
+        self._told: dict[Path, Identity] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, path: Path, told: Told, identity: str) -> None:
+        """From now on `told` hears of changes. `identity` is what the file was when it was last read."""
+        self._watchers.setdefault(path, []).append(told)
+        self._told.setdefault(path, identity)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="file-watch")
+
+    def remove(self, path: Path, told: Told) -> None:
+        """The inverse; nothing happens if it does not watch."""
+        watchers = self._watchers.get(path, [])
+        if told in watchers:
+            watchers.remove(told)
+        if not watchers:
+            for table in (self._watchers, self._seen, self._told):
+                table.pop(path, None)
+
+    async def close(self) -> None:
+        """Ends the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            if self._watchers:
+                self._compare(await self._look(list(self._watchers)))
+
+    def _compare(self, found: dict[Path, Identity]) -> None:
+        for path, identity in self._changed(found):
+            self._told[path] = identity
+            for told in list(self._watchers.get(path, ())):
+                told(identity)
+
+    def _changed(self, found: dict[Path, Identity]) -> Iterable[tuple[Path, Identity]]:
+        for path, identity in found.items():
+            # Twice the same: a file that is being written is not read half.
+            steady = path in self._seen and self._seen[path] == identity
+            self._seen[path] = identity
+            if steady and path in self._told and self._told[path] != identity:
+                yield path, identity

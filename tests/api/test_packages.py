@@ -1,0 +1,148 @@
+"""Files that change under their channels, and the folder of packages: shared, bounded, remade when torn."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.app import Gateway
+from gateway.settings import Settings
+from media.filestream import FileStream
+from tests.api.conftest import Api
+from tests.media import clips
+from tests.media.clips import Clip
+from tests.media.processes import until
+
+pytestmark = pytest.mark.media
+
+CHANNEL = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}
+
+
+def channel(api: Api, name: str = "c") -> FileStream:
+    stream = api.gateway.catalog.holder(name)
+    assert isinstance(stream, FileStream)
+    return stream
+
+
+def warned(api: Api) -> Callable[[], bool]:
+    return lambda: any(one["code"] == "file-changed" for one in channel(api).record()["warnings"])
+
+
+def replace(path: Path, new: Path) -> None:
+    """As a careful person does it: written beside it, then renamed."""
+    part = path.with_suffix(".part")
+    shutil.copyfile(new, part)
+    part.rename(path)
+
+
+async def test_a_file_of_the_same_kind_takes_over_at_the_join_without_a_seam(api: Api, sample_folder: Path) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    ring = channel(api).ring
+    assert ring is not None
+    assert channel(api).record()["duration"] == 4.0
+    replace(api.gateway.settings.media_dir / "short.mp4", sample_folder / "sample.mp4")
+    await until(lambda: channel(api).record()["duration"] == 12.0, 10)
+    await ring.wait(ring.head + 20)
+    assert not any(segment.discontinuity for segment in ring.segments())
+    assert channel(api).record()["warnings"] == []
+    assert api.gateway.workers.alive == 0
+
+
+async def test_a_file_of_another_size_takes_over_behind_a_discontinuity(api: Api, tmp_path: Path) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    ring = channel(api).ring
+    assert ring is not None
+    other = clips.make(tmp_path / "other.mp4", Clip())
+    replace(api.gateway.settings.media_dir / "short.mp4", other)
+    await until(lambda: any(segment.discontinuity for segment in ring.segments()), 12)
+    video = ring.segments()[-1].init.video
+    assert video is not None
+    assert video.width == 320
+
+
+async def test_a_file_that_breaks_or_goes_away_is_played_on_from_its_package(api: Api) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    path = api.gateway.settings.media_dir / "short.mp4"
+    ring = channel(api).ring
+    assert ring is not None
+    await until(lambda: api.gateway.workers.alive == 0)  # the package is whole
+    path.write_bytes(b"no media at all")
+    await until(warned(api), 10)
+    path.unlink()
+    await until(lambda: "gone" in str(channel(api).record()["warnings"]), 10)
+    head = ring.head
+    assert await ring.wait(head + 2)
+    assert await ring.chunk(head + 2) is not None
+    assert channel(api).status == "LIVE"
+
+
+async def test_twenty_calls_for_one_file_package_it_once(api: Api) -> None:
+    spawned = []
+    real = api.gateway.workers.spawn
+    api.gateway.workers.spawn = lambda *a: spawned.append(a) or real(*a)  # type: ignore[method-assign, func-returns-value]
+    bodies = [{**CHANNEL, "localStreamName": f"c{number}"} for number in range(20)]
+    answers = await asyncio.gather(*(api.post("/vod/startup", body, prefer="wait=5, timeout=30") for body in bodies))
+    assert {answer.status for answer in answers} == {200}
+    assert len(spawned) == 1
+    assert len(list(api.gateway.settings.cache_dir.iterdir())) == 1
+    await until(lambda: api.gateway.workers.alive == 0)
+
+
+async def test_a_torn_package_is_noticed_and_made_again(settings: Settings) -> None:
+    for damage in ("index.json", "chunks.bin"):
+        async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
+            api = Api(gateway, session)
+            assert (await api.post("/vod/startup", CHANNEL)).status == 200
+            await until(lambda api=api: api.gateway.workers.alive == 0)  # type: ignore[misc]
+            await api.post("/vod/terminate", {"localStreamName": "c"})
+            (package,) = settings.cache_dir.iterdir()
+            os.truncate(package / damage, 100)
+            answer = await api.post("/vod/startup", CHANNEL)
+            assert answer.status == 200, answer.body
+            ring = channel(api).ring
+            assert ring is not None
+            assert await ring.wait(0)
+            assert await ring.chunk(0) is not None
+            await api.post("/vod/terminate", {"localStreamName": "c"})
+
+
+async def test_packages_survive_a_restart(settings: Settings) -> None:
+    for number in range(2):
+        async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
+            spawned: list[object] = []
+            real = gateway.workers.spawn
+            gateway.workers.spawn = lambda *a, s=spawned, r=real: s.append(a) or r(*a)  # type: ignore[method-assign]
+            api = Api(gateway, session)
+            assert (await api.post("/vod/startup", CHANNEL)).status == 200
+            await until(lambda gateway=gateway: gateway.workers.alive == 0)  # type: ignore[misc]
+            await api.post("/vod/terminate", {"localStreamName": "c"})
+            assert len(spawned) == 1 - number
+
+
+async def test_the_longest_unused_packages_go_first_and_never_one_in_use(settings: Settings) -> None:
+    small = settings.model_copy(update={"cache_max_bytes": 1_500_000})  # two and a half times short.mp4
+    async with Gateway(small) as gateway, aiohttp.ClientSession() as session:
+        api = Api(gateway, session)
+        root, cache = settings.media_dir, settings.cache_dir
+        await api.post("/vod/startup", CHANNEL)
+        used = {path.name for path in cache.iterdir()}
+        for name in ("one", "two", "three"):
+            before = {path.name for path in cache.iterdir()}
+            shutil.copyfile(root / "short.mp4", root / f"{name}.mp4")
+            body = {"uri": f"vod-live://{name}.mp4", "localStreamName": name, "loop": True}
+            assert (await api.post("/vod/startup", body)).status == 200
+            await until(lambda: gateway.workers.alive == 0)
+            newest = {path.name for path in cache.iterdir()} - before
+            await api.post("/vod/terminate", {"localStreamName": name})
+        await until(lambda: sum(file.stat().st_size for file in cache.glob("*/*")) <= 1_500_000)
+        await until(lambda: not list(cache.glob("*.gone")))
+        left = {path.name for path in cache.iterdir()}
+        assert used <= left
+        assert left - used == newest
+        ring = channel(api).ring
+        assert ring is not None
+        assert await ring.chunk(ring.head - 1) is not None
