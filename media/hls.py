@@ -14,9 +14,7 @@ from media.ring import Segment
 VERSION: Final = 6  # EXT-X-MAP in a playlist that is not one of I-frames only (RFC 8216, section 7)
 GAP_VERSION: Final = 8  # EXT-X-GAP, which older clients ignore (rfc8216bis, section 8)
 LOW_LATENCY_VERSION: Final = 9  # EXT-X-SKIP (rfc8216bis, section 8)
-HOLD_BACK: Final = (
-    3  # part targets from the live edge where players stay (rfc8216bis, 4.4.3.8: at least 2, better 3)
-)
+HOLD_BACK: Final = 3  # part targets from the live edge where players stay (rfc8216bis, 4.4.3.8: at least 2, better 3)
 SKIP_UNTIL: Final = 6  # target durations from the live edge that a delta update lists (4.4.3.8: at least 6)
 SHORTEST_WINDOW: Final = 3  # target durations that a live playlist lists at least (RFC 8216, section 6.2.2)
 MIME: Final = "application/vnd.apple.mpegurl"

@@ -9,7 +9,7 @@ from typing import Final
 import av
 import av.filter
 from av.audio.frame import AudioFrame
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 
 from media.camera import clip
 from media.camera.settings import ClipSettings
@@ -34,7 +34,8 @@ def write_video(path: Path, seconds: int = SECONDS, settings: ClipSettings = CLI
         sound = _sound(seconds)
         heard = 0
         for number, frame in enumerate(clip.pictures(settings, round(seconds * settings.fps))):
-            frame.pts, frame.time_base = number, 1 / settings.fps
+            # The source marks each picture as a key frame, and x264 would obey.
+            frame.pts, frame.time_base, frame.pict_type = number, 1 / settings.fps, PictureType.NONE
             container.mux(video.encode(frame))
             while heard < (number + 1) / settings.fps * AUDIO_RATE:
                 samples = sound.pull()
