@@ -111,6 +111,10 @@ class Stream(ABC):
         if code in self._warnings or len(self._warnings) < MAX_WARNINGS:
             self._warnings[code] = detail
 
+    def forget_warning(self, code: str) -> None:
+        """It holds no longer."""
+        self._warnings.pop(code, None)
+
     def record(self) -> dict[str, Any]:
         """The public Stream object of the REST API, as of now."""
         identity = self.identity
