@@ -1,4 +1,4 @@
-"""The command line: `serve` runs the gateway, `camera` a sample camera, `demo` both with something to watch."""
+"""The command line: `serve` runs the gateway, `camera` a sample camera, `demo` both; `call` speaks to a gateway."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
-from gateway import __version__, demo, logs
+from gateway import __version__, call, demo, logs
 from gateway.app import Gateway
 from gateway.jobs.store import StoreError
 from gateway.settings import Settings
@@ -22,6 +22,9 @@ def main() -> int:
     commands.add_parser("serve", help="run the gateway with settings.env and the environment")
     commands.add_parser("demo", help="run the gateway with a sample camera and a looping channel")
     commands.add_parser("camera", help="run a sample camera (see: camera --help)", add_help=False)
+    commands.add_parser("call", help="call the API and follow the job (see: call --help)", add_help=False)
+    if sys.argv[1:2] == ["call"]:
+        return call.main(sys.argv[2:])
     arguments, rest = parser.parse_known_args()
     if arguments.command == "camera":
         os.execv(sys.executable, [sys.executable, "-m", "media.camera", *rest])

@@ -1,0 +1,125 @@
+"""The command-line client: it follows a job to its end, says where it stands, and ends with the right status."""
+
+import asyncio
+import io
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway import call
+from gateway.call import Call
+from tests.web.fakes import World, serving
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with serving(World()) as world:
+        yield world
+
+
+class Terminal(io.StringIO):
+    """A standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+async def run(world: World, *arguments: str, notes: io.StringIO | None = None) -> tuple[int, str, str]:
+    """The exit status, what went to standard output, what to standard error."""
+    asked = call.parser().parse_intermixed_args(["--url", f"http://127.0.0.1:{world.port}", *arguments])
+    output, notes = io.StringIO(), notes or io.StringIO()
+    status = await Call(asked, output, notes).run()
+    return status, output.getvalue(), notes.getvalue()
+
+
+@pytest.mark.looptime
+async def test_a_result_within_the_wait_is_printed(world: World) -> None:
+    status, output, notes = await run(world, "fake/startup", "name=lobby", "seconds=0.5", "--wait", "3")
+    assert (status, json.loads(output), notes) == (0, {"name": "lobby", "slept": 0.5, "text": "höhe"}, "")
+
+
+@pytest.mark.looptime
+async def test_a_job_that_takes_longer_is_followed_to_its_end(world: World) -> None:
+    status, output, notes = await run(world, "/fake/startup", "seconds=13", "stages=2", "--wait", "1")
+    assert (status, json.loads(output)["slept"]) == (0, 13.0)
+    lines = notes.splitlines()
+    assert [line.split()[1:3] for line in lines] == [
+        ["RUNNING", "stage-0"],
+        ["RUNNING", "stage-0"],
+        ["RUNNING", "stage-1"],
+        ["RUNNING", "stage-1"],
+        ["DONE", "stage-1"],
+    ]
+    assert [line.split()[3] for line in lines] == ["1.0", "6.0", "6.5", "11.5", "13.0"]
+
+
+@pytest.mark.looptime
+async def test_the_place_in_the_queue_is_told_and_a_terminal_gets_one_line(world: World) -> None:
+    for _ in range(3):
+        await world.start("wait=0", seconds=4)
+    status, _, notes = await run(world, "fake/startup", "--wait", "1", notes=Terminal())
+    assert status == 0
+    assert "place 2 in the queue" in notes
+    assert notes.count("\n") == 1
+
+
+@pytest.mark.looptime
+async def test_a_failure_is_told_with_its_reason_and_the_status_is_not_zero(world: World) -> None:
+    status, output, notes = await run(world, "fake/startup", "way=fail", "seconds=3", "--wait", "1")
+    assert (status, output) == (1, "")
+    assert notes.splitlines()[-1] == "failed: 502 source-refused: The port is closed."
+    status, _, notes = await run(world, "fake/startup", "seconds=x")
+    assert (status, "seconds: Input should be a valid number" in notes) == (1, True)
+    status, _, notes = await run(world, "fake/startup", "way=late", "seconds=0.1", "--timeout", "1", "--wait", "0")
+    assert (status, "failed: 504 job-timeout" in notes) == (1, True)
+
+
+@pytest.mark.looptime
+async def test_a_wish_that_was_not_granted_is_told(world: World) -> None:
+    _, _, notes = await run(world, "fake/startup", "--wait", "99", "--timeout", "10")
+    assert notes == "wait=99 was not granted (applied: wait=5, timeout=10)\n"
+
+
+@pytest.mark.looptime
+async def test_a_job_need_not_be_followed_and_a_key_makes_it_one(world: World) -> None:
+    arguments = ("fake/startup", "seconds=9", "--wait", "0", "--no-follow", "--idempotency-key", 'say "hi"')
+    first, second = await run(world, *arguments), await run(world, *arguments)
+    assert first[0] == second[0] == 0
+    assert json.loads(first[1])["id"] == json.loads(second[1])["id"]
+
+
+@pytest.mark.looptime
+async def test_what_is_no_job_is_printed_as_it_is(world: World) -> None:
+    assert await run(world, "jobs/find", "state=DONE") == (0, "[]\n", "")
+    assert (await run(world, "jobs/find", "id=x"))[2] == "failed: 404 job-unknown: There is no job 'x'.\n"
+
+
+def test_values_are_json_or_else_text() -> None:
+    read = dict(call.field(text) for text in ("a=1", "b=true", 'c="1"', "d=x=y", "e={}", "f=", "g=null"))
+    assert read == {"a": 1, "b": True, "c": "1", "d": "x=y", "e": {}, "f": "", "g": None}
+
+
+@pytest.mark.parametrize("arguments", [["vod/startup", "novalue"], ["vod/startup", "=x"], []])
+def test_arguments_that_cannot_be_are_status_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call.main(arguments)
+    assert ended.value.code == 2
+
+
+async def test_no_gateway_is_status_3() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "call", "jobs/find", "--url", url, cwd=ROOT, stderr=subprocess.PIPE
+        )
+        _, notes = await process.communicate()
+    assert process.returncode == 3
+    assert notes.decode().startswith(f"reelgate: no gateway answers at {url}")
