@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from contextlib import AsyncExitStack
 from fractions import Fraction
@@ -26,6 +27,8 @@ from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
 from gateway.web.routes import application
 from media.addresses import AddressPolicy
+from media.calibration import Calibration
+from media.capacity import Capacity
 from media.catalog import Catalog
 from media.filestream import FileParts
 from media.library import Library
@@ -34,6 +37,7 @@ from media.ring import RingLimits
 from media.session import CameraParts
 from media.steady import SteadyClock
 from media.stream import ENDED, Stream
+from media.transcoder import TranscoderParts
 from media.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -82,6 +86,7 @@ class Gateway:
         stack.callback(self.clock.close)
         self.catalog = Catalog()
         self.parts = self._parts()
+        stack.push_async_callback(self.calibration.close)
         self.supervisor = Supervisor(
             _job_limits(settings), self.store, max_waiters=settings.jobs_max_waiters, revision=self.store.revision
         )
@@ -105,7 +110,12 @@ class Gateway:
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
         files = FileParts(self.library, ring, time.time, self.clock)
         pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures")
-        return Parts(settings, self.catalog, self.workers, cameras, files, pictures, time.time)
+        cores = settings.transcode_cores or len(os.sched_getaffinity(0))
+        self.calibration = Calibration(self.workers, Capacity(cores))
+        transcoders = TranscoderParts(
+            self.catalog, self.workers, self.calibration, ring, settings.jobs_cancel_grace, time.time
+        )
+        return Parts(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, time.time)
 
     def _watch(self, stack: AsyncExitStack) -> None:
         """Whoever looks on at the jobs and streams: news, figures, and what clears away."""

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     camera_parameters_timeout: Seconds = 10.0
     hls_segment_duration: Annotated[int, Field(ge=1, le=60)] = 2
     hls_window: Annotated[int, Field(ge=3, le=100)] = 8
+    transcode_cores: Annotated[float, Field(ge=0)] = 0
     ring_max_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
 
     source_deny: Networks = ()

@@ -1,6 +1,7 @@
 """A worker's end of the socket to the gateway: messages up, the stop flag down."""
 
 import os
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ class Channel:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._incoming = self._messages()
         self._stopping = threading.Event()
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # its sender keeps it short
 
     @property
     def stopping(self) -> bool:
@@ -43,10 +45,20 @@ class Channel:
         except ConnectionError:
             os._exit(0)
 
+    def receive(self, seconds: float) -> Message | None:
+        """What the gateway sends a task that goes on, in order; None after `seconds` without, or when it says stop."""
+        try:
+            return self._inbox.get(timeout=seconds) if seconds > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            return None
+
     def _watch(self) -> None:
         for message in self._incoming:
             if isinstance(message, Stop):
                 self._stopping.set()
+                self._inbox.put(None)
+            else:
+                self._inbox.put(message)
         os._exit(0)  # the gateway is gone: nothing that this process could finish has a reader
 
     def _messages(self) -> Iterator[Message]:

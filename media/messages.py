@@ -21,6 +21,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Down, to a task that goes on: something of the task's own, such as another watermark."""
+
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """Up: how far the opening has come."""
 
@@ -104,11 +111,11 @@ class Finished:
     body: bytes = b""
 
 
-Message = Start | Stop | Phase | InitMade | ChunkMade | Ready | Progress | Stats | Warned | Failed | Finished
+Message = Start | Stop | Order | Phase | InitMade | ChunkMade | Ready | Progress | Stats | Warned | Failed | Finished
 
 _TYPES: Final[dict[str, type[Message]]] = {
     cls.__name__: cls
-    for cls in (Start, Stop, Phase, InitMade, ChunkMade, Ready, Progress, Stats, Warned, Failed, Finished)
+    for cls in (Start, Stop, Order, Phase, InitMade, ChunkMade, Ready, Progress, Stats, Warned, Failed, Finished)
 }
 
 

@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from gateway.kinds import rtsp, vod, vod_control, watermark
+from gateway.kinds import rtsp, set_watermark, transcoder, vod, vod_control, watermark
 from gateway.kinds.kind import Kind
 
-KINDS: Final[tuple[Kind, ...]] = (rtsp.KIND, vod.KIND, *vod_control.KINDS, watermark.KIND)
+KINDS: Final[tuple[Kind, ...]] = (
+    rtsp.KIND,
+    vod.KIND,
+    *vod_control.KINDS,
+    watermark.KIND,
+    transcoder.KIND,
+    set_watermark.KIND,
+)

@@ -17,6 +17,7 @@ from media.filestream import FileParts
 from media.pictures import Pictures
 from media.session import CameraParts
 from media.stream import Stream
+from media.transcoder import TranscoderParts
 from media.workers import Workers
 
 
@@ -44,6 +45,7 @@ class Parts:
     cameras: CameraParts
     files: FileParts
     pictures: Pictures
+    transcoders: TranscoderParts
     wall: Callable[[], float]
 
 

@@ -1,0 +1,148 @@
+"""Putting a watermark on a stream: `/transcoder/startup` makes another stream of it."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import Progress
+from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, failure_of
+from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, invalid, named
+from gateway.kinds.names import StreamName
+from media.capacity import RETRY_AFTER
+from media.catalog import Catalog
+from media.faults import Fault
+from media.stream import Identity, Status
+from media.transcoder import TranscodedStream, TranscoderSpec, Watermark
+
+SCHEME: Final = "transcoder://"
+USUAL_FPS: Final = 25.0  # for a key frame interval in frames, when the caller does not say how many a second
+
+TIMEOUT_CAUSES: Final = {"waiting-source": "source-timeout", "waiting-keyframe": "source-no-keyframe"}
+
+Side = Annotated[int, Field(ge=16, le=4096)]
+
+
+class EncoderParams(Params):
+    """The output. `width` and `height` in pixels (one alone keeps the shape; none: the source's size), `fps` at most
+    so many frames a second, `bitrate` in bits a second, `keyFrameInterval` in frames."""
+
+    width: Side | None = None
+    height: Side | None = None
+    fps: Annotated[float, Field(ge=1, le=120, allow_inf_nan=False, strict=False)] | None = None
+    bitrate: Annotated[int, Field(ge=50_000, le=50_000_000)] | None = None
+    key_frame_interval: Annotated[int, Field(ge=1, le=3000)] | None = None
+    watermark: MarkField | None = None
+
+
+class TranscoderParams(Params):
+    """`uri` is `transcoder://` and an id of the caller's; `remoteStreamName` is the stream that it reads."""
+
+    uri: str = Field(max_length=1024)
+    remote_stream_name: StreamName
+    local_stream_name: StreamName
+    encoder: EncoderParams = EncoderParams()
+
+
+class OpenTranscoder:
+    """The work of one job: the picture read, the source there, a frame encoded."""
+
+    def __init__(self, stream: TranscodedStream, picture: NamedPicture | None, catalog: Catalog) -> None:
+        self._stream = stream
+        self._picture = picture
+        self._catalog = catalog
+
+    async def run(self, progress: Progress) -> None:
+        try:
+            if self._picture is not None:
+                progress.stage("reading")
+                self._stream.mark = await self._picture.read()
+            self._stream.on_phase = progress.stage
+            await self._stream.open()
+        except Fault as fault:
+            if fault.code == "capacity-exceeded":
+                raise Failure(fault.code, fault.detail, retry_after=RETRY_AFTER, phase=fault.phase) from None
+            raise failure_of(fault) from None
+
+    def publish(self) -> dict[str, Any]:
+        self._catalog.publish(self._stream)
+        self._stream.keep()
+        return self._stream.record()
+
+    async def stop(self) -> None:
+        if self._picture is not None:
+            await self._picture.stop()
+        await self._stream.stop()
+
+    def kill(self) -> None:
+        if self._picture is not None:
+            self._picture.kill()
+        self._stream.kill()
+
+
+def check_uri(uri: str) -> str:
+    """The address of a transcoder. Raises `Failure`."""
+    if not uri.startswith(SCHEME):
+        raise Failure("unsupported-scheme", f"The address of a transcoder begins with {SCHEME}.")
+    if len(uri) == len(SCHEME) or any(char.isspace() or ord(char) < 32 for char in uri):
+        raise invalid("uri", f"An id without blanks follows {SCHEME}.")
+    return uri
+
+
+def key_seconds(encoder: EncoderParams, usual: int) -> float:
+    """Seconds between key frames: by default what a segment lasts."""
+    if encoder.key_frame_interval is None:
+        return float(usual)
+    return encoder.key_frame_interval / (encoder.fps or USUAL_FPS)
+
+
+async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
+    """Looks that the source and the picture are there."""
+    uri, encoder = check_uri(params.uri), params.encoder
+    if parts.catalog.holder(params.remote_stream_name) is None:
+        raise Failure("not-found", f"There is no stream named {params.remote_stream_name!r} to transcode.")
+    picture = None
+    if encoder.watermark is not None:
+        wanted = full(encoder.watermark)
+        picture = await named(wanted.file, wanted.placement(), parts)
+    spec = TranscoderSpec(
+        source=params.remote_stream_name,
+        width=encoder.width,
+        height=encoder.height,
+        fps=encoder.fps,
+        bitrate=encoder.bitrate,
+        key_every=key_seconds(encoder, parts.settings.hls_segment_duration),
+    )
+    identity = Identity(params.local_stream_name, "transcoder", uri, False, parts.wall(), ask.job_id)
+    stream = TranscodedStream(identity, spec, parts.transcoders, None)
+    for code, detail in ask.warnings().items():
+        stream.warn(code, detail)
+    echo = {
+        "uri": uri,
+        "remoteStreamName": params.remote_stream_name,
+        "localStreamName": params.local_stream_name,
+        "encoder": encoder.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(encoder.watermark)},
+    }
+    names = (f"name:{params.local_stream_name}", f"uri:{uri}")
+    return Plan(names, echo, OpenTranscoder(stream, picture, parts.catalog))
+
+
+def restore(wanted: dict[str, Any], parts: Parts) -> TranscodedStream:
+    """A transcoder that was wanted before the gateway went down: it begins WAITING and opens itself."""
+    identity, spec = Identity(**wanted["identity"]), TranscoderSpec(**wanted["transcoder"])
+    stream = TranscodedStream(identity, spec, parts.transcoders, Watermark.of(wanted["mark"]), Status.WAITING)
+    parts.catalog.publish(stream)
+    stream.keep()
+    return stream
+
+
+KIND: Final = Kind(
+    name="transcoder.startup",
+    path="/transcoder/startup",
+    pool="transcoder",
+    params=TranscoderParams,
+    plan=plan,
+    timeout_cause=TIMEOUT_CAUSES.get,
+    stream_kind="transcoder",
+    restore=restore,
+)

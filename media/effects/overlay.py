@@ -1,0 +1,137 @@
+"""Puts a picture on frames: a small libavfilter graph, built anew whenever the picture, its place or the frames change.
+
+Building one takes a quarter of a millisecond, so a change in flight is a new graph between two frames; the encoder
+behind it never hears of it.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from av.filter import Graph
+from av.filter.context import FilterContext
+from av.video.frame import VideoFrame
+
+from media.effects import pixels
+from media.placement import Placement, place
+
+TICKS: Final = Fraction(1, 90000)
+HD: Final = 720  # lines from which on players take colours for those of BT.709 when nobody says
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A watermark: an upright straight `rgba` frame, and where it goes."""
+
+    picture: VideoFrame
+    placement: Placement
+
+
+class Overlay:
+    """Frames of any size and format in, `yuv420p` of limited range in the wanted size out; stamps are kept."""
+
+    def __init__(self, width: int | None = None, height: int | None = None) -> None:
+        self._wanted = (width, height)
+        self._mark: Mark | None = None
+        self._built_for: tuple[object, ...] | None = None
+        self._graph: Graph | None = None  # contexts do not keep their graph alive (PyAV 18)
+        self._entry: FilterContext | None = None
+        self._end: FilterContext | None = None
+
+    def show(self, mark: Mark | None) -> None:
+        """From the next frame on, this watermark, or none."""
+        self._mark = mark
+        self._built_for = None
+
+    def apply(self, frame: VideoFrame) -> VideoFrame:
+        """One frame, with the watermark. The input is not changed: it may be the decoder's reference picture."""
+        key = (frame.width, frame.height, frame.format.name, frame.color_range, frame.colorspace)
+        if key != self._built_for:
+            self._build(frame)
+            self._built_for = key
+        if self._entry is None or self._end is None:
+            return frame
+        self._entry.push(frame)
+        result = self._end.pull()
+        assert isinstance(result, VideoFrame)
+        return result
+
+    def size(self, frame: VideoFrame) -> tuple[int, int]:
+        """What comes out for a frame of this size: even, and of the same shape unless both sides are wanted."""
+        width, height = self._wanted
+        if width is None and height is None:
+            width, height = frame.width, frame.height
+        elif width is None and height is not None:
+            width = round(frame.width * height / frame.height)
+        elif height is None and width is not None:
+            height = round(frame.height * width / frame.width)
+        assert width is not None
+        assert height is not None
+        return max(2, width // 2 * 2), max(2, height // 2 * 2)
+
+    def _build(self, frame: VideoFrame) -> None:
+        size = self.size(frame)
+        filters: list[tuple[str, str]] = []
+        full = frame.format.name.startswith("yuvj") or int(frame.color_range) == 2
+        if size != (frame.width, frame.height) or full:
+            filters.append(("scale", f"{size[0]}:{size[1]}:flags=bicubic:out_range=tv"))
+        if frame.format.name != "yuv420p":
+            filters.append(("format", "yuv420p"))
+        if self._mark is None or self._mark.placement.opacity <= 0:
+            self._graph, self._entry, self._end = self._plain(frame, filters) if filters else (None, None, None)
+        else:
+            self._graph, self._entry, self._end = self._marked(frame, filters, size, self._mark)
+
+    @staticmethod
+    def _plain(frame: VideoFrame, filters: list[tuple[str, str]]) -> tuple[Graph, FilterContext, FilterContext]:
+        graph = Graph()
+        graph.threads = 1
+        entry = pixels.source(graph, frame)
+        end = pixels.chain(graph, entry, *filters, ("buffersink", ""))
+        graph.configure()
+        return graph, entry, end
+
+    @staticmethod
+    def _marked(
+        frame: VideoFrame, filters: list[tuple[str, str]], size: tuple[int, int], mark: Mark
+    ) -> tuple[Graph, FilterContext, FilterContext]:
+        box = place(size, (mark.picture.width, mark.picture.height), mark.placement)
+        logo = _scaled(mark, (box.width, box.height), _matrix(frame, size[1]))
+        graph = Graph()
+        graph.threads = 1
+        entry = pixels.source(graph, frame)
+        main = pixels.chain(graph, entry, *filters)
+        beside = pixels.source(graph, logo)
+        # One picture and its end: without the end, framesync waits for a second one for ever.
+        overlay = graph.add("overlay", f"x={box.x}:y={box.y}:format=yuv420:eof_action=repeat")
+        main.link_to(overlay, 0, 0)
+        beside.link_to(overlay, 0, 1)
+        end = pixels.chain(graph, overlay, ("buffersink", ""))
+        graph.configure()
+        beside.push(logo)
+        beside.push(None)
+        return graph, entry, end
+
+
+def _matrix(frame: VideoFrame, lines: int) -> str:
+    """The colour matrix of the frame, for the picture; 2 is "not said"."""
+    said = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}.get(int(frame.colorspace))
+    return said or ("bt709" if lines >= HD else "bt601")
+
+
+def _scaled(mark: Mark, size: tuple[int, int], matrix: str) -> VideoFrame:
+    """`yuva420p` with straight alpha. Scaled with the colours multiplied in: else see-through black frays the edges."""
+    frame = mark.picture
+    filters = [("colorchannelmixer", f"aa={min(1.0, mark.placement.opacity):.4f}")]
+    if size != (frame.width, frame.height):
+        filters += [
+            ("format", "gbrap"),
+            ("premultiply", "inplace=1"),
+            ("scale", f"{size[0]}:{size[1]}:flags=area"),
+            ("format", "gbrap"),
+            ("unpremultiply", "inplace=1"),
+        ]
+    filters += [("scale", f"out_color_matrix={matrix}:out_range=tv"), ("format", "yuva420p")]
+    scaled = pixels.through(frame, *filters)
+    scaled.pts, scaled.time_base = 0, TICKS
+    return scaled
