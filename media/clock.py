@@ -42,7 +42,8 @@ class StampMapper:
         self._out = 0  # what it was mapped to
         self._arrival = 0.0
         self._step = nominal
-        self._strays: list[int] = []
+        self._strays: list[int] = []  # the last ones, as long as they agree with one another
+        self._doubted = 0  # since the last stamp that was believed
         self.jumps = 0  # how often the camera's clock was set anew
 
     def map(self, pts: int | None, arrival: float) -> int:
@@ -56,13 +57,14 @@ class StampMapper:
         delta = _nearest(pts - self._raw)
         passed = round((arrival - self._arrival) * self._rate)
         if abs(delta) <= 5 * self._rate or abs(delta - passed) <= EXPLAINED * self._rate:
-            self._strays.clear()
             return self._believe(pts, delta, arrival)
         return self._doubt(pts, arrival)
 
     def _believe(self, pts: int, delta: int, arrival: float) -> int:
         if 0 < delta <= self._rate:
-            self._step = delta
+            self._step = delta // (self._doubted + 1)
+        self._strays.clear()
+        self._doubted = 0
         self._raw, self._out, self._arrival = pts, self._out + delta, arrival
         return self._out
 
@@ -70,13 +72,14 @@ class StampMapper:
         if self._strays and abs(_nearest(pts - self._strays[-1])) > 5 * self._rate:
             self._strays.clear()
         self._strays.append(pts)
+        self._doubted += 1
+        out = self._out + self._step * self._doubted
         if len(self._strays) == AGREEING:
             self.jumps += 1
-            out = self._out + self._step * AGREEING
-            self._raw, self._out, self._arrival = pts, out, arrival
             self._strays.clear()
-            return out
-        return self._out + self._step * len(self._strays)
+            self._doubted = 0
+            self._raw, self._out, self._arrival = pts, out, arrival
+        return out
 
 
 class RateKeeper:

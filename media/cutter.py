@@ -132,8 +132,10 @@ class Cutter:
             self._place(frame)
             return
         self._held.append(frame)
-        if len(self._held) == self._proof.reorder + 2:
-            for each in _with_first_stamp(self._held):
+        # One stamp tells no duration: where nothing else does, another frame is waited for.
+        if len(self._held) == self._proof.reorder + (2 if self._proof.fps else 3):
+            usual = round(VIDEO_RATE / self._proof.fps) if self._proof.fps else NOMINAL
+            for each in _with_first_stamp(self._held, usual):
                 self._place(each)
             self._held, self._placed = [], True
 
@@ -292,10 +294,10 @@ def _ticks(packet: "Packet[Any]") -> int | None:
     return round(packet.pts * packet.time_base * VIDEO_RATE)
 
 
-def _with_first_stamp(frames: list[_Frame]) -> list[_Frame]:
+def _with_first_stamp(frames: list[_Frame], usual: int) -> list[_Frame]:
     """The first packet of an RTSP stream bears no stamp (measured): it is shown one frame before those that follow."""
     stamps = sorted(frame.pts for frame in frames if frame.pts is not None)
-    step = min((b - a for a, b in pairwise(stamps)), default=NOMINAL)
+    step = min((b - a for a, b in pairwise(stamps)), default=usual)
     for frame in frames:
         if frame.pts is None and stamps:
             frame.pts = stamps[0] - step

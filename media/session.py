@@ -119,7 +119,7 @@ class CameraStream(Stream):
 
     async def _keep(self) -> None:
         """Runs until `stop` cancels it or the camera is given up."""
-        fault = None if self._attempt and self._attempt.live else await self._reopen()
+        fault = None if self._attempt is not None else await self._reopen()
         while True:
             if fault is None:
                 fault = await self._watch()

@@ -16,6 +16,17 @@ AAC: Final = (
     "audiotestsrc is-live=true wave=sine ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! avenc_aac ! "
     "rtpmp4gpay name=pay1 pt=97"
 )
+H265: Final = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=25/1 ! "
+    "x265enc tune=zerolatency speed-preset=ultrafast bitrate=600 key-int-max=25 ! "
+    "h265parse ! rtph265pay name=pay0 pt=96 config-interval=-1"
+)
+PCMA: Final = (
+    "audiotestsrc is-live=true wave=sine ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8"
+)
+OPUS: Final = (
+    "audiotestsrc is-live=true wave=sine ! audio/x-raw,rate=48000,channels=1 ! opusenc ! rtpopuspay name=pay1 pt=97"
+)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import av
+from av.container import InputContainer
 
 from gateway.app import Gateway
 from gateway.settings import Settings
@@ -26,7 +27,7 @@ SMALL: dict[str, Any] = {"width": 160, "height": 120, "gop": 0.4, "bitrate": 100
 @asynccontextmanager
 async def gateway(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """A gateway of its own, below `folder`."""
-    places = {name: folder / name for name in ("media_dir", "data_dir", "cache_dir")}
+    places: dict[str, Any] = {name: folder / name for name in ("media_dir", "data_dir", "cache_dir")}
     made = Settings(http_port=0, **places, **settings)
     async with Gateway(made) as running, aiohttp.ClientSession() as session:
         yield Api(running, session)
@@ -73,7 +74,8 @@ async def media(api: Api, seconds: float, name: str = "cam") -> None:
     """Waits until the ring holds so many seconds of media."""
     ring = api.gateway.catalog.ring(name)
     assert ring is not None
-    await until(lambda: sum(segment.seconds for segment in ring.segments()) >= seconds, seconds + 10)
+    # A segment without chunks stands for a time at which the camera was away.
+    await until(lambda: sum(each.seconds for each in ring.segments() if each.count) >= seconds, seconds + 10)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Shown:
 
 def decoded(run: list[Chunk]) -> list[Shown]:
     """The pictures of chunks below one init, in the order of showing; raises when one does not decode."""
-    with av.open(io.BytesIO(run[0].init.data + b"".join(chunk.data for chunk in run)), format="mp4") as container:
+    with _opened(run) as container:
         video = container.streams.video[0]
         video.codec_context.thread_count = 1
         return [Shown(float(frame.time or 0), _number(frame), frame.width) for frame in container.decode(video)]
@@ -95,8 +97,8 @@ def decoded(run: list[Chunk]) -> list[Shown]:
 
 def sounds(run: list[Chunk]) -> list[tuple[float, float]]:
     """When (seconds) and how loud (0 to 1) the sound of chunks below one init is, a hundred times a second or so."""
-    found = []
-    with av.open(io.BytesIO(run[0].init.data + b"".join(chunk.data for chunk in run)), format="mp4") as container:
+    found: list[tuple[float, float]] = []
+    with _opened(run) as container:
         for frame in container.decode(audio=0):
             samples = memoryview(frame.planes[0]).cast("B").cast("f")
             rate = frame.sample_rate
@@ -105,6 +107,10 @@ def sounds(run: list[Chunk]) -> list[tuple[float, float]]:
                 for at in range(0, frame.samples - 255, 256)
             ]
     return found
+
+
+def _opened(run: list[Chunk]) -> InputContainer:
+    return av.open(io.BytesIO(run[0].init.data + b"".join(chunk.data for chunk in run)), mode="r", format="mp4")
 
 
 def _number(frame: av.VideoFrame) -> int | None:

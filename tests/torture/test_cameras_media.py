@@ -1,0 +1,264 @@
+"""The camera rows that end in a picture: what viewers get of cameras as they are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from media import libav
+from media.camera.clip import make_tracks
+from media.camera.settings import ClipSettings
+from media.chunk import Chunk
+from tests.api.conftest import Api
+from tests.camera.test_rtp import unpack
+from tests.media.test_libav import raw
+from tests.peers import ffmpeg
+from tests.torture.cameras import (
+    SMALL,
+    Shown,
+    camera,
+    chunks,
+    decoded,
+    gateway,
+    media,
+    record,
+    sounds,
+    start,
+    status_becomes,
+    warnings,
+)
+
+pytestmark = pytest.mark.media
+
+FRAME = 0.04
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with gateway(tmp_path) as api:
+        yield api
+
+
+def check_times(shown: list[Shown], frame: float = FRAME) -> None:
+    """Every number follows the one before, and every picture is shown one frame after it."""
+    assert len(shown) > 10
+    for before, after in pairwise(shown):
+        assert after.time - before.time == pytest.approx(frame, abs=0.002)
+        assert before.number is not None
+        assert after.number in (before.number + 1, 0)
+
+
+def check_run(run: list[Chunk]) -> None:
+    """Chunks that follow on one another without a gap, the first of them a key frame's."""
+    assert run[0].independent
+    for before, after in pairwise(run):
+        assert not after.discontinuity
+        assert after.decode_time == before.decode_time + before.duration
+
+
+async def test_C17_audio_that_is_declared_and_never_sent_costs_no_time(api: Api) -> None:
+    async with camera("mute_audio", clip={"sound": "pcma"}) as peer:
+        opened = await start(api, peer.url)
+        assert opened.status == 200
+        assert opened.body["timings"]["waiting-keyframe"] < 1000
+        await media(api, 0.5)
+        assert "audio-silent" in await warnings(api)
+        assert (await record(api))["audio"] is None
+
+
+async def test_C18_a_telephone_codec_becomes_aac_in_time_with_the_picture(api: Api) -> None:
+    async with camera(clip={"sound": "pcma", "gop": 1.0}) as peer:
+        opened = await start(api, peer.url)
+        assert (opened.body["audio"]["codec"], opened.body["audio"]["mode"]) == ("aac", "transcode")
+        await media(api, 2.6)
+        run = await chunks(api)
+        assert run[0].init.codecs.endswith("mp4a.40.2")
+        flashes = [shown.time for shown in decoded(run) if shown.number is not None and shown.number % 25 == 0]
+        heard = sounds(run)
+        loudest = max(level for _, level in heard)
+        beeps = [b[0] for a, b in pairwise(heard) if a[1] < loudest * 0.7 <= b[1]]
+        assert flashes
+        assert beeps
+        for beep in beeps:
+            assert min(abs((beep - flash + 0.5) % 1 - 0.5) for flash in flashes) < 0.1
+
+
+async def test_C19_any_sound_is_carried_and_none_is_a_failure(api: Api) -> None:
+    async def one(name: str, *faults: str, **clip: Any) -> None:
+        async with camera(*faults, clip=clip) as peer:
+            opened = await start(api, peer.url, name)
+            assert opened.status == 200, name
+            await media(api, 1.0, name)
+            assert (await record(api, name))["audio"]["codec"] == "aac", name
+            assert max(level for _, level in sounds(await chunks(api, name))) > 0.05, name
+
+    await asyncio.gather(
+        one("opus", sound="opus"),
+        one("g726", sound="g726"),
+        one("l16", sound="l16"),
+        one("no-config", "describe=no_config"),
+    )
+
+
+async def test_C20_h265_is_carried_as_hvc1(api: Api) -> None:
+    async with camera(clip={"codec": "h265"}) as peer:
+        opened = await start(api, peer.url)
+        assert opened.status == 200
+        assert opened.body["video"]["codecString"].startswith("hvc1.")
+        assert opened.body["browsers"]["mse"] == "some"
+        await media(api, 1.0)
+        run = await chunks(api)
+        check_run(run)
+        check_times(decoded(run))
+
+
+async def test_C21_parameters_may_come_with_the_picture_alone(api: Api) -> None:
+    async with camera("describe=no_sprop") as peer:
+        opened = await start(api, peer.url)
+        assert (opened.status, opened.body["video"]["width"]) == (200, 160)
+
+
+async def test_C24_C25_no_frame_is_lost_and_every_time_is_exact(api: Api) -> None:
+    async def one(name: str, b_frames: int) -> None:
+        async with camera(clip={"b_frames": b_frames, "gop": 2.0}) as peer:
+            opened = await start(api, peer.url, name)
+            # Had the first key frame been lost, the next one would have come two seconds later.
+            assert opened.body["timings"]["waiting-keyframe"] < 1000, name
+            await media(api, 1.0, name)
+            run = await chunks(api, name)
+            check_run(run)
+            shown = decoded(run)
+            assert shown[0].number in (0, 50), name
+            # The ring ends in the middle of a GOP: before a frame that is not there yet others may be missing.
+            check_times(shown[: len(shown) - 3])
+
+    await asyncio.gather(one("C24", 2), one("C25", 0))
+
+
+async def test_C26_a_clock_that_wraps_or_jumps_or_spikes_is_no_gap(api: Api) -> None:
+    async with camera("wrap=1") as peer:
+        await start(api, peer.url)
+        await media(api, 0.6)
+        peer.jump_clock(-3600.0)
+        await media(api, 1.5)
+        peer.spike_clock(9800.0)
+        await media(api, 2.5)
+        peer.jump_clock(7200.0)
+        await media(api, 3.2)
+        run = await chunks(api)
+        check_run(run)
+        check_times(decoded(run), FRAME)
+        assert "clock-jumped" in await warnings(api)
+
+
+async def test_C30_a_pause_is_seen_and_the_camera_comes_back(api: Api) -> None:
+    loop = asyncio.get_running_loop()
+    async with camera() as peer:
+        opened = await start(api, peer.url)
+        await media(api, 0.6)
+        peer.stall()
+        stalled = loop.time()
+        await status_becomes(api, "WAITING")
+        assert loop.time() - stalled == pytest.approx(5.2, abs=1.0)
+        error = (await record(api))["lastError"]
+        assert (error["code"], error["phase"]) == ("source-timeout", "live")
+        peer.resume()
+        await status_becomes(api, "LIVE")
+        await media(api, 1.5)
+        run = await chunks(api)
+        assert [chunk.discontinuity for chunk in run].count(True) == 1
+        after = await record(api)
+        assert after["id"] == opened.body["id"]
+        assert after["restarts"] == 1
+
+
+async def test_C32_another_size_is_another_init_at_a_discontinuity(api: Api) -> None:
+    async with camera() as peer:
+        await start(api, peer.url)
+        await media(api, 1.0)
+        peer.change_size()
+        await media(api, 2.0)
+        run = await chunks(api)
+        large = [chunk for chunk in run if chunk.init.id == run[0].init.id]
+        small = [chunk for chunk in run if chunk.init.id != run[0].init.id]
+        assert {shown.width for shown in decoded(large)} == {160}
+        assert {shown.width for shown in decoded(small)} == {80}
+        assert small[0].discontinuity
+        assert small[0].independent
+        assert (await record(api))["video"]["width"] == 80
+
+
+async def test_C38_a_bad_network_is_told_and_lived_through(api: Api) -> None:
+    async with camera("lose=5", "duplicate=5", "reorder") as peer:
+        opened = await start(api, peer.url, transport="udp", prefer="wait=5, timeout=20")
+        assert (opened.status, opened.body["transport"]) == (200, "udp")
+        await media(api, 3.0)
+        told = await record(api)
+        assert (told["status"], told["restarts"]) == ("LIVE", 0)
+        assert 0 < told["loss"] < 200
+
+
+async def test_C39_a_camera_that_refuses_tcp_is_opened_by_udp_and_that_is_said(api: Api) -> None:
+    async with camera("refuse_transport=tcp") as peer:
+        opened = await start(api, peer.url)
+        assert (opened.status, opened.body["transport"]) == (200, "udp")
+        assert "transport-changed" in await warnings(api)
+    async with camera("refuse_transport=tcp") as peer:
+        refused = await start(api, peer.url, "tcp", transport="tcp")
+        assert (refused.body["code"], refused.body["phase"]) == ("source-protocol-error", "setup")
+
+
+async def test_C40_a_long_gop_is_waited_for_and_told_and_one_without_end_is_no_keyframe(tmp_path: Path) -> None:
+    async with gateway(tmp_path, camera_keyframe_timeout=8) as api, camera(clip={"gop": 4.4}) as peer:
+        peer.no_keyframes()
+        told = await start(api, peer.url, prefer="wait=1, timeout=20")
+        assert (told.status, told.body["stage"]) == (202, "waiting-keyframe")
+        await asyncio.sleep(3.2)  # what has to pass is the camera's time, not the gateway's
+        peer.heal()
+        job = await api.get(f"/rest-api/v3/jobs/{told.body['id']}?wait=1")
+        while job.body["state"] == "RUNNING":
+            await asyncio.sleep(0.05)
+            job = await api.get(f"/rest-api/v3/jobs/{told.body['id']}")
+        assert job.body["state"] == "DONE"
+        assert "long-gop" in await warnings(api)
+    async with gateway(tmp_path, camera_keyframe_timeout=1) as api, camera("no_keyframes") as peer:
+        told = await start(api, peer.url, "endless")
+        assert (told.status, told.body["code"]) == (504, "source-no-keyframe")
+
+
+@pytest.mark.debian
+async def test_C41_any_frame_rate_makes_a_playlist(api: Api) -> None:
+    async def one(name: str, fps: int, gop: float, frames: int) -> None:
+        async with camera(clip={"fps": Fraction(fps), "gop": gop}) as peer:
+            opened = await start(api, peer.url, name, prefer="wait=5, timeout=20")
+            assert opened.status == 200, name
+            read = await ffmpeg.packets(f"{api.gateway.url}/live/{name}/index.m3u8", frames / fps)
+            times = [float(packet["dts_time"]) for packet in read["video"]]
+            steps = [b - a for a, b in pairwise(times)]
+            assert len(times) >= frames * 0.9, name
+            assert max(steps) == pytest.approx(1 / fps, abs=0.01), name
+
+    await asyncio.gather(one("slow", 1, 1.0, 4), one("fast", 120, 0.5, 240))
+
+
+@pytest.mark.soak
+async def test_C41_one_picture_in_five_seconds_is_no_stall(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as api, camera(clip={"fps": Fraction(1, 5), "gop": 5.0}) as peer:
+        assert (await start(api, peer.url)).status in (200, 202)
+        await status_becomes(api, "LIVE", seconds=20)
+        await media(api, 30.0)
+        told = await record(api)
+        assert (told["status"], told["restarts"]) == ("LIVE", 0)
+        assert "#EXT-X-TARGETDURATION:5" in (await api.get("/live/cam/media.m3u8")).body.decode()
+
+
+def test_C47_a_picture_over_the_limit_is_no_key_frame() -> None:
+    key = make_tracks(ClipSettings(**SMALL))[0].units[0]
+    data = b"".join(b"\0\0\0\1" + nal for nal in unpack(key.payloads))
+    assert libav.prove_keyframe(raw(data), data) is not None
+    assert libav.prove_keyframe(raw(data), data, max_pixels=160 * 120 - 1) is None
+    assert libav.MAX_PIXELS < 16_384 * 8_192

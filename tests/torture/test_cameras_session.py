@@ -1,0 +1,101 @@
+"""The camera rows about coming back, letting go and not being a nuisance, in real time."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.api.conftest import Api
+from tests.media.processes import until
+from tests.torture.cameras import camera, chunks, gateway, media, record, start, status_becomes
+
+pytestmark = pytest.mark.media
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    async with gateway(tmp_path) as api:
+        yield api
+
+
+async def test_C34_a_killed_worker_waits_for_its_stale_session(api: Api) -> None:
+    async with camera("limit_sessions=1", "linger", session_timeout=3) as peer:
+        await start(api, peer.url)
+        os.kill(api.gateway.workers.pids()[0], signal.SIGKILL)
+        await status_becomes(api, "WAITING")
+        await status_becomes(api, "LIVE", seconds=20)
+        told = await record(api)
+        codes = [attempt["code"] for attempt in told["attempts"]]
+        assert codes[:2] == [None, "worker-crashed"]
+        assert codes[-1] is None
+        assert set(codes[2:-1]) == {"source-busy"}
+        setups = [seen.at for seen in peer.requests if seen.method == "SETUP" and seen.url.endswith("0")]
+        # After the crash at once, then not more than one attempt in five seconds.
+        assert all(after - before >= 4.9 for before, after in pairwise(setups[1:]))
+
+
+async def test_C35_C36_a_session_is_kept_alive_and_torn_down(api: Api) -> None:
+    loop = asyncio.get_running_loop()
+    async with camera(session_timeout=4) as peer:
+        await start(api, peer.url)
+        began = loop.time()
+        await until(lambda: loop.time() - began > 5.0, 6.0)
+        assert (await record(api))["restarts"] == 0
+        signs = [seen.at for seen in peer.requests if seen.method in ("PLAY", "OPTIONS", "GET_PARAMETER")]
+        assert max(b - a for a, b in pairwise(signs[1:])) < 4 * 0.8
+        began = loop.time()
+        asked = asyncio.create_task(api.post("/rtsp/terminate", {"localStreamName": "cam"}))
+        await until(lambda: peer.teardowns == 1)
+        assert loop.time() - began < 0.3
+        await asked
+        async with asyncio.timeout(1):
+            await peer.until_empty()
+
+
+async def test_a_camera_on_demand_is_let_go_and_comes_back_for_a_viewer(api: Api) -> None:
+    async with camera() as peer:
+        opened = await start(api, peer.url, onDemand=True, idleTimeout=1)
+        assert opened.status == 200
+        await status_becomes(api, "IDLE")
+        assert peer.teardowns == 1
+        assert api.gateway.workers.alive == 0
+        assert (await api.get("/live/cam/index.m3u8")).status in (200, 503)
+        await status_becomes(api, "LIVE")
+        assert (await record(api))["restarts"] == 0
+
+
+async def test_a_camera_that_is_not_to_come_back_has_failed_when_it_goes(api: Api) -> None:
+    async with camera() as peer:
+        opened = await start(api, peer.url, reconnect=False)
+        peer.drop()
+        stream = api.gateway.catalog.by_id(opened.body["id"])
+        assert stream is not None
+        await until(lambda: stream.status == "FAILED")
+        assert stream.record()["lastError"]["code"] == "source-protocol-error"
+
+
+async def test_a_first_refused_login_of_a_camera_that_worked_may_mean_that_it_is_full(api: Api) -> None:
+    async with camera(user="u", password="p") as peer:
+        await start(api, peer.login_url)
+        peer.refuse_auth()
+        peer.drop()
+        await until(lambda: len(api.gateway.catalog.holder("cam").record()["attempts"]) >= 3, 5.0)  # type: ignore[union-attr]
+        told = await record(api)
+        assert told["lastError"]["code"] == "source-auth-or-busy"
+        assert told["nextRetryAt"] > told["lastError"]["at"]
+
+
+async def test_a_gateway_that_restarts_opens_its_cameras_again(tmp_path: Path) -> None:
+    async with camera(user="u", password="p") as peer:
+        async with gateway(tmp_path) as api:
+            opened = await start(api, peer.login_url, onDemand=True, idleTimeout=20)
+        assert peer.teardowns == 1
+        async with gateway(tmp_path) as api:
+            await status_becomes(api, "LIVE")
+            await media(api, 0.4)
+            assert (await chunks(api))[0].independent
+            assert (await record(api))["id"] == opened.body["id"]
