@@ -62,9 +62,9 @@ class Supervisor:
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._shutdown: asyncio.Future[None] = self._loop.create_future()
+        self._over: asyncio.Future[None] = self._loop.create_future()
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self.closed = False
 
     # What callers ask.
 
@@ -139,6 +139,11 @@ class Supervisor:
                 either = {run.changed, self._shutdown}
                 await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         return True
+
+    @property
+    def closed(self) -> bool:
+        """Whether a shutdown has ended."""
+        return self._over.done()
 
     @property
     def can_wait(self) -> bool:
@@ -227,9 +232,9 @@ class Supervisor:
         """Which invariants do not hold (contract, section 5), in words; always empty, or there is a defect."""
         return invariants.broken(self._core)
 
-    async def stopped(self) -> None:
-        """Returns when a shutdown begins."""
-        await asyncio.wait({self._shutdown})
+    async def over(self) -> None:
+        """Returns when a shutdown has ended: nothing more will happen to any job."""
+        await asyncio.wait({self._over})
 
     # The end.
 
@@ -263,7 +268,8 @@ class Supervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSE_GRACE)
-        self.closed = True
+        if not self._over.done():
+            self._over.set_result(None)
 
     # Driving the core. All of it runs in callbacks of the loop and none of it may raise.
 

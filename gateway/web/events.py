@@ -49,7 +49,7 @@ def routes(face: Face) -> list[web.RouteDef]:
     async def events(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
         with face.feed.listening(_since(request)) as (listener, missed):
-            ended = asyncio.ensure_future(face.supervisor.stopped())
+            ended = asyncio.ensure_future(face.supervisor.over())
             guard = asyncio.ensure_future(_cut_off(request, listener))
             try:
                 await _send(request, response, missed)

@@ -168,6 +168,7 @@ async def test_a_shutdown_ends_the_line_after_the_last_event(world: World) -> No
     await world.supervisor.drain(0.0)
     await asyncio.sleep(0.1)
     assert reader.ended
+    assert reader.events[-1][2]["state"] == "CANCELLED"
     await reader.close()
 
 
