@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from media.faults import Fault
-from media.index import Entry, Index
+from media.index import Entry, Head, Index
 from media.library import Library, Package
 from media.loop import Loop
 from media.loops import LoopRing
@@ -101,6 +101,7 @@ class FileStream(Stream):
         package = await self._parts.library.acquire(Path(self._spec.path))
         self._package = package
         self.on_phase("packaging")
+        package.on_percent.append(self._recoding)
         try:
             # A channel that goes on with an old clock needs to know how long a round is.
             await (asyncio.shield(package.complete) if self._kept else asyncio.shield(package.playable))
@@ -110,6 +111,11 @@ class FileStream(Stream):
         except Fault:
             await self._release()
             raise
+        finally:
+            package.on_percent.remove(self._recoding)
+
+    def _recoding(self, percent: int) -> None:
+        self.on_phase(f"transcoding {percent} %")
 
     def _check_start(self, package: Package) -> None:
         if package.whole is not None and not self._spec.loop and self._spec.start_at >= package.seconds:
@@ -205,7 +211,7 @@ class FileStream(Stream):
         for code, detail in package.warnings.items() if package else ():
             self.warn(code, detail)
         return {
-            **tracks_of(package.head.init if package and package.head else None),
+            **_tracks(package.head if package else None),
             "loop": self._spec.loop,
             "duration": round(package.seconds, 3) if package and package.head else None,
             "round": where[0] if where else None,
@@ -366,3 +372,12 @@ class FileStream(Stream):
             "at": timestamp(self._parts.wall()),
         }
         log.warning("channel-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
+
+
+def _tracks(head: Head | None) -> dict[str, Any]:
+    """`video` and `audio` of the record; what was recoded says so."""
+    made = tracks_of(head.init if head else None)
+    for track, reason in head.recoded if head else ():
+        if made[track] is not None:
+            made[track] |= {"mode": "transcode", "reason": reason}
+    return made

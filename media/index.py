@@ -15,7 +15,7 @@ from media.chunk import Init
 
 DATA_NAME: Final = "chunks.bin"
 INDEX_NAME: Final = "index.json"
-VERSION: Final = 1
+VERSION: Final = 2
 _PREFIX: Final = b'{"sha256":"%s","index":'
 
 Packed = list[Any]
@@ -84,11 +84,15 @@ class Grid:
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of a package before its first chunk. `grid` None: no audio; `target`: see `Ring`, in seconds."""
+    """What is known of a package before its first chunk. `grid` None: no audio; `target`: see `Ring`, in seconds.
+
+    `recoded`: the tracks (`video`, `audio`) that are not copies of the file's, each with the reason.
+    """
 
     init: Init
     grid: Grid | None
     target: int
+    recoded: tuple[tuple[str, str], ...] = ()
 
     def packed(self) -> dict[str, Any]:
         """As JSON. The tracks are read from the init again; only the frame rate is not in it."""
@@ -97,13 +101,15 @@ class Head:
             "fps": self.init.video.fps if self.init.video else 0.0,
             "grid": [self.grid.base, self.grid.frame] if self.grid else None,
             "target": self.target,
+            "recoded": self.recoded,
         }
 
     @classmethod
     def unpacked(cls, packed: dict[str, Any]) -> "Head":
         """The inverse. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
         init = moov.declared(b64decode(packed["init"], validate=True), packed["fps"])
-        return cls(init, Grid(*packed["grid"]) if packed["grid"] else None, packed["target"])
+        recoded = tuple((track, reason) for track, reason in packed["recoded"])
+        return cls(init, Grid(*packed["grid"]) if packed["grid"] else None, packed["target"], recoded)
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,26 @@ def silent_aac(config: AacConfig) -> bytes:
     return frames[-1]
 
 
+def silent_frame(encoder_name: str, rate: int, layout: str) -> bytes:
+    """One frame of silence by that encoder, with its own frame length. Fault: `codec-unsupported` where there is none."""
+    try:
+        encoder = av.CodecContext.create(encoder_name, "w")
+        assert isinstance(encoder, AudioCodecContext)
+        encoder.sample_rate, encoder.layout, encoder.format = rate, layout, "fltp" if "mp3" in encoder_name else "flt"
+        encoder.time_base = Fraction(1, rate)
+        encoder.open()
+        frames = []
+        for number in range(8):  # the first ones carry the encoder's priming
+            quiet = AudioFrame(encoder.format.name, layout, encoder.frame_size)
+            for plane in quiet.planes:
+                plane.update(bytes(plane.buffer_size))
+            quiet.sample_rate, quiet.pts, quiet.time_base = rate, number * encoder.frame_size, encoder.time_base
+            frames += [bytes(packet) for packet in encoder.encode(quiet)]
+        return frames[-1]
+    except (av.FFmpegError, ValueError, IndexError):
+        raise Fault("codec-unsupported", "The audio has holes that cannot be filled.", "packaging") from None
+
+
 def _annexb(*units: bytes) -> bytes:
     return b"".join(b"\0\0\0\1" + unit for unit in units)
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-PROFILE: Final = 2  # grows when the same file would be packaged into other bytes
+PROFILE: Final = 3  # grows when the same file would be packaged into other bytes
 READERS: Final = 4  # threads that touch the disk, so that the event loop never does
 
 
@@ -51,6 +51,8 @@ class Package:
         self.entries: list[Entry] = []
         self.whole: Index | None = None
         self.seconds = 0.0  # how long the file claims to be, until it is whole
+        self.percent: int | None = None  # of recoding, if there is any
+        self.on_percent: list[Callable[[int], None]] = []
         self.warnings: dict[str, str] = {}
         self.readers: list[Reader] = []
         self.playable: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the first segment is there
@@ -70,6 +72,10 @@ class Package:
         match message:
             case Progress({"head": head, "seconds": seconds}):
                 self.head, self.seconds = Head.unpacked(head), seconds
+            case Progress({"percent": percent}):
+                self.percent = percent
+                for told in list(self.on_percent):
+                    told(percent)
             case Progress({"chunk": chunk}):
                 self._grow(Entry.unpacked(chunk))
             case Ready():

@@ -8,17 +8,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from media import index, intake, libav, rounds, seamless, tracks
+from media import index, intake, libav, recode, rounds, seamless, tracks
 from media.channel import Channel
 from media.chunk import Init
 from media.faults import Fault
 from media.index import Entry, Grid, Head, Index
 from media.intake import Survey
 from media.messages import Finished, Progress, Ready, Warned
+from media.recode import Reasons
 from media.rounds import RoundWriter
 from media.seamless import Sound
 from media.tracks import AudioSlots, Frame, Round, VideoFile
@@ -58,7 +60,14 @@ class Done:
     index: Index
 
 
-Event = Opened | Wrote | Warned | Done
+@dataclass(frozen=True, slots=True)
+class Recoding:
+    """Before anything else, where tracks cannot be copied: how far it is, from 0 to 99."""
+
+    percent: int
+
+
+Event = Opened | Wrote | Warned | Done | Recoding
 Emit = Callable[[Event], None]
 
 
@@ -69,7 +78,7 @@ class _Stopped(Exception):
 def run(channel: Channel, spec: dict[str, Any]) -> None:
     """The task of a worker. `spec`: `path` of the file, `folder` of the package (it exists), both absolute.
 
-    Up go `Progress` with `head` and `seconds`, then with `chunk` and `done` for each chunk; `Ready` once there is
+    Up go `Progress` with `percent` while it is recoded, `Progress` with `head` and `seconds`, then with `chunk` and `done` for each chunk; `Ready` once there is
     something to play (the first segment, or all of it); `Warned`; `Finished`, when the index is on disk.
     """
     options = Options()
@@ -99,6 +108,8 @@ def _message(event: Event) -> Progress | Warned | Finished:
         return Progress({"head": event.head.packed(), "seconds": event.seconds})
     if isinstance(event, Wrote):
         return Progress({"chunk": event.entry.packed(), "done": event.done})
+    if isinstance(event, Recoding):
+        return Progress({"percent": event.percent})
     if isinstance(event, Done):
         return Finished({"seconds": float(event.index.seconds)})
     return event
@@ -107,16 +118,38 @@ def _message(event: Event) -> Progress | Warned | Finished:
 def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
     """Packages the MP4 or QuickTime file `fd` into `folder`, which exists; returns the index that it saved there.
 
-    H.264 (8 bits, 4:2:0) and AAC are copied. What was in the folder before is replaced. When it fails, no index is
-    left, so nobody takes it for a package. Faults: `file-empty`, `file-not-regular`, `file-not-media`,
-    `codec-unsupported`, `limits-exceeded`.
+    H.264 (8 bits, 4:2:0), H.265, AAC, MP3 and Opus are copied; a track of anything else is recoded first, which `emit`
+    hears of in `Recoding`. What was in the folder before is replaced. When it fails, no index is left, so nobody takes
+    it for a package. Faults: `file-empty`, `file-not-regular`, `file-not-media`, `codec-unsupported`,
+    `limits-exceeded`.
     """
     survey = intake.survey(fd)
     (folder / index.INDEX_NAME).unlink(missing_ok=True)
     (folder / index.DATA_NAME).unlink(missing_ok=True)  # not truncated: a channel may still read the old one
+    with tracks.open_container(fd, survey) as container:
+        why = recode.reasons(container)
+    if not why.any:
+        return _packaged(fd, survey, why, folder, options, emit)
+    made = folder / recode.NAME
+    try:
+        recode.recode(fd, survey, made, why, lambda percent: emit(Recoding(percent)))
+        readable = intake.open_regular(made)
+    except av.FFmpegError:
+        raise Fault("codec-unsupported", f"{why.video or why.audio} It cannot be recoded.", "transcoding") from None
+    finally:
+        made.unlink(missing_ok=True)  # its descriptor is enough
+    try:
+        fresh = intake.survey(readable)
+        fresh.truncated = survey.truncated
+        return _packaged(readable, fresh, why, folder, options, emit)
+    finally:
+        os.close(readable)
+
+
+def _packaged(fd: int, survey: Survey, why: Reasons, folder: Path, options: Options, emit: Emit) -> Index:
     try:
         with (folder / index.DATA_NAME).open("xb", buffering=0) as data:
-            made = _write(fd, survey, options, _Tell(emit), data.fileno())
+            made = _write(fd, survey, why, options, _Tell(emit), data.fileno())
             os.fsync(data.fileno())
         index.save(made, folder)
     except OSError as error:
@@ -137,7 +170,7 @@ class _Tell:
         self.emit(Warned(code, detail))
 
 
-def _write(fd: int, survey: Survey, options: Options, tell: _Tell, data: int) -> Index:
+def _write(fd: int, survey: Survey, why: Reasons, options: Options, tell: _Tell, data: int) -> Index:
     with tracks.open_container(fd, survey) as container:
         video, audio = tracks.pick_video(container), tracks.pick_audio(container)
         base = video.time_base
@@ -148,7 +181,8 @@ def _write(fd: int, survey: Survey, options: Options, tell: _Tell, data: int) ->
         first = next(one_round.frames)
         start = first.pts * base
         slots = _slots(container, audio, survey, one_round, start, base) if audio else None
-        head = Head(init, _grid(first, init, slots), _target(survey.key_times, options.segment))
+        recoded = tuple((track, reason) for track, reason in (("video", why.video), ("audio", why.audio)) if reason)
+        head = Head(init, _grid(first, init, slots), _target(survey.key_times, options.segment), recoded)
         tell.emit(Opened(head, _promised(container, video)))
         _warn_of_start(one_round, start, tell)
         writer = RoundWriter(data, head, slots, first)
@@ -204,7 +238,7 @@ def _slots(
     if one_round.times > 1:
         sounds = tracks.repeated(sounds, start, one_round.length * base, one_round.times)
     try:
-        return AudioSlots(audio.codec_context.extradata or b"", audio.codec_context.sample_rate, sounds, start)
+        return AudioSlots(tracks.audio_form(audio), sounds, start)
     except ValueError:
         raise Fault("codec-unsupported", "The audio's AAC configuration cannot be read.", "opening") from None
 

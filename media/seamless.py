@@ -48,6 +48,8 @@ def encode(container: InputContainer, stream: AudioStream, sound: Sound) -> list
     one decoded round in memory.
     """
     extradata = stream.codec_context.extradata or b""
+    if stream.codec_context.name != "aac":
+        return None
     try:
         config = aac.parse(extradata)
     except ValueError:

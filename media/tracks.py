@@ -1,7 +1,7 @@
 """Reads a file's tracks for the packager: the video frames of one round, and AAC frames in their slots."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -21,7 +21,9 @@ from media.intake import FileView, Survey
 
 # Stills that ride along in a file: cover art and chapter pictures.
 _STILLS: Final = Disposition.attached_pic | Disposition.timed_thumbnails
-_PLAYABLE: Final = frozenset({"yuv420p", "yuvj420p"})  # what every browser decodes
+# What is copied: the pixel formats of each video codec, and the audio codecs by the names of FFmpeg's decoders.
+_KEPT_VIDEO: Final = {"h264": ("yuv420p", "yuvj420p"), "hevc": ("yuv420p", "yuvj420p", "yuv420p10le")}
+_KEPT_AUDIO: Final = ("aac", "mp3", "mp3float", "opus", "libopus")
 LONGEST_PICTURE: Final = 60  # seconds; a damaged index may say days, all of which would get an audio track
 _KEY_FRAMES_TRIED: Final = 8
 _FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duration
@@ -48,25 +50,33 @@ def pick_video(container: InputContainer) -> VideoStream:
     if not streams:
         raise Fault("codec-unsupported", "The file has no video of a known codec.", "opening")
     stream = max(streams, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
-    context = stream.codec_context
-    if context.name != "h264" or context.pix_fmt not in _PLAYABLE:
-        name = f"{context.name} {context.pix_fmt}" if context.name == "h264" else context.name
-        raise Fault("codec-unsupported", f"The video is {name}; only 8-bit 4:2:0 H.264 is played as it is.", "opening")
-    if not libav.has_parameters(stream):
+    if stream.codec_context.name in _KEPT_VIDEO and not libav.has_parameters(stream):
         raise Fault("file-not-media", "The video has no codec parameters.", "opening")
     return stream
 
 
+def why_not_copied(video: VideoStream) -> str:
+    """Why browsers cannot play this video as it is, in a sentence; "" when they can."""
+    context = video.codec_context
+    if context.pix_fmt in _KEPT_VIDEO.get(context.name, ()):
+        return ""
+    name = f"{context.name} {context.pix_fmt}" if context.name in _KEPT_VIDEO else context.name
+    return f"The file has {name}, which is not played as it is; H.264 and H.265 (4:2:0) are."
+
+
 def pick_audio(container: InputContainer) -> AudioStream | None:
-    """The first AAC track; None when the file has no audio at all. Fault: `codec-unsupported`."""
+    """The first track of an audio codec that is kept, or else the first that can be decoded; None without any."""
     streams = [one for one in container.streams.audio if _has_decoder(one)]
-    for stream in streams:
-        if stream.codec_context.name == "aac" and stream.codec_context.extradata:
-            return stream
-    if container.streams.audio:
-        name = streams[0].codec_context.name if streams else "of an unknown codec"
-        raise Fault("codec-unsupported", f"The audio is {name}; only AAC is played as it is.", "opening")
-    return None
+    kept = [one for one in streams if not why_not_heard(one)]
+    return next(iter(kept + streams), None)
+
+
+def why_not_heard(audio: AudioStream) -> str:
+    """Why this audio cannot be kept as it is, in a sentence; "" when it can."""
+    context = audio.codec_context
+    if context.name in _KEPT_AUDIO and (context.extradata or context.name == "mp3float"):
+        return ""
+    return f"The file has {context.name}, which is not played as it is; AAC, MP3 and Opus are."
 
 
 def _has_decoder(stream: Stream) -> bool:
@@ -209,17 +219,41 @@ class Sound:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class AudioForm:
+    """The frames of an audio track: `frame` samples each at `rate`, and how a silent one is made (it may fault)."""
+
+    rate: int
+    frame: int
+    silence: Callable[[], bytes]
+
+
+def audio_form(stream: AudioStream) -> AudioForm:
+    """Of a track that is kept. Raises `ValueError` for an AAC configuration that cannot be read."""
+    context = stream.codec_context
+    rate = context.sample_rate
+    if context.name == "aac":
+        config = aac.parse(context.extradata or b"")
+        return AudioForm(rate, config.frame * rate // config.core_rate, lambda: libav.silent_aac(config))
+    layout = context.layout.name
+    if context.name.startswith("mp3"):
+        # ISO/IEC 11172-3 and 13818-3: a frame of layer III has 1152 samples, half of that at the low rates.
+        return AudioForm(rate, 1152 if rate >= 32000 else 576, lambda: libav.silent_frame("libmp3lame", rate, layout))
+    # FFmpeg's muxers and recorders write 20 ms; others would be cut or filled to that.
+    return AudioForm(48000, 960, lambda: libav.silent_frame("libopus", 48000, layout))
+
+
 class AudioSlots:
-    """The AAC frames of one round in consecutive slots from its start; what the file has no frame for is silent.
+    """The audio frames of one round in consecutive slots from its start; what the file has no frame for is silent.
 
     Slot 0 is the frame that sounds when the first picture is shown (at `start` seconds), or the nearest to it; `phase`
     is how much later than the picture it begins, in samples, and may be negative. `frame` is samples in a slot.
     """
 
-    def __init__(self, extradata: bytes, rate: int, sounds: Iterator[Sound], start: Fraction) -> None:
-        self._config = aac.parse(extradata)
-        self.rate = rate
-        self.frame = self._config.frame * rate // self._config.core_rate
+    def __init__(self, form: "AudioForm", sounds: Iterator[Sound], start: Fraction) -> None:
+        self._form = form
+        self.rate = form.rate
+        self.frame = form.frame
         self.filled = 0  # slots that were silent for want of a frame
         self._start = start
         self._sounds = (sound for sound in sounds if self._position(sound) >= Fraction(-1, 2))
@@ -266,7 +300,7 @@ class AudioSlots:
         return self._position(sound) - self._taken
 
     def _silent(self) -> bytes:
-        self._silence = self._silence or libav.silent_aac(self._config)
+        self._silence = self._silence or self._form.silence()
         return self._silence
 
 
