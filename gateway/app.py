@@ -159,7 +159,7 @@ class Gateway:
             settings.jobs_default_timeout,
         )
         face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics)
-        app = application(face, limits)
+        app = self.application = application(face, limits)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

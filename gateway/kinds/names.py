@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from gateway.jobs.failures import Failure
 
@@ -26,7 +26,11 @@ def check_stream_name(name: str) -> str:
     return name
 
 
-StreamName = Annotated[str, AfterValidator(check_stream_name)]
+StreamName = Annotated[
+    str,
+    AfterValidator(check_stream_name),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": r"^[^/\x00-\x1f\x7f-\x9f]+$"}),
+]
 
 
 def name_for(uri: str) -> str:

@@ -7,7 +7,20 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import events, files, health, jobs, metrics, play, problems, ratelimit, streams, submit
+from gateway.web import (
+    docs_page,
+    events,
+    files,
+    health,
+    jobs,
+    metrics,
+    openapi,
+    play,
+    problems,
+    ratelimit,
+    streams,
+    submit,
+)
 from gateway.web.face import BASE, Face, with_alias
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
@@ -22,6 +35,8 @@ def application(face: Face, limits: play.PlayLimits, kinds: Sequence[Kind] = KIN
     settings = face.parts.settings
     media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes)
     app.add_routes(with_alias([*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face), *media]))
+    app.add_routes(openapi.routes(kinds))
+    app.add_routes(docs_page.routes())
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits))

@@ -14,6 +14,7 @@ from gateway.settings import Settings
 from media.camera import sample
 from media.camera.server import Camera
 from media.camera.settings import CameraSettings
+from tests.api.conforming import check
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,19 @@ class Api:
         content = {"data": data} if data is not None else {"json": body}
         url = f"{self.gateway.url}/rest-api/v3{path}"
         async with self.session.post(url, headers=headers, **content) as response:
-            return Answer(response.status, response.headers, await response.json(content_type=None))
+            answer = Answer(response.status, response.headers, await response.json(content_type=None))
+        check("POST", f"/rest-api/v3{path}", answer.status, answer.headers, answer.body)
+        return answer
 
     async def get(self, path: str) -> Answer:
         """GET of any path; the body as JSON if it is JSON, else bytes."""
         async with self.session.get(self.gateway.url + path) as response:
             json_like = "json" in response.content_type
-            return Answer(response.status, response.headers, await (response.json() if json_like else response.read()))
+            answer = Answer(
+                response.status, response.headers, await (response.json() if json_like else response.read())
+            )
+        check("GET", path, answer.status, answer.headers, answer.body)
+        return answer
 
 
 @pytest.fixture(scope="session")

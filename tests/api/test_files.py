@@ -16,6 +16,7 @@ from gateway.settings import Settings
 from gateway.web import problems
 from gateway.web.files import Pace, routes
 from media.catalog import Catalog
+from tests.api.conforming import check
 from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
 from tests.media.processes import until
@@ -32,7 +33,9 @@ async def call(api: Api, method: str, path: str, data: Any = None, **headers: st
     url = URL(api.gateway.url + MEDIA + path, encoded=True)
     async with api.session.request(method, url, data=data, headers=headers) as response:
         json_like = "json" in response.content_type
-        return Answer(response.status, response.headers, await (response.json() if json_like else response.read()))
+        answer = Answer(response.status, response.headers, await (response.json() if json_like else response.read()))
+    check(method, MEDIA + path, answer.status, answer.headers, answer.body)
+    return answer
 
 
 def left(api: Api) -> list[str]:

@@ -1,0 +1,215 @@
+"""API keys: made, revoked and listed in one file, which holds hashes and no keys."""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+PREFIX: Final = "rg"  # by which a key is known for one wherever it turns up
+ID_BYTES: Final = 6
+SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: nothing to guess, so one round of SHA-256 is enough
+LONGEST_NAME: Final = 64
+LOOK_AGAIN: Final = 1.0  # seconds until a change of the file is noticed
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    CONTROL = "control"
+    ADMIN = "admin"
+    PLAY = "play"
+
+
+# What a scope brings with it.
+IMPLIED: Final[dict[Scope, frozenset[Scope]]] = {
+    Scope.READ: frozenset({Scope.READ}),
+    Scope.PLAY: frozenset({Scope.PLAY}),
+    Scope.CONTROL: frozenset({Scope.CONTROL, Scope.READ, Scope.PLAY}),
+    Scope.ADMIN: frozenset(Scope),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is kept of a key. `sha256` is that of the whole key; `created` and `expires` are Unix seconds."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    sha256: str
+    created: float
+    expires: float | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether one of its scopes is this one or brings it with it."""
+        return any(scope in IMPLIED[own] for own in self.scopes)
+
+    def expired(self, now: float) -> bool:
+        """Whether its time is over, at this time of day."""
+        return self.expires is not None and now >= self.expires
+
+
+class KeysError(Exception):
+    """The file of keys cannot be used; the text says why."""
+
+
+class KeyFile:
+    """The file, for the command line. Every change is written beside it and put in its place at once, under a lock."""
+
+    def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._wall = wall
+
+    def make(self, name: str, scopes: tuple[Scope, ...], seconds: float | None = None) -> tuple[Key, str]:
+        """A new key, and the text that is shown this once. `seconds`: how long it is good for; None: until revoked."""
+        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+            raise KeysError(f"a key's name has 1 to {LONGEST_NAME} printable characters")
+        if not scopes:
+            raise KeysError("a key has at least one scope")
+        with self._alone():
+            keys = self.keys()
+            if any(key.name == name for key in keys):
+                raise KeysError(f"there is a key named {name!r} already; revoke it, or choose another name")
+            key_id = secrets.token_hex(ID_BYTES)
+            text = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+            now = self._wall()
+            key = Key(key_id, name, scopes, digest(text), now, None if seconds is None else now + seconds)
+            self._write([*keys, key])
+        return key, text
+
+    def revoke(self, which: str) -> Key:
+        """Takes a key back, by its id or its name. Without any key left nobody gets in; the file stays."""
+        with self._alone():
+            keys = self.keys()
+            found = next((key for key in keys if which in (key.id, key.name)), None)
+            if found is None:
+                raise KeysError(f"there is no key {which!r}")
+            self._write([key for key in keys if key is not found])
+        return found
+
+    def keys(self) -> list[Key]:
+        """All keys, oldest first. None when there is no file. Raises `KeysError` for a file that is none of ours."""
+        try:
+            return read(self._path)
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write(self, keys: list[Key]) -> None:
+        beside = self._path.with_suffix(".new")
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            os.fchmod(fd, 0o600)
+            json.dump({"version": 1, "keys": [asdict(key) for key in keys]}, file, indent=1)
+            file.flush()
+            os.fsync(fd)
+        beside.replace(self._path)
+
+
+class Keys:
+    """The keys as the gateway asks for them; a change of the file is noticed within `LOOK_AGAIN` seconds.
+
+    Once there is a file a key is needed, also when the file is gone again: it takes a restart to go without. A file
+    that becomes unreadable lets nobody in.
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._wall = wall
+        self._seen: object = None
+        self._look_at = float("-inf")
+        self._keys: dict[str, Key] = {}
+        self.trouble = ""
+        self._needed = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether a caller needs a key."""
+        self._look()
+        return self._needed
+
+    def __len__(self) -> int:
+        self._look()
+        return len(self._keys)
+
+    def find(self, text: str) -> Key | None:
+        """The key that this text is; None for one that is unknown, revoked or past its time.
+
+        Finding the row goes by the public id; what is secret is compared in constant time.
+        """
+        self._look()
+        _, _, rest = text.partition("_")
+        key = self._keys.get(rest.partition("_")[0])
+        expected = key.sha256 if key is not None else digest("")
+        if not hmac.compare_digest(digest(text), expected) or key is None or key.expired(self._wall()):
+            return None
+        return key
+
+    def known(self, key_id: str) -> Key | None:
+        """The key of that id, if it is still good."""
+        self._look()
+        key = self._keys.get(key_id)
+        return None if key is None or key.expired(self._wall()) else key
+
+    def reload(self) -> None:
+        """Looks at the file at the next question, however short ago it did."""
+        self._look_at = float("-inf")
+        self._seen = None
+
+    def _look(self) -> None:
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_AGAIN
+        try:
+            status = self._path.stat()
+            seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+            if seen != self._seen:
+                self._keys = {key.id: key for key in read(self._path)}
+                self._seen, self.trouble = seen, ""
+            self._needed = True
+        except FileNotFoundError:
+            self._keys, self._seen = {}, None
+        except (KeysError, OSError) as error:
+            self._keys, self._seen, self.trouble, self._needed = {}, None, str(error), True
+
+
+def digest(text: str) -> str:
+    """What is kept of a key."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def read(path: Path) -> list[Key]:
+    """The keys of a file. Raises `FileNotFoundError`, or `KeysError` for one that is none of ours."""
+    try:
+        content = json.loads(path.read_bytes())
+        if content["version"] != 1:
+            raise KeysError(f"{path} is of another version of Reelgate")
+        return [_key(**each) for each in content["keys"]]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise KeysError(f"{path} cannot be read as a file of keys ({type(error).__name__})") from None
+
+
+def _key(*, scopes: list[str], **rest: Any) -> Key:
+    return Key(scopes=tuple(Scope(scope) for scope in scopes), **rest)

@@ -1,0 +1,179 @@
+"""What can be called, as a table: each method of each path, what it takes and what it answers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from gateway.jobs.failures import FAILURES
+from gateway.kinds.kind import Kind
+from gateway.web import records, streams
+from gateway.web.face import BASE
+from gateway.web.files import FileRecord
+from gateway.web.jobs import OneJob, SomeJobs
+
+# What the result of a kind of job is, where it is no stream.
+RESULTS: Final[dict[str, type[BaseModel]]] = {"watermark.startup": records.PictureRecord}
+
+# A body that works, for each kind that has one; the names are those of the demo.
+EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "rtsp.startup": {"uri": "rtsp://192.0.2.7/live", "localStreamName": "lobby"},
+    "vod.startup": {"uri": "vod-live://sample.mp4", "localStreamName": "channel", "loop": True},
+    "vod.seek": {"localStreamName": "channel", "position": 3.5},
+    "vod.pause": {"localStreamName": "channel"},
+    "vod.resume": {"localStreamName": "channel"},
+    "watermark.startup": {"watermark": "logo.png"},
+}
+
+STATUSES: Final = tuple(sorted({row.status for row in FAILURES.values()}))
+JOB_STATUSES: Final = tuple(status for status in STATUSES if status not in (405, 408, 410))
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path; `path` is the router's.
+
+    `results` maps a status to a model, to `Many` of it, to a media type, or to None for an empty answer; `statuses` are
+    those of problems, beside those that all guarded operations have. `job`: admits one; `etag`: knows If-None-Match.
+    """
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    tag: str
+    results: dict[int, Any]
+    body: type[BaseModel] | None = None
+    example: dict[str, Any] | None = None
+    body_required: bool = False
+    query: type[BaseModel] | None = None
+    statuses: tuple[int, ...] = ()
+    body_bytes: bool = False
+    prefer: bool = False
+    etag: bool = False
+    job: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """An array of a model, or (`or_one`) one of them."""
+
+    model: type[BaseModel]
+    or_one: bool = False
+
+
+def operations(kinds: Sequence[Kind]) -> list[Operation]:
+    """All operations, in the order of the document."""
+    return [*map(_of_kind, kinds), *_of_streams(kinds), *_of_jobs(), *_of_media(), *_of_operating()]
+
+
+def _of_kind(kind: Kind) -> Operation:
+    family = kind.path.split("/")[1]
+    result = records.StreamRecord if family in ("rtsp", "vod", "transcoder") else records.AnyRecord
+    return Operation(
+        "POST",
+        BASE + kind.path,
+        _camel(kind.name),
+        f"{kind.name} (job)",
+        family,
+        {200: RESULTS.get(kind.name, result), 202: records.JobRecord},
+        body=kind.params,
+        example=EXAMPLES.get(kind.name),
+        body_required=True,
+        statuses=JOB_STATUSES,
+        prefer=True,
+        job=True,
+    )
+
+
+def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
+    families: list[tuple[str, type[BaseModel]]] = [("stream", streams.StreamFilter)]
+    families += [(kind.stream_kind, streams.KindFilter) for kind in kinds if kind.stream_kind]
+    many = {200: Many(records.StreamRecord)}
+    for family, asked in families:
+        base, name = f"{BASE}/{family}", family.capitalize()
+        more: dict[str, Any] = {"body": asked, "statuses": (400, 404, 413, 422)}
+        find, stop = "Those that match; 404 when none does", "Stops those that match; a filter is needed"
+        yield Operation("POST", f"{base}/find", f"find{name}", find, family, many, example={}, **more)
+        yield Operation("GET", f"{base}/find_all", f"list{name}", "All of them", family, many)
+        yield Operation("POST", f"{base}/find_all", f"findAll{name}", "All of them", family, many, statuses=(413,))
+        yield Operation(
+            "POST", f"{base}/terminate", f"terminate{name}", stop, family, many, example={"status": "FAILED"}, **more
+        )
+
+
+def _of_jobs() -> Iterator[Operation]:
+    base, job, unknown = f"{BASE}/jobs", records.JobRecord, (404, 410)
+    some = {200: Many(job, or_one=True)}
+    found, all_of_them = "One job by its id; or those that match, newest first", "The newest jobs"
+    body: dict[str, Any] = {"body": SomeJobs, "example": {"state": "RUNNING"}, "prefer": True}
+    query: dict[str, Any] = {"query": SomeJobs, "prefer": True}
+    stop: dict[str, Any] = {"body": OneJob, "body_required": True, "prefer": True}
+    bad = (400, 404, 410, 413, 422)
+    yield Operation("POST", f"{base}/find", "findJobs", found, "jobs", some, statuses=bad, **body)
+    yield Operation("GET", f"{base}/find", "queryJobs", found, "jobs", some, statuses=(404, 410, 422), **query)
+    yield Operation(
+        "POST", f"{base}/find_all", "findAllJobs", all_of_them, "jobs", {200: Many(job)}, statuses=bad, **body
+    )
+    yield Operation(
+        "GET", f"{base}/find_all", "listJobs", all_of_them, "jobs", {200: Many(job)}, statuses=(422,), **query
+    )
+    for name in ("terminate", "cancel"):
+        cancelled = "Cancels a job; 202 while its worker is still being stopped"
+        both = {200: job, 202: job}
+        yield Operation("POST", f"{base}/{name}", f"{name}Job", cancelled, "jobs", both, statuses=(*bad, 409), **stop)
+    one = f"{base}/{{id}}"
+    yield Operation(
+        "GET", one, "getJob", "One job; a long poll with `Prefer: wait`", "jobs", {200: job, 304: None},
+        statuses=unknown, prefer=True, etag=True,
+    )  # fmt: skip
+    yield Operation(
+        "DELETE", one, "deleteJob", "Cancels a job that goes on; forgets one that has ended", "jobs",
+        {200: job, 202: job, 204: None}, statuses=(*unknown, 409), prefer=True,
+    )  # fmt: skip
+    yield Operation(
+        "GET", f"{one}/result", "getJobResult", "What the job method would have answered; 202 while the job goes on",
+        "jobs", {200: records.AnyRecord, 202: job}, statuses=(*JOB_STATUSES, 410), prefer=True,
+    )  # fmt: skip
+    yield Operation(
+        "GET", f"{BASE}/events", "events", "Changes of jobs and streams as they happen; resumes by Last-Event-ID",
+        "jobs", {200: "text/event-stream"},
+    )  # fmt: skip
+
+
+def _of_media() -> Iterator[Operation]:
+    base, many, missing = f"{BASE}/media", {200: Many(FileRecord)}, (404, 422)
+    one, sent = f"{base}/{{name}}", {200: FileRecord, 201: FileRecord}
+    put = "Takes the body as a file, whole or not at all; 201 when it is new"
+    yield Operation("GET", f"{base}/find_all", "listMedia", "All files of the media folder", "media", many)
+    yield Operation("POST", f"{base}/find_all", "findAllMedia", "All files", "media", many, statuses=(413,))
+    yield Operation(
+        "PUT", one, "putMedia", put, "media", sent, body_bytes=True, statuses=(400, 403, 404, 408, 409, 413, 422, 503)
+    )
+    bytes_ = {200: "*/*", 206: "*/*", 304: None, 412: None, 416: None}
+    yield Operation(
+        "GET", one, "getMedia", "The bytes of a file, or those of a `Range`", "media", bytes_, statuses=missing
+    )
+    yield Operation(
+        "DELETE",
+        one,
+        "deleteMedia",
+        "Deletes a file that no stream plays",
+        "media",
+        {204: None},
+        statuses=(*missing, 409),
+    )
+
+
+def _of_operating() -> Iterator[Operation]:
+    for path, summary in (("/livez", "Whether the gateway lives"), ("/readyz", "Whether it takes jobs")):
+        yield Operation("GET", path, path[1:], summary, "operating", {200: records.Health, 503: records.Health})
+    yield Operation("GET", "/metrics", "metrics", "Figures for Prometheus", "operating", {200: "text/plain"})
+    yield Operation("GET", "/openapi.json", "openapi", "This document", "operating", {200: records.AnyRecord})
+
+
+def _camel(name: str) -> str:
+    """`vod.set_watermark` as `vodSetWatermark`."""
+    first, *rest = name.replace("_", ".").split(".")
+    return first + "".join(part.capitalize() for part in rest)

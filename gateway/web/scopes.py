@@ -1,0 +1,32 @@
+"""Who may do what: the scope that each route needs, as a table."""
+
+from typing import Final
+
+from gateway.keys import Scope
+from gateway.web.face import BASE, versioned
+
+# What anybody may see, also with keys on: whether the gateway lives, and the static page that asks for a key.
+PUBLIC: Final = frozenset({"/livez", "/readyz", "/", "/assets/{file}", "/favicon.ico"})
+
+# Beginning of a route -> scope; the first that fits counts.
+_PREFIXES: Final = (
+    ("/live/", Scope.PLAY),
+    (f"{BASE}/stream/play_token", Scope.PLAY),
+)
+_READS: Final = frozenset({"find", "find_all"})  # methods that change nothing, also by POST
+
+
+def scope_of(method: str, route: str) -> Scope | None:
+    """The scope that a route (`/rest-api/v3/jobs/{id}`) needs, by the method; None: it is for everybody.
+
+    What no rule knows needs `control`, so that a new method is guarded before anybody thinks of it.
+    """
+    if route in PUBLIC:
+        return None
+    path = versioned(route) if route.startswith("/rest-api/") else route
+    for beginning, scope in _PREFIXES:
+        if path.startswith(beginning):
+            return scope
+    if method in ("GET", "HEAD", "OPTIONS") or path.rpartition("/")[2] in _READS:
+        return Scope.READ
+    return Scope.CONTROL
