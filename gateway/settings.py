@@ -42,7 +42,6 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     cache_dir: Path = Path("cache")
     cache_max_bytes: Annotated[int, Field(ge=0)] = 10 * 1024**3
-    cache_max_bytes: Annotated[int, Field(ge=0)] = 10 * 1024**3
 
     jobs_max_prefer_wait_time: Annotated[int, Field(ge=0)] = 5
     jobs_max_prefer_timeout: Annotated[int, Field(ge=1)] = 60
