@@ -11,6 +11,7 @@ from media.ring import EVEN, Ring, Segment
 
 LISTED: Final = 3  # target durations from the live edge within which parts are listed (rfc8216bis, 6.2.2)
 SLOWEST: Final = 5.0  # frames a second under which parts are no use
+LONGEST: Final = 1  # seconds of a part over which there is little low about the latency
 MARGIN: Final = Fraction(103, 100)  # of the part target over the longest part seen: a camera's stamps jitter
 
 
@@ -85,7 +86,7 @@ class PartLog:
         if self._target is not None and EVEN * self._target <= shortest and longest <= self._target:
             return self._target
         target = Fraction(ceil(longest * MARGIN * 1000), 1000)
-        fits = EVEN * target <= shortest and 0 < 2 * target <= target_duration
+        fits = EVEN * target <= shortest and 0 < target <= LONGEST and 2 * target <= target_duration
         self._target = target if fits else None
         return self._target
 
