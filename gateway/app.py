@@ -108,7 +108,7 @@ class Gateway:
         )
         policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
-        files = FileParts(self.library, ring, time.time, self.clock)
+        files = FileParts(self.library, ring, time.time, self.clock, settings.fault_injection)
         pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures")
         cores = settings.transcode_cores or len(os.sched_getaffinity(0))
         self.calibration = Calibration(self.workers, Capacity(cores))

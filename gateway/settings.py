@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     jobs_drain_timeout: Annotated[float, Field(ge=0)] = 10.0
 
     vod_live_loop: bool = False
+    fault_injection: bool = False
     camera_connect_timeout: Seconds = 5.0
     camera_keyframe_timeout: Seconds = 20.0
     camera_parameters_timeout: Seconds = 10.0

@@ -13,6 +13,7 @@ from media.index import Entry, Head, Index
 from media.library import Library, Package
 from media.loop import Loop
 from media.loops import LoopRing
+from media.mischief import FaultyRing, Mischief
 from media.packaged import PackageFile
 from media.ring import Ring, RingLimits
 from media.steady import SteadyClock
@@ -46,6 +47,7 @@ class FileParts:
     ring: RingLimits
     wall: Callable[[], float]
     clock: SteadyClock
+    fault_injection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class FileStream(Stream):
         self._next_retry_at: float | None = None
         self._restarts = 0
         self._replacing: asyncio.Task[None] | None = None
+        self._mischief: dict[str, Any] | None = None
+        self._healing: asyncio.TimerHandle | None = None
         self.on_phase: Callable[[str], None] = lambda _: None
 
     @property
@@ -159,20 +163,47 @@ class FileStream(Stream):
 
     def seek(self, seconds: float) -> None:
         """On at the key frame before this position, at once; paused, it shows the picture. Fault: `resource-busy`."""
+        self._heal()
         self._on_air().seek(Fraction(seconds), self._parts.wall())
         self._swap()
         self.on_change(self)
 
     def pause(self) -> None:
         """The channel stands still until `resume`. Fault: `resource-busy`."""
+        self._heal()
         self._on_air().pause()
         self.move(Status.PAUSED)
 
     def resume(self) -> None:
         """On where it was paused. Fault: `resource-busy`."""
+        self._heal()
         self._on_air().resume(self._parts.wall())
         self._swap()
         self.move(Status.LIVE)
+
+    def misbehave(self, mischief: Mischief, seconds: float) -> None:
+        """For so long, then it heals by itself; a mischief that is under way ends. Fault: `resource-busy`."""
+        ring = self._on_air()
+        if ring.paused and self.status is Status.PAUSED:
+            raise Fault("resource-busy", f"The channel {self.identity.name!r} is paused; resume it first.")
+        if not isinstance(ring, FaultyRing):
+            raise RuntimeError("faults are not to be had")
+        self._heal()
+        began, wall = self._loop.time(), self._parts.wall()
+        ring.begin(mischief, wall)
+        self._mischief = {"fault": mischief.value, "until": timestamp(wall + seconds), "began": began}
+        self._healing = self._loop.call_later(seconds, self._heal)
+        self.on_change(self)
+
+    def _heal(self) -> None:
+        """The mischief ends, if there is one."""
+        if self._healing is not None:
+            self._healing.cancel()
+        done, self._mischief, self._healing = self._mischief, None, None
+        if done is not None and isinstance(self._ring, FaultyRing):
+            self._ring.heal(self._loop.time() - done["began"], self._parts.wall())
+            self._swap()
+            self.on_change(self)
 
     def _on_air(self) -> LoopRing:
         if self._ring is None or self._ring.ended or self.status in ENDED:
@@ -216,6 +247,7 @@ class FileStream(Stream):
             "duration": round(package.seconds, 3) if package and package.head else None,
             "round": where[0] if where else None,
             "position": round(float(where[1]), 3) if where else None,
+            "fault": {key: self._mischief[key] for key in ("fault", "until")} if self._mischief else None,
             "restarts": self._restarts,
             "lastError": self._last_error,
             "nextRetryAt": timestamp(self._next_retry_at),
@@ -227,7 +259,7 @@ class FileStream(Stream):
         if package is None:
             raise RuntimeError("a channel without a package cannot be played")
         loop = package.loop(self._parts.ring.segment)
-        ring = LoopRing(
+        ring = (FaultyRing if self._parts.fault_injection else LoopRing)(
             loop, self._file(package), self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop
         )
         self._ring = ring
@@ -353,6 +385,7 @@ class FileStream(Stream):
 
     async def _release(self) -> None:
         """Closes the ring and gives the package back."""
+        self._heal()
         ring, self._ring = self._ring, None
         if ring is not None:
             self._kept = Kept(ring.start, ring.paused)

@@ -171,7 +171,7 @@ def silent_aac(config: AacConfig) -> bytes:
 
 
 def silent_frame(encoder_name: str, rate: int, layout: str) -> bytes:
-    """One frame of silence by that encoder, with its own frame length. Fault: `codec-unsupported` where there is none."""
+    """One frame of silence by that encoder, with its own frame length. Fault: `codec-unsupported` without one."""
     try:
         encoder = av.CodecContext.create(encoder_name, "w")
         assert isinstance(encoder, AudioCodecContext)

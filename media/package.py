@@ -78,8 +78,9 @@ class _Stopped(Exception):
 def run(channel: Channel, spec: dict[str, Any]) -> None:
     """The task of a worker. `spec`: `path` of the file, `folder` of the package (it exists), both absolute.
 
-    Up go `Progress` with `percent` while it is recoded, `Progress` with `head` and `seconds`, then with `chunk` and `done` for each chunk; `Ready` once there is
-    something to play (the first segment, or all of it); `Warned`; `Finished`, when the index is on disk.
+    Up go `Progress` with `percent` while tracks are recoded, then with `head` and `seconds`, then with `chunk` and
+    `done` for each chunk; `Ready` once there is something to play (the first segment, or all of it); `Warned`;
+    `Finished`, when the index is on disk.
     """
     options = Options()
     ready = False

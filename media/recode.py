@@ -1,4 +1,4 @@
-"""Turns the tracks that cannot be played as they are into H.264 and AAC: a file of its own, once, before it is packaged."""
+"""Recodes the tracks that cannot be played as they are to H.264 and AAC: once, before a file is packaged."""
 
 import os
 from collections.abc import Callable, Iterator

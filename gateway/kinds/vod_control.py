@@ -1,4 +1,4 @@
-"""Moving a channel: `/vod/seek`, `/vod/pause`, `/vod/resume`. Each job is done when the new position is out."""
+"""Jobs on a channel that is on air: `/vod/seek`, `/vod/pause`, `/vod/resume`, `/vod/fault`; done when it is so."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -11,6 +11,7 @@ from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
 from media.filestream import FileStream
+from media.mischief import Mischief
 
 
 class ChannelParams(Params):
@@ -64,6 +65,21 @@ def channel(catalog: Catalog, name: str) -> FileStream:
     return stream
 
 
+class FaultParams(ChannelParams):
+    """`fault` is one of `stall`, `gap`, `timestamps`, `missing`, `slow`; `seconds` is how long."""
+
+    fault: Mischief = Field(strict=False)
+    seconds: float = Field(gt=0, le=3600, allow_inf_nan=False)
+
+
+async def fault(params: FaultParams, ask: Ask, parts: Parts) -> Plan:
+    """The channel misbehaves, and heals by itself. Only where the setting `fault_injection` allows it."""
+    if not parts.files.fault_injection:
+        raise Failure("forbidden", "Faults on command are switched off; the setting fault_injection allows them.")
+    work = MoveChannel(_of(params, parts), None, lambda stream: stream.misbehave(params.fault, params.seconds))
+    return _plan(params, ask, parts, work)
+
+
 async def seek(params: SeekParams, ask: Ask, parts: Parts) -> Plan:
     """Waits, if the file is still being packaged, until the position is on disk."""
     position = params.position
@@ -100,4 +116,5 @@ KINDS: Final = (
     Kind(name="vod.seek", path="/vod/seek", pool="file", params=SeekParams, plan=seek),
     Kind(name="vod.pause", path="/vod/pause", pool="file", params=ChannelParams, plan=pause),
     Kind(name="vod.resume", path="/vod/resume", pool="file", params=ChannelParams, plan=resume),
+    Kind(name="vod.fault", path="/vod/fault", pool="file", params=FaultParams, plan=fault),
 )

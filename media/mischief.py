@@ -1,0 +1,61 @@
+"""Faults on command: a channel that misbehaves for test teams, and the words for it."""
+
+import asyncio
+from enum import StrEnum
+from typing import Final
+
+from media.chunk import Chunk
+from media.loops import LoopRing
+
+LEAP: Final = 9800  # seconds by which wrong timestamps are off, as real cameras' have been
+SLOW: Final = 3.0  # seconds that a slow answer takes for each chunk that it holds
+
+
+class Mischief(StrEnum):
+    """`STALL`: nothing comes, then it goes on. `GAP`: nothing comes, and that time is missing from the timeline.
+
+    `TIMESTAMPS`: all timestamps are hours ahead. `MISSING`: segments are listed and answer 404. `SLOW`: segments take
+    seconds to be answered. No discontinuity is marked in any of them: that is the fault.
+    """
+
+    STALL = "stall"
+    GAP = "gap"
+    TIMESTAMPS = "timestamps"
+    MISSING = "missing"
+    SLOW = "slow"
+
+
+class FaultyRing(LoopRing):
+    """A `LoopRing` that can be told to misbehave; without a `mischief` it is one like any other."""
+
+    mischief: Mischief | None = None
+
+    async def chunk(self, number: int) -> Chunk | None:
+        """As `LoopRing.chunk`, but of whole segments nothing, or late. Who watches at the live edge notices nothing."""
+        if self.mischief in (Mischief.MISSING, Mischief.SLOW) and self._is_old(number):
+            if self.mischief is Mischief.MISSING:
+                return None
+            await asyncio.sleep(SLOW)
+        return await super().chunk(number)
+
+    def begin(self, mischief: Mischief, wall: float) -> None:
+        """From now on. `wall` is the Unix time."""
+        self.mischief = mischief
+        if mischief in (Mischief.STALL, Mischief.GAP):
+            self.pause()
+        elif mischief is Mischief.TIMESTAMPS:
+            self.leap(LEAP, wall)
+
+    def heal(self, seconds: float, wall: float) -> None:
+        """As if nothing had been, `seconds` after it began."""
+        mischief, self.mischief = self.mischief, None
+        if mischief in (Mischief.STALL, Mischief.GAP):
+            self.resume(wall)
+        if mischief is Mischief.GAP:
+            self.leap(seconds, wall)
+        elif mischief is Mischief.TIMESTAMPS:
+            self.leap(-LEAP, wall)
+
+    def _is_old(self, number: int) -> bool:
+        segments = self.segments()
+        return bool(segments) and number < segments[-1].first
