@@ -16,7 +16,8 @@ SOAK = os.environ.get("REELGATE_SOAK") == "1"
 @cache
 def missing() -> str:
     """The Debian packages that are not there, in words; "" when all are."""
-    tools = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "chromium": "chromium", "gst-launch-1.0": "gstreamer1.0-tools"}
+    tools = {"curl": "curl", "jq": "jq"}
+    tools |= {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "chromium": "chromium", "gst-launch-1.0": "gstreamer1.0-tools"}
     absent = {package for tool, package in tools.items() if shutil.which(tool) is None}
     code = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     python = Path("/usr/bin/python3")

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests use, as root; otherwise says which are missing, and those tests are skipped.
 set -eu
 
-packages="ffmpeg chromium python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools
+packages="curl jq ffmpeg chromium python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 gstreamer1.0-libav gstreamer1.0-rtsp fonts-dejavu-core"
 
