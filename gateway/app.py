@@ -1,6 +1,7 @@
 """The one place where the parts are put together: started in order, stopped in reverse."""
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -20,6 +21,7 @@ from gateway.jobs.supervisor import Supervisor
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind, Parts
 from gateway.prefer import Limits as PreferLimits
+from gateway.seal import Seal
 from gateway.settings import Settings
 from gateway.web.events import News
 from gateway.web.face import Face
@@ -94,6 +96,7 @@ class Gateway:
         self.feed = Feed(self.store.revision)
         self.metrics = Metrics()
         self._watch(stack)
+        self._seal = Seal.at(settings.data_dir / "reelgate.key")
         await self._restore()
         self.catalog.listeners.append(self._remember)
         await self._listen(stack)
@@ -137,7 +140,7 @@ class Gateway:
                 log.error("stream-not-restored", extra={"stream": wanted.id})
                 continue
             try:
-                kind.restore(wanted.body["wanted"], self.parts)
+                kind.restore(json.loads(self._seal.open(wanted.body["sealed"])), self.parts)
             except (KeyError, TypeError, ValueError) as error:  # written by another version: no reason not to start
                 log.error("stream-not-restored", extra={"stream": wanted.id, "error": type(error).__name__})
 
@@ -147,7 +150,8 @@ class Gateway:
         if stream.status in ENDED:
             self.store.delete_stream(identity.id)
         else:
-            self.store.save_stream(identity.id, identity.name, {"kind": identity.kind, "wanted": stream.wanted()})
+            sealed = self._seal.close(json.dumps(stream.wanted()))  # it holds passwords
+            self.store.save_stream(identity.id, identity.name, {"kind": identity.kind, "sealed": sealed})
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         settings = self.settings

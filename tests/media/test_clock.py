@@ -80,7 +80,7 @@ def ten_hours(error: float, lates: list[float]) -> tuple[RateKeeper, float]:
     return keeper, worst
 
 
-def test_a_clock_that_is_five_percent_fast_or_slow_stays_bounded_for_ten_hours() -> None:
+def test_c29_a_clock_that_is_five_percent_fast_or_slow_stays_bounded_for_ten_hours() -> None:
     for error in (0.05, -0.05, 0.03):
         keeper, worst = ten_hours(error, [0.0, 0.2, 0.05])
         assert keeper.drifting, error

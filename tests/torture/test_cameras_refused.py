@@ -126,6 +126,10 @@ async def test_C13_a_strange_password_opens_and_is_nowhere_to_be_read(
         await until(lambda: stream.record()["lastError"] is not None)
         answers = [(await api.get(f"/rest-api/v3/{family}/find_all")).body for family in ("rtsp", "jobs")]
         seen.append(json.dumps(answers, ensure_ascii=False))
+    await api.gateway.store.flush()
+    files = [path for path in api.gateway.settings.data_dir.rglob("*") if path.is_file()]
+    stored = [path.read_bytes() for path in files if path.name != "reelgate.key"]
+    seen += [data.decode("latin-1") for data in stored] + [data.decode(errors="replace") for data in stored]
     out, err = capfd.readouterr()
     seen += [out, err, caplog.text, *(str(vars(entry)) for entry in caplog.records)]
     for text in seen:
