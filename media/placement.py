@@ -8,7 +8,7 @@ Anchor = Literal[
 ]  # fmt: skip
 
 INSET: Final = 16  # pixels from the anchor's edges, unless the caller says otherwise
-LARGEST_PART: Final = 4  # a picture in its natural size covers at most one in so many pixels of the frame
+NATURAL: Final = 2  # without a wanted width, a picture is at most half as wide and half as high as the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def place(frame: tuple[int, int], picture: tuple[int, int], wanted: Placement) -
 def _size(frame: tuple[int, int], picture: tuple[int, int], wanted: float | None) -> tuple[int, int]:
     scale = 1.0 if wanted is None else (wanted * frame[0] if wanted <= 1 else wanted) / picture[0]
     if wanted is None:
-        scale = min(scale, (frame[0] * frame[1] / LARGEST_PART / (picture[0] * picture[1])) ** 0.5)
+        scale = min(scale, frame[0] / NATURAL / picture[0], frame[1] / NATURAL / picture[1])
     scale = min(scale, frame[0] / picture[0], frame[1] / picture[1])
     return max(2, _even(picture[0] * scale)), max(2, _even(picture[1] * scale))
 
