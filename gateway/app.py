@@ -28,6 +28,7 @@ from gateway.web.face import Face
 from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
 from gateway.web.routes import application
+from gateway.web.viewers import ViewerCaps
 from media.addresses import AddressPolicy
 from media.calibration import Calibration
 from media.capacity import Capacity
@@ -38,6 +39,7 @@ from media.pictures import Pictures
 from media.ring import RingLimits
 from media.session import CameraParts
 from media.steady import SteadyClock
+from media.stills import Stills
 from media.stream import ENDED, Stream
 from media.transcoder import TranscoderParts
 from media.workers import Workers
@@ -118,7 +120,8 @@ class Gateway:
         transcoders = TranscoderParts(
             self.catalog, self.workers, self.calibration, ring, settings.jobs_cancel_grace, time.time
         )
-        return Parts(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, time.time)
+        stills = Stills(self.workers, time.time)
+        return Parts(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, stills, time.time)
 
     def _watch(self, stack: AsyncExitStack) -> None:
         """Whoever looks on at the jobs and streams: news, figures, and what clears away."""
@@ -155,7 +158,8 @@ class Gateway:
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         settings = self.settings
-        limits = PlayLimits(window=settings.hls_window)
+        caps = ViewerCaps(settings.max_viewers_per_stream, settings.max_viewers)
+        limits = PlayLimits(window=settings.hls_window, caps=caps)
         prefer = PreferLimits(
             settings.jobs_max_prefer_wait_time,
             settings.jobs_max_prefer_timeout,

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     hls_segment_duration: Annotated[int, Field(ge=1, le=60)] = 2
     hls_window: Annotated[int, Field(ge=3, le=100)] = 8
     transcode_cores: Annotated[float, Field(ge=0)] = 0
+    max_viewers_per_stream: Annotated[int, Field(ge=1)] = 1000
+    max_viewers: Annotated[int, Field(ge=1)] = 4000
     ring_max_bytes: Annotated[int, Field(ge=1_000_000)] = 64 * 1024 * 1024
 
     source_deny: Networks = ()

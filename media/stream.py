@@ -146,8 +146,15 @@ def timestamp(unix: float | None) -> str | None:
 
 def playback(name: str) -> dict[str, str]:
     """Where a stream is watched; paths on this server, the name as a percent-encoded segment."""
-    base = f"/live/{quote(name, safe='')}/"
-    return {"page": base, "hls": f"{base}index.m3u8", "mse": f"{base}mse"}
+    base = f"/live/{quote(name, safe='')}"
+    return {
+        "page": f"{base}/",
+        "hls": f"{base}/index.m3u8",
+        "mse": f"{base}/mse",
+        "mp4": f"{base}.mp4",
+        "snapshot": f"{base}.jpg",
+        "mjpeg": f"{base}.mjpeg",
+    }
 
 
 CODEC_NAMES: Final = {"avc1": "h264", "hvc1": "h265", "mp4a": "aac"}

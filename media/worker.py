@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from media import calibrate, package, picture, transcode
+from media import calibrate, package, picture, snapshot, transcode
 from media.channel import Channel
 from media.faults import Fault
 from media.messages import Failed
@@ -30,6 +30,7 @@ TASKS: Final[dict[str, Task]] = {
     "rtsp": Task(rtsp.run, 2 * GIB, None),
     "package": Task(package.run, 1 * GIB, None),
     "picture": Task(picture.run, GIB // 2, 2),
+    "still": Task(snapshot.run, 1 * GIB, 3),
     "transcode": Task(transcode.run, 2 * GIB, None),
     "calibrate": Task(calibrate.run, GIB, 5),
 }

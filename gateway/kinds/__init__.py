@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.kinds import rtsp, set_watermark, transcoder, vod, vod_control, watermark
+from gateway.kinds import rtsp, set_watermark, snapshot, transcoder, vod, vod_control, watermark
 from gateway.kinds.kind import Kind
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -12,4 +12,5 @@ KINDS: Final[tuple[Kind, ...]] = (
     watermark.KIND,
     transcoder.KIND,
     set_watermark.KIND,
+    snapshot.KIND,
 )

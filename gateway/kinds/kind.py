@@ -9,13 +9,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from gateway.jobs.failures import Failure
-from gateway.jobs.job import Work
+from gateway.jobs.job import RESULT_LIMIT, Work
 from gateway.settings import Settings
 from media.catalog import Catalog
 from media.faults import Fault
 from media.filestream import FileParts
 from media.pictures import Pictures
 from media.session import CameraParts
+from media.stills import Stills
 from media.stream import Stream
 from media.transcoder import TranscoderParts
 from media.workers import Workers
@@ -46,6 +47,7 @@ class Parts:
     files: FileParts
     pictures: Pictures
     transcoders: TranscoderParts
+    stills: Stills
     wall: Callable[[], float]
 
 
@@ -80,7 +82,7 @@ class Kind:
     """One row of the table. `plan` may look at files; it raises `Failure` for what can be seen to fail beforehand.
 
     `timeout_cause` gives the code that fits a job whose time ran out in a stage. `restore` makes a stream again from
-    what its `wanted()` was before a restart, and is None for a kind that makes none.
+    what its `wanted()` was before a restart, and is None for a kind that makes none. `result_limit` is in bytes.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Kind:
     timeout_cause: Callable[[str], str | None] = lambda _stage: None
     stream_kind: str = ""
     restore: Callable[[dict[str, Any], Parts], Stream] | None = None
+    result_limit: int = RESULT_LIMIT
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from weakref import WeakKeyDictionary
 from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
-from gateway.web import progressive, static
+from gateway.web import pictures, progressive, static
 from gateway.web.lowlatency import Edge, EdgeLimits, Written, directives
 from gateway.web.mse import ViewerLimits, arrival, is_gone, show
 from gateway.web.viewers import Streams, ViewerCaps, Viewers
 from media import hls
 from media.chunk import Chunk, Init
 from media.ring import Ring, Segment
+from media.stills import Stills
 
 LIVE: Final = "/live/{name:[^/]+}"
 # Without the slash, unless it is one of the one-file ways of watching: api.md, Watching.
@@ -38,9 +39,9 @@ class PlayLimits:
     caps: ViewerCaps = field(default_factory=ViewerCaps)
 
 
-def routes(streams: Streams, limits: PlayLimits) -> list[web.RouteDef]:
+def routes(streams: Streams, limits: PlayLimits, stills: Stills | None = None) -> list[web.RouteDef]:
     """All routes of watching, with the pages. Failures are raised as `Failure`: a middleware renders them."""
-    play = _Play(streams, limits)
+    play = _Play(streams, limits, stills)
     return [
         *static.routes(),
         web.get(LIVE_BARE, _add_slash),
@@ -51,6 +52,8 @@ def routes(streams: Streams, limits: PlayLimits) -> list[web.RouteDef]:
         web.get(f"{LIVE}/segment-{{msn:[0-9]{{1,18}}}}.m4s", play.segment),
         web.get(f"{LIVE}/part-{{number:[0-9]{{1,18}}}}.m4s", play.part),
         web.get(f"{LIVE}.mp4", play.film),
+        web.get(f"{LIVE}.jpg", play.picture),
+        web.get(f"{LIVE}.mjpeg", play.pictures),
         web.get(f"{LIVE}/mse", play.mse),
     ]
 
@@ -58,9 +61,10 @@ def routes(streams: Streams, limits: PlayLimits) -> list[web.RouteDef]:
 class _Play:
     """The handlers. Every wait in them ends at a limit, or within a tick of the client's going away."""
 
-    def __init__(self, streams: Streams, limits: PlayLimits) -> None:
+    def __init__(self, streams: Streams, limits: PlayLimits, stills: Stills | None) -> None:
         self._streams = streams
         self._limits = limits
+        self._stills = stills
         self._viewers = Viewers(streams, limits.caps)
         self._edges: WeakKeyDictionary[Ring, Edge] = WeakKeyDictionary()
 
@@ -126,6 +130,19 @@ class _Play:
         ring, _ = await self._held(request, lambda ring: ring.newest_key())
         with self._viewers.watching(request.match_info["name"]):
             return await progressive.serve(request, ring, self._is_current(request, ring), self._limits.viewer)
+
+    async def picture(self, request: web.Request) -> web.StreamResponse:
+        return await pictures.jpeg(request, self._taker(), self._ring(request))
+
+    async def pictures(self, request: web.Request) -> web.StreamResponse:
+        ring, stills = self._ring(request), self._taker()
+        with self._viewers.watching(request.match_info["name"]):
+            return await pictures.motion(request, stills, ring, self._is_current(request, ring), self._limits.viewer)
+
+    def _taker(self) -> Stills:
+        if self._stills is None:
+            raise Failure("not-found", "There are no pictures here.")
+        return self._stills
 
     def _is_current(self, request: web.Request, ring: Ring) -> Callable[[], bool]:
         name = request.match_info["name"]

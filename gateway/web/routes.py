@@ -39,5 +39,5 @@ def application(face: Face, limits: play.PlayLimits, kinds: Sequence[Kind] = KIN
     app.add_routes(docs_page.routes())
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
-    app.add_routes(play.routes(face.parts.catalog, limits))
+    app.add_routes(play.routes(face.parts.catalog, limits, face.parts.stills))
     return app

@@ -150,6 +150,7 @@ def _draft(kind: Kind, plan: Plan, job_id: str, preferences: Preferences) -> Dra
         request={"method": "POST", "path": BASE + kind.path, "body": plan.echo},
         id=job_id,
         timeout_cause=kind.timeout_cause,
+        result_limit=kind.result_limit,
     )
 
 

@@ -1,0 +1,109 @@
+"""Snapshots, motion JPEG and progressive MP4 of real streams."""
+
+import asyncio
+import struct
+from base64 import b64decode
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from media.camera.server import Camera
+from media.stills import Stills
+from tests.api.conftest import Api
+from tests.peers import ffmpeg
+from tests.web.watching import until
+
+pytestmark = pytest.mark.media
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+@pytest.fixture
+async def watched(api: Api, camera: Camera) -> Api:
+    """A gateway with the stream `yard`, a camera."""
+    answer = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": "yard"})
+    assert answer.status == 200
+    ring = api.gateway.catalog.ring("yard")
+    assert ring is not None
+    await until(lambda: ring.newest_key() is not None)
+    return api
+
+
+def stills(api: Api) -> Stills:
+    return api.gateway.parts.stills
+
+
+async def test_many_ask_for_a_picture_and_one_frame_is_decoded(watched: Api) -> None:
+    ring = watched.gateway.catalog.ring("yard")
+    assert ring is not None
+    key = ring.newest_key()
+    await until(lambda: ring.newest_key() != key)  # a fresh one: the next comes in a second
+    answers = await asyncio.gather(*(watched.get("/live/yard.jpg") for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert all(answer.body.startswith(b"\xff\xd8\xff") and answer.body.endswith(b"\xff\xd9") for answer in answers)
+    assert answers[0].headers["Content-Type"] == "image/jpeg"
+    assert 0 <= int(answers[0].headers["Age"]) <= 3
+    assert stills(watched).decoded <= 2
+
+
+async def test_a_snapshot_job_gives_a_png_unless_asked_for_a_jpeg_and_a_width(watched: Api) -> None:
+    answer = await watched.post("/stream/snapshot", {"streamName": "yard"})
+    assert answer.status == 200, answer.body
+    assert png_size(b64decode(answer.body["data"])) == (640, 360)
+    assert answer.body["age"] < 3
+    assert answer.body["takenAt"].endswith("Z")
+    small = await watched.post("/stream/snapshot", {"streamName": "yard", "format": "jpeg", "width": 200})
+    assert (small.body["width"], small.body["height"]) == (200, 112)
+    assert b64decode(small.body["data"]).startswith(b"\xff\xd8\xff")
+    assert (await watched.post("/stream/snapshot", {"streamName": "nobody"})).status == 404
+
+
+async def test_a_picture_of_a_camera_that_is_away_says_its_age(watched: Api, camera: Camera) -> None:
+    assert (await watched.get("/live/yard.jpg")).status == 200
+    camera.stalled = True
+    ring = watched.gateway.catalog.ring("yard")
+    assert ring is not None
+    newest = ring.newest_key()
+    wall = stills(watched)._wall
+    stills(watched)._wall = lambda: wall() + 100
+    answer = await watched.get("/live/yard.jpg")
+    assert answer.status == 200
+    assert 100 <= int(answer.headers["Age"]) < 110
+    assert "Stale" in answer.headers["Warning"]
+    assert ring.newest_key() == newest
+
+
+async def test_motion_jpeg_shows_one_key_frame_after_the_other(watched: Api) -> None:
+    url = f"{watched.gateway.url}/live/yard.mjpeg"
+    async with watched.session.get(url) as response:
+        assert response.headers["Content-Type"].startswith("multipart/x-mixed-replace; boundary=")
+        pictures = []
+        async with asyncio.timeout(15):
+            for _ in range(2):
+                await response.content.readuntil(b"Content-Length: ")
+                size = int(await response.content.readuntil(b"\r\n\r\n"))
+                pictures.append(await response.content.readexactly(size))
+        assert (await watched.post("/stream/find", {"name": "yard"})).body[0]["viewers"] == 1
+    assert pictures[0] != pictures[1]
+    assert all(picture.startswith(b"\xff\xd8\xff") for picture in pictures)
+
+
+@pytest.mark.debian
+async def test_ffmpeg_plays_the_progressive_mp4_without_a_complaint(watched: Api) -> None:
+    assert await ffmpeg.complaints(f"{watched.gateway.url}/live/yard.mp4", 3) == ""
+
+
+async def test_the_progressive_mp4_ends_with_its_stream(watched: Api, tmp_path: Path) -> None:
+    async with watched.session.get(f"{watched.gateway.url}/live/yard.mp4") as response:
+        assert response.headers["Content-Type"] == "video/mp4"
+        head = await response.content.readexactly(8)
+        assert head[4:] == b"ftyp"
+        await watched.post("/stream/terminate", {"name": "yard"})
+        with suppress(ConnectionError):
+            async with asyncio.timeout(5):
+                (tmp_path / "rest.mp4").write_bytes(await response.content.read())
