@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from media.faults import Fault
 
-# Cores for each million pixels a second, measured at 720p25 and 1080p30 with the settings of `media.effects.encoder`.
+# Cores for each million pixels a second, measured up to 1080p30 with the settings of `media.effects.encoder`.
 DECODE: Final = 0.0030
-ENCODE: Final = 0.0058
+ENCODE: Final = 0.0080
 USUAL_FPS: Final = 30.0
 RETRY_AFTER: Final = 10  # seconds after which somebody may have ended a stream
 

@@ -1,6 +1,7 @@
 """Where a watermark lies on a frame, and how large it is there: pure arithmetic."""
 
 from dataclasses import dataclass
+from math import floor
 from typing import Final, Literal
 
 Anchor = Literal[
@@ -56,7 +57,8 @@ def _size(frame: tuple[int, int], picture: tuple[int, int], wanted: float | None
     if wanted is None:
         scale = min(scale, frame[0] / NATURAL / picture[0], frame[1] / NATURAL / picture[1])
     scale = min(scale, frame[0] / picture[0], frame[1] / picture[1])
-    return max(2, _even(picture[0] * scale)), max(2, _even(picture[1] * scale))
+    # Rounded down, but for what floating point takes off.
+    return max(2, _even(floor(picture[0] * scale + 1e-6))), max(2, _even(floor(picture[1] * scale + 1e-6)))
 
 
 def _side(anchor: Anchor | None, near: str, far: str) -> int:

@@ -89,7 +89,7 @@ async def test_w3_bombs_and_chunks_without_end_cost_nobody_anything(api: Api) ->
     before, loop = memory(), asyncio.get_running_loop()
     ignored = await check(api, "profile.png")
     assert (ignored.status, ignored.body["width"]) == (200, 8)  # what is in the profile is never unpacked
-    times = {}
+    times: dict[str, list[float]] = {}
     for name in ("pixels", "chunks", "large", "short"):
         times[name] = []
         for _ in range(5):
