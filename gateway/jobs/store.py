@@ -15,6 +15,7 @@ from typing import IO, Any, Final, TypeVar
 
 from gateway.jobs.job import Claim, Record, encode, interrupted, time_of_day
 from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
+from gateway.jobs.rows import Row, job_row, record_of
 from gateway.jobs.schema import (
     BURY,
     DELETE_JOB,
@@ -36,7 +37,6 @@ EVICTED_AT_ONCE: Final = 2000
 YOUNG: Final = 60.0
 FAR_TOO_MANY: Final = 10
 
-Row = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -142,7 +142,7 @@ class Store:
 
         The claim of the first version that reaches the disk is the job's.
         """
-        self._pending.jobs[record["id"]] = _job_row(record, result, claim)
+        self._pending.jobs[record["id"]] = job_row(record, result, claim)
         self._wake()
 
     def delete_job(self, job_id: str) -> None:
@@ -299,7 +299,7 @@ class Store:
         for row in rows:
             self.revision += 1
             record = interrupted(json.loads(row["record"]), self._wall(), self._retention, self.revision)
-            connection.execute(SAVE_JOB, _job_row(record, None))
+            connection.execute(SAVE_JOB, job_row(record, None))
         connection.execute(MARK_REVISION, (self.revision,))
         connection.execute("COMMIT")
         if rows:
@@ -363,7 +363,7 @@ class Store:
 
     def _find(self, job_id: str) -> Record | None:
         row = self._select("SELECT record, result FROM jobs WHERE id = ?", job_id).fetchone()
-        return None if row is None else _record(row)
+        return None if row is None else record_of(row)
 
     def _result(self, job_id: str) -> bytes | None:
         row = self._select("SELECT result FROM jobs WHERE id = ?", job_id).fetchone()
@@ -380,7 +380,7 @@ class Store:
             values.append(query.since)
         select = f"SELECT id, record, result FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
         rows = self._select(select, *values, limit + len(without)).fetchall()
-        return [_record(row) for row in rows if row["id"] not in without][:limit]
+        return [record_of(row) for row in rows if row["id"] not in without][:limit]
 
     def _claimed(self, key: str) -> tuple[str, str] | None:
         row = self._select("SELECT id, fingerprint FROM jobs WHERE key = ?", key).fetchone()
@@ -400,26 +400,3 @@ class Store:
 def _highest(batch: _Batch) -> int:
     """The highest revision of a batch."""
     return max([batch.revision, *(int(row["revision"]) for row in batch.jobs.values() if row is not None)])
-
-
-def _job_row(record: Record, result: bytes | None, claim: Claim | None = None) -> Row:
-    return {
-        "id": record["id"],
-        "revision": record["revision"],
-        "state": record["state"],
-        "kind": record["kind"],
-        "created": record["createdAt"],
-        "finished": record["finishedAt"],
-        "expires": record.get("expiresAt"),
-        # A record must reach the disk whatever a kind put into its error: what is not JSON is written as text.
-        "record": json.dumps(record, default=str),
-        "result": result,
-        "key": None if claim is None else claim.key,
-        "fingerprint": None if claim is None else claim.fingerprint,
-    }
-
-
-def _record(row: sqlite3.Row) -> Record:
-    record: Record = json.loads(row["record"])
-    record["result"] = None if row["result"] is None else json.loads(row["result"])
-    return record

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -54,8 +54,7 @@ class Supervisor:
         self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, Run] = {}
-        self._keys: dict[str, str] = {}
-        self._claims = Claims()
+        self._claims = Claims(store.claimed)
         self._waiting = 0
         self._freed: list[str] = []
         self._retiring: asyncio.Task[None] | None = None
@@ -86,28 +85,16 @@ class Supervisor:
         effects = self._core.accept(draft, self._loop.time(), self._wall())
         job = self._core.jobs[draft.id]
         self._runs[job.id] = Run(job, work, self._loop.create_future())
-        if draft.claim is not None:
-            self._keys[draft.claim.key] = job.id
+        self._claims.hold(draft.claim, job.id)
         self._apply(effects)
         return job
 
-    @asynccontextmanager
-    async def claiming(self, claim: Claim) -> AsyncIterator[str | None]:
+    def claiming(self, claim: Claim) -> AbstractAsyncContextManager[str | None]:
         """The id of the job that this claim has made, or None; inside, nobody else can make one under its key.
 
         Raises Failure `idempotency-mismatch` when the key stands for another request.
         """
-        async with self._claims.alone(claim.key):
-            job_id = self._keys.get(claim.key)
-            job = None if job_id is None else self.get(job_id)
-            if job is not None and job.draft.claim is not None:
-                earlier: tuple[str, str] | None = (job.id, job.draft.claim.fingerprint)
-            else:
-                earlier = await self._store.claimed(claim.key)
-            if earlier is not None and earlier[1] != claim.fingerprint:
-                detail = "The Idempotency-Key was used for another request; use a new key for each new request."
-                raise Failure("idempotency-mismatch", detail)
-            yield None if earlier is None else earlier[0]
+        return self._claims.claiming(claim)
 
     async def wait(self, job: Job, seconds: float) -> bool:
         """Wait until the job has ended, `seconds` are over, or the gateway shuts down. The job never notices.
@@ -449,6 +436,4 @@ class Supervisor:
     def _drop(self, run: Run) -> None:
         del self._runs[run.job.id]
         self._core.forget(run.job.id)
-        claim = run.job.draft.claim
-        if claim is not None and self._keys.get(claim.key) == run.job.id:
-            del self._keys[claim.key]
+        self._claims.let_go(run.job.draft.claim, run.job.id)

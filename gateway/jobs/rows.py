@@ -1,0 +1,34 @@
+"""A job's record as a row of the store, and back."""
+
+import json
+import sqlite3
+from typing import Any
+
+from gateway.jobs.job import Claim, Record
+
+Row = dict[str, Any]
+
+
+def job_row(record: Record, result: bytes | None, claim: Claim | None = None) -> Row:
+    """The values of a job's row; `record` has no result, `result` is that, serialised."""
+    return {
+        "id": record["id"],
+        "revision": record["revision"],
+        "state": record["state"],
+        "kind": record["kind"],
+        "created": record["createdAt"],
+        "finished": record["finishedAt"],
+        "expires": record.get("expiresAt"),
+        # A record must reach the disk whatever a kind put into its error: what is not JSON is written as text.
+        "record": json.dumps(record, default=str),
+        "result": result,
+        "key": None if claim is None else claim.key,
+        "fingerprint": None if claim is None else claim.fingerprint,
+    }
+
+
+def record_of(row: sqlite3.Row) -> Record:
+    """The record of a row that has `record` and `result`, its result included."""
+    record: Record = json.loads(row["record"])
+    record["result"] = None if row["result"] is None else json.loads(row["result"])
+    return record
