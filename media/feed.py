@@ -16,10 +16,10 @@ from media.messages import ChunkMade, InitMade
 from media.ring import Ring
 from media.workers import Worker
 
-MOST_SECONDS: Final = 2.0  # of media on its way to the worker
+MOST_SECONDS: Final = 1.0  # of media on its way to the worker
 MOST_BYTES: Final = 2 * 1024 * 1024
 LARGEST: Final = 3 * 1024 * 1024  # bytes of one chunk: more does not fit into the worker's queue
-BEHIND: Final = 3.0  # seconds that the worker may be behind the source before pictures are left out
+BEHIND: Final = 2.0  # seconds of the source that may wait for the worker before pictures are left out
 TICK: Final = 0.25  # seconds between two looks for a source that is not there
 
 

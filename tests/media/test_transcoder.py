@@ -49,7 +49,7 @@ def test_bytes_that_are_no_fragments_are_refused(damaged: bytes) -> None:
 def test_the_budget_is_kept_and_given_back() -> None:
     capacity = Capacity(1.0)
     hd = Load((1280, 720), (1280, 720), 25.0)
-    for number in range(4):
+    for number in range(3):
         capacity.reserve(str(number), hd)
     with pytest.raises(Fault) as caught:
         capacity.reserve("5", hd)
