@@ -30,6 +30,10 @@ class Channel:
         """True once the gateway has asked for an end: look at it between packets."""
         return self._stopping.is_set()
 
+    def rest(self, seconds: float) -> None:
+        """Does nothing for so long, or until the gateway asks for an end."""
+        self._stopping.wait(seconds)
+
     def start(self) -> Start:
         """Waits for the task. Ends the process when none comes. Begins to watch the socket."""
         message = next(self._incoming, None)

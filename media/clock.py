@@ -205,6 +205,7 @@ class AudioClock:
     def __init__(self, rate: int, frame: int = 1024) -> None:
         self._rate = rate
         self._frame = frame
+        self._resync = round(RESYNC * rate)
         self._next: int | None = None
 
     def stamp(self, seconds: Fraction | None) -> int | None:
@@ -213,10 +214,10 @@ class AudioClock:
         None: the frame lies before what is already out, and must be dropped.
         """
         if seconds is not None:
-            claimed = round(seconds * self._rate)
-            if self._next is None or claimed - self._next > RESYNC * self._rate:
+            claimed = seconds.numerator * self._rate // seconds.denominator
+            if self._next is None or claimed - self._next > self._resync:
                 self._next = claimed
-            elif self._next - claimed > RESYNC * self._rate:
+            elif self._next - claimed > self._resync:
                 return None
             else:
                 most = max(1, self._frame // SLEW)

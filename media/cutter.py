@@ -160,7 +160,7 @@ class Cutter:
         if self._audio_mapper is None:
             self._audio_mapper = StampMapper(rate, rate // 50)
         pts = self._audio_mapper.map(packet.pts, time.monotonic())
-        return pts * base + Fraction(self._shift - self._origin, VIDEO_RATE)
+        return Fraction(pts * VIDEO_RATE + (self._shift - self._origin) * rate, VIDEO_RATE * rate)
 
     def _hear(self, data: bytes, stamp: int | None, samples: int) -> None:
         if stamp is None or stamp < 0 or (self._init is not None and self._init.audio is None):
@@ -289,9 +289,11 @@ class Cutter:
 
 
 def _ticks(packet: "Packet[Any]") -> int | None:
-    if packet.pts is None or packet.time_base is None:
+    base = packet.time_base
+    if packet.pts is None or base is None:
         return None
-    return round(packet.pts * packet.time_base * VIDEO_RATE)
+    # Rounded, in whole numbers: this is done for every frame, and fractions are slow.
+    return (2 * packet.pts * base.numerator * VIDEO_RATE + base.denominator) // (2 * base.denominator)
 
 
 def _with_first_stamp(frames: list[_Frame], usual: int) -> list[_Frame]:

@@ -22,6 +22,7 @@ from media.clock import GapMeter
 from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
 from media.messages import Finished, Phase, Ready, Stats, Warned
+from media.naps import NAP, Naps
 from media.overheard import Overheard
 from media.spec import CameraSpec, Secret
 
@@ -164,6 +165,7 @@ class _Reader:
         self._played_at = self._frame_at = self._stats_at = time.monotonic()
         self._packet_at: float | None = None
         self._frames = self._bytes = 0
+        self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
         self._gaps = GapMeter()
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
@@ -171,6 +173,7 @@ class _Reader:
     def read(self, played_at: float) -> None:
         """Until the camera ends or the gateway says stop. Raises `Fault`. `played_at` is when PLAY was asked for."""
         self._played_at = played_at
+        asked = time.monotonic()
         for packet in self._packets():
             if self._channel.stopping:
                 return
@@ -180,6 +183,9 @@ class _Reader:
             if packet is None or packet.stream is not self._video:
                 self._check_silence(now)
             self._tell_stats(now)
+            if packet is not None and self._naps is not None and self._naps.due(now - asked):
+                self._channel.rest(NAP)  # what comes meanwhile waits in the socket
+            asked = time.monotonic()
         raise Fault("source-protocol-error", "The camera ended the stream.", "live" if self._cutter else "playing")
 
     def _packets(self) -> Iterator["Packet[Any] | None"]:
@@ -206,6 +212,8 @@ class _Reader:
             self._frames += 1
             self._frame_at = now
             self._gaps.note(now)
+            if self._naps is not None and self._cutter is not None and packet.pts is not None and packet.time_base:
+                self._naps.note(now, float(packet.pts * packet.time_base))
         if self._cutter is not None:
             if is_video:
                 self._cutter.video(packet)
