@@ -142,11 +142,16 @@ class Loop:
         rounds, rest = divmod(ticks, self.index.length)
         return rounds * len(self._entries) + bisect_right(self._ends, rest)
 
+    def begins_at(self, number: int) -> int:
+        """Ticks at which the chunk begins, be it the next one of a growing package. Raises `IndexError` past that."""
+        if self.index is None:
+            return self._filled if number == len(self._entries) else self._entries[number].decode_time
+        rounds, k = divmod(number, len(self._entries))
+        return rounds * self.index.length + self._entries[k].decode_time
+
     def begins(self, number: int) -> Fraction:
-        """Seconds of the loop's own time at which the chunk begins. Raises `IndexError` for one not on disk."""
-        if self.index is None and number == len(self._entries):
-            return Fraction(self._filled, self.init.timescale)
-        return Fraction(self.decode_time(number), self.init.timescale)
+        """As `begins_at`, in seconds."""
+        return Fraction(self.begins_at(number), self.init.timescale)
 
     def ends(self, number: int) -> Fraction:
         """Seconds of the loop's own time at which the chunk ends. Raises `IndexError` for one not on disk."""

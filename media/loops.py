@@ -44,6 +44,7 @@ class LoopRing:
         self._closed_at: int | None = None
         self._cache: OrderedDict[int, Chunk] = OrderedDict()
         self._gates: dict[int, _Gate] = {}
+        self._listed: tuple[tuple[int, int, int | None], tuple[Segment, ...]] | None = None
 
     @property
     def ended(self) -> bool:
@@ -106,6 +107,8 @@ class LoopRing:
     def segments(self) -> Sequence[Segment]:
         """The window and the spare ones before it, oldest first."""
         head = self.head
+        if self._listed is not None and self._listed[0] == (head, len(self._stretches), self._stretches[-1].end):
+            return self._listed[1]
         found: list[Segment] = []
         most = self._limits.window + self._limits.spare + 1
         for stretch in reversed(self._stretches):
@@ -117,6 +120,9 @@ class LoopRing:
             found[:0] = [stretch.segment(msn, head) for msn in range(oldest, newest + 1)]
             if len(found) >= most:
                 break
+        whole = self._stretches[-1].loop.index is not None  # else a segment may turn out to be whole before it grows
+        key = (head, len(self._stretches), self._stretches[-1].end)
+        self._listed = (key, tuple(found)) if whole else None
         return tuple(found)
 
     def newest_key(self) -> int | None:
@@ -337,6 +343,7 @@ class LoopRing:
                     del self._gates[number]
 
     def _open_gates(self) -> None:
+        self._listed = None  # whatever opens them all has changed something
         for number in list(self._gates):
             self._open_gate(number)
 

@@ -44,7 +44,7 @@ class Stretch:
         self.start = start
         self.end = end
         self._begins = loop.begins(start.first)
-        self._shift = start.decode - round(self._begins * loop.init.timescale)
+        self._shift = start.decode - loop.begins_at(start.first)
         self._lead = start.lead
         self._segment: int | None = None
 
@@ -148,8 +148,7 @@ class Stretch:
 
     def decode_time(self, number: int) -> int:
         """Ticks at which that chunk begins, or at which the one before it ends."""
-        local = self._local(number)
-        return round(self.loop.begins(local) * self.loop.init.timescale) + self._shift
+        return self.loop.begins_at(self._local(number)) + self._shift
 
     def follow(self, end: int, loop: Loop, first: int, broken: bool) -> Start:
         """Where a stretch begins that goes on at the channel's chunk `end` with chunk `first` of a loop.
@@ -182,7 +181,7 @@ class Stretch:
         if loop.head.grid is None or loop.init.audio is None:
             return 0
         rate = loop.init.audio.timescale
-        shift = decode - round(loop.begins(first) * loop.init.timescale)
+        shift = decode - loop.begins_at(first)
         if loop is self.loop and shift == self._shift:
             return self.start.sound
         exact = round(Fraction(shift, loop.init.timescale) * rate)
