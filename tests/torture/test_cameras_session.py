@@ -22,13 +22,20 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield api
 
 
-async def test_C34_a_killed_worker_waits_for_its_stale_session(api: Api) -> None:
+async def test_C34_C35_C36_stale_sessions_keep_alives_and_teardown(api: Api) -> None:
+    """Side by side, since both have to wait for time to pass."""
+    await asyncio.gather(_a_killed_worker_waits_for_its_stale_session(api), _a_session_is_kept_alive_and_torn_down(api))
+
+
+async def _a_killed_worker_waits_for_its_stale_session(api: Api) -> None:
     async with camera("limit_sessions=1", "linger", session_timeout=3) as peer:
-        await start(api, peer.url)
-        os.kill(api.gateway.workers.pids()[0], signal.SIGKILL)
-        await status_becomes(api, "WAITING")
-        await status_becomes(api, "LIVE", seconds=20)
-        told = await record(api)
+        before = set(api.gateway.workers.pids())
+        await start(api, peer.url, "C34")
+        (worker,) = set(api.gateway.workers.pids()) - before
+        os.kill(worker, signal.SIGKILL)
+        await status_becomes(api, "WAITING", "C34")
+        await status_becomes(api, "LIVE", "C34", seconds=20)
+        told = await record(api, "C34")
         codes = [attempt["code"] for attempt in told["attempts"]]
         assert codes[:2] == [None, "worker-crashed"]
         assert codes[-1] is None
@@ -38,17 +45,18 @@ async def test_C34_a_killed_worker_waits_for_its_stale_session(api: Api) -> None
         assert all(after - before >= 4.9 for before, after in pairwise(setups[1:]))
 
 
-async def test_C35_C36_a_session_is_kept_alive_and_torn_down(api: Api) -> None:
+async def _a_session_is_kept_alive_and_torn_down(api: Api) -> None:
     loop = asyncio.get_running_loop()
     async with camera(session_timeout=4) as peer:
-        await start(api, peer.url)
+        await asyncio.sleep(2.0)  # until the other one has its worker
+        await start(api, peer.url, "C35")
         began = loop.time()
         await until(lambda: loop.time() - began > 5.0, 6.0)
-        assert (await record(api))["restarts"] == 0
+        assert (await record(api, "C35"))["restarts"] == 0
         signs = [seen.at for seen in peer.requests if seen.method in ("PLAY", "OPTIONS", "GET_PARAMETER")]
         assert max(b - a for a, b in pairwise(signs[1:])) < 4 * 0.8
         began = loop.time()
-        asked = asyncio.create_task(api.post("/rtsp/terminate", {"localStreamName": "cam"}))
+        asked = asyncio.create_task(api.post("/rtsp/terminate", {"localStreamName": "C35"}))
         await until(lambda: peer.teardowns == 1)
         assert loop.time() - began < 0.3
         await asked
