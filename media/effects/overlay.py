@@ -16,7 +16,6 @@ from media.effects import pixels
 from media.placement import Placement, place
 
 TICKS: Final = Fraction(1, 90000)
-HD: Final = 720  # lines from which on players take colours for those of BT.709 when nobody says
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Overlay:
         frame: VideoFrame, filters: list[tuple[str, str]], size: tuple[int, int], mark: Mark
     ) -> tuple[Graph, FilterContext, FilterContext]:
         box = place(size, (mark.picture.width, mark.picture.height), mark.placement)
-        logo = _scaled(mark, (box.width, box.height), _matrix(frame, size[1]))
+        logo = _scaled(mark, (box.width, box.height), _matrix(frame))
         graph = Graph()
         graph.threads = 1
         entry = pixels.source(graph, frame)
@@ -113,10 +112,10 @@ class Overlay:
         return graph, entry, end
 
 
-def _matrix(frame: VideoFrame, lines: int) -> str:
-    """The colour matrix of the frame, for the picture; 2 is "not said"."""
-    said = {1: "bt709", 5: "bt601", 6: "bt601", 9: "bt2020"}.get(int(frame.colorspace))
-    return said or ("bt709" if lines >= HD else "bt601")
+def _matrix(frame: VideoFrame) -> str:
+    """The colour matrix of the frame, for the picture. Where none is said Chromium takes BT.709 at any size (measured;
+    ffmpeg takes BT.601), and browsers are who watches."""
+    return {5: "bt601", 6: "bt601", 9: "bt2020"}.get(int(frame.colorspace), "bt709")
 
 
 def _scaled(mark: Mark, size: tuple[int, int], matrix: str) -> VideoFrame:

@@ -51,6 +51,9 @@ def grey(path: Path, size: tuple[int, int] = (WIDTH, HEIGHT), seconds: int = 2) 
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.options = {"preset": "ultrafast", "g": "25", "qp": "10"}
         stream.codec_context.thread_count = 1
+        # BT.709, and said so: players guess differently where nothing is said.
+        context = stream.codec_context
+        context.color_range, context.colorspace, context.color_primaries, context.color_trc = 1, 1, 1, 1
         for number in range(25 * seconds):
             frame = VideoFrame(*size, "yuv420p")
             for plane, value in zip(frame.planes, (126, 128, 128), strict=True):
