@@ -8,10 +8,12 @@ import sys
 
 from pydantic import ValidationError
 
-from gateway import __version__, call, demo, logs
+from gateway import __version__, call, demo, keys_command, logs
 from gateway.app import Gateway
 from gateway.jobs.store import StoreError
+from gateway.keys import Keys
 from gateway.settings import Settings
+from gateway.tls import TlsError
 
 
 def main() -> int:
@@ -21,6 +23,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run the gateway with settings.env and the environment")
     commands.add_parser("demo", help="run the gateway with a sample camera and a looping channel")
+    commands.add_parser("keys", help="make, list and revoke API keys (see: keys --help)", add_help=False)
     commands.add_parser("camera", help="run a sample camera (see: camera --help)", add_help=False)
     commands.add_parser("call", help="call the API and follow the job (see: call --help)", add_help=False)
     if sys.argv[1:2] == ["call"]:
@@ -28,7 +31,7 @@ def main() -> int:
     arguments, rest = parser.parse_known_args()
     if arguments.command == "camera":
         os.execv(sys.executable, [sys.executable, "-m", "media.camera", *rest])
-    if rest:
+    if rest and arguments.command != "keys":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     logs.configure()
     if arguments.command == "demo":
@@ -38,18 +41,16 @@ def main() -> int:
     except ValidationError as error:
         print(f"reelgate: the settings cannot be used:\n{_reasons(error)}", file=sys.stderr)
         return 2
+    if arguments.command == "keys":
+        return keys_command.run(rest, settings)
     return asyncio.run(serve(settings))
 
 
 async def serve(settings: Settings) -> int:
     """Runs until SIGINT or SIGTERM, then ends in good order; a second signal ends it at once."""
-    if not settings.loopback_only:
-        print(
-            f"reelgate: refusing to listen on {settings.http_host}: whoever reaches that address could control cameras "
-            "and read files, as there are no API keys. Set http_host=127.0.0.1, and put a proxy that asks for "
-            "credentials in front of it.",
-            file=sys.stderr,
-        )
+    reason = unsafe(settings)
+    if reason:
+        print(f"reelgate: refusing to listen on {settings.http_host}: {reason}", file=sys.stderr)
         return 2
     stop = asyncio.Event()
     gateway = Gateway(settings)
@@ -62,17 +63,37 @@ async def serve(settings: Settings) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     try:
         async with gateway:
             print(f"reelgate ready {gateway.url}", flush=True)
             await stop.wait()
-    except StoreError as error:
+    except (StoreError, TlsError) as error:
         print(f"reelgate: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"reelgate: cannot start on {settings.http_host}:{settings.http_port}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def unsafe(settings: Settings) -> str:
+    """Why these settings would let in whoever comes by; "" when they would not."""
+    if settings.loopback_only:
+        return ""
+    keys = Keys(settings.keys_file)
+    if not len(keys):
+        trouble = f" ({keys.trouble})" if keys.trouble else ""
+        return (
+            f"whoever reaches that address could control cameras and read files, as there are no API keys{trouble}. "
+            "Make one with `python -m gateway keys make NAME --scope control`, or set http_host=127.0.0.1."
+        )
+    if settings.tls_cert is None and not settings.http_plain:
+        return (
+            "keys and pictures would cross the network in the clear. Set tls_cert and tls_key; or, behind a proxy "
+            "that does TLS, set http_plain=true."
+        )
+    return ""
 
 
 def _reasons(error: ValidationError) -> str:

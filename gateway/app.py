@@ -18,11 +18,15 @@ from gateway.jobs.ports import Keep
 from gateway.jobs.retention import Retention
 from gateway.jobs.store import Store
 from gateway.jobs.supervisor import Supervisor
+from gateway.keys import Keys
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind, Parts
+from gateway.playtokens import PlayTokens
 from gateway.prefer import Limits as PreferLimits
 from gateway.seal import Seal
 from gateway.settings import Settings
+from gateway.tls import Tls, TlsError
+from gateway.web.access import Access
 from gateway.web.events import News
 from gateway.web.face import Face
 from gateway.web.metrics import Metrics
@@ -56,6 +60,8 @@ class Gateway:
         self.settings = settings
         self.url = ""
         self._supervising = False
+        self.keys = Keys(settings.keys_file)
+        self.tls: Tls | None = None
         self._kinds: dict[str, Kind] = {kind.stream_kind: kind for kind in KINDS if kind.restore}
         self._stack = AsyncExitStack()
 
@@ -68,6 +74,17 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def reload(self) -> None:
+        """Reads keys and certificate again; streams and viewers play on. What cannot be used is told in the log."""
+        self.keys.reload()
+        try:
+            if self.tls is not None:
+                self.tls.reload()
+        except TlsError as error:
+            log.error("tls-not-reloaded", extra={"error": str(error)})
+        else:
+            log.info("reloaded", extra={"keys": len(self.keys), "trouble": self.keys.trouble})
+
     def hurry(self) -> None:
         """While it is closing: no more patience with jobs that are still running."""
         if self._supervising:
@@ -78,6 +95,7 @@ class Gateway:
         for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
             folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(sweep, settings.media_dir)
+        self.tls = _tls(settings)
         self.workers = Workers()
         self.workers.start()
         stack.push_async_callback(self.workers.close)
@@ -166,21 +184,31 @@ class Gateway:
             settings.jobs_default_wait,
             settings.jobs_default_timeout,
         )
+        tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
         face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics)
-        app = self.application = application(face, limits)
+        guard = self.access = Access(self.keys, tokens, settings.cors_origins)
+        app = self.application = application(face, limits, guard)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.http_host, settings.http_port)
+        context = self.tls.context if self.tls is not None else None
+        site = web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=context)
         await site.start()
         host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
-        self.url = f"http://{host}:{runner.addresses[0][1]}"
+        self.url = f"{'http' if context is None else 'https'}://{host}:{runner.addresses[0][1]}"
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
     """Ends a task that runs for ever."""
     task.cancel()
     await asyncio.wait({task})
+
+
+def _tls(settings: Settings) -> Tls | None:
+    """Raises `TlsError` for files that are no certificate and its key."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Tls(settings.tls_cert, settings.tls_key)
 
 
 def _job_limits(settings: Settings) -> JobLimits:

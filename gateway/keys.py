@@ -77,7 +77,7 @@ class KeyFile:
         if not scopes:
             raise KeysError("a key has at least one scope")
         with self._alone():
-            keys = self.keys()
+            keys = self.every()
             if any(key.name == name for key in keys):
                 raise KeysError(f"there is a key named {name!r} already; revoke it, or choose another name")
             key_id = secrets.token_hex(ID_BYTES)
@@ -90,14 +90,14 @@ class KeyFile:
     def revoke(self, which: str) -> Key:
         """Takes a key back, by its id or its name. Without any key left nobody gets in; the file stays."""
         with self._alone():
-            keys = self.keys()
+            keys = self.every()
             found = next((key for key in keys if which in (key.id, key.name)), None)
             if found is None:
                 raise KeysError(f"there is no key {which!r}")
             self._write([key for key in keys if key is not found])
         return found
 
-    def keys(self) -> list[Key]:
+    def every(self) -> list[Key]:
         """All keys, oldest first. None when there is no file. Raises `KeysError` for a file that is none of ours."""
         try:
             return read(self._path)

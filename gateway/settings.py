@@ -21,6 +21,13 @@ def _blank_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _names(value: Any) -> Any:
+    """A list from one line: `https://a.example, https://b.example`."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_none)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_blank_is_none)]
@@ -37,6 +44,10 @@ class Settings(BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+    http_plain: bool = False
+    tls_cert: OptionalPath = None
+    tls_key: OptionalPath = None
+    cors_origins: Names = ()
     media_dir: Path = Path("media-files")
     media_max_bytes: Annotated[int, Field(ge=1)] = 4 * 1024**3
     data_dir: Path = Path("data")
@@ -80,6 +91,17 @@ class Settings(BaseSettings):
             if value is not None and value > most:
                 raise ValueError(f"jobs_default_{name} is {value}, over its maximum of {most}")
         return self
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> "Settings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together: set both, or none")
+        return self
+
+    @property
+    def keys_file(self) -> Path:
+        """Where `python -m gateway keys` keeps the API keys."""
+        return self.data_dir / "keys.json"
 
     @property
     def loopback_only(self) -> bool:

@@ -12,6 +12,7 @@ from gateway.jobs.feed import Feed, Happening, Listener
 from gateway.jobs.job import Record
 from gateway.jobs.supervisor import Supervisor
 from gateway.web.face import BASE, Face
+from gateway.web.principal import may_see
 from media.stream import Stream
 
 PING: Final = 15.0  # seconds without an event until a comment says that the line is alive
@@ -53,7 +54,7 @@ def routes(face: Face) -> list[web.RouteDef]:
             guard = asyncio.ensure_future(_cut_off(request, listener))
             try:
                 await _send(request, response, missed)
-                await _follow(response, listener, ended)
+                await _follow(request, response, listener, ended)
             except ConnectionError:
                 pass  # it is gone, or was cut off: it comes back with Last-Event-ID
             finally:
@@ -71,14 +72,16 @@ async def _send(request: web.Request, response: web.StreamResponse, missed: list
     if missed is None:
         await response.write(RESET)
     else:
-        await _write(response, missed)
+        await _write(request, response, missed)
 
 
-async def _follow(response: web.StreamResponse, listener: Listener, ended: asyncio.Future[None]) -> None:
+async def _follow(
+    request: web.Request, response: web.StreamResponse, listener: Listener, ended: asyncio.Future[None]
+) -> None:
     """Everything new, until the listener is lost or the gateway shuts down."""
     while not listener.lost.is_set():
         happenings = [listener.waiting.popleft() for _ in range(len(listener.waiting))]
-        await _write(response, happenings)
+        await _write(request, response, happenings)
         if ended.done() and not listener.waiting:
             return
         if not listener.waiting and not await _news(listener, ended):
@@ -105,9 +108,10 @@ async def _cut_off(request: web.Request, listener: Listener) -> None:
         request.transport.abort()
 
 
-async def _write(response: web.StreamResponse, happenings: Iterable[Happening]) -> None:
+async def _write(request: web.Request, response: web.StreamResponse, happenings: Iterable[Happening]) -> None:
     for happening in happenings:
-        await response.write(happening.wire)
+        if happening.type != "job" or may_see(request, happening.record):
+            await response.write(happening.wire)
 
 
 def _since(request: web.Request) -> int | None:

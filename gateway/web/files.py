@@ -76,7 +76,7 @@ class FileRecord(BaseModel):
 def routes(root: Path, catalog: Catalog, max_bytes: int, pace: Pace | None = None) -> list[web.RouteDef]:
     """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
     shelf = _Shelf(root, catalog, max_bytes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
-    one = f"{BASE}/media/{{name:.+}}"
+    one = f"{BASE}/media/{{name:(?!find_all$).+}}"
     return [
         web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
         web.post(f"{BASE}/media/find_all", shelf.find_all),

@@ -6,22 +6,25 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from aiohttp import hdrs, web
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from gateway import prefer
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Job, Record, time_of_day
-from gateway.jobs.ports import Query
+from gateway.jobs.ports import EVERYTHING, Query
 from gateway.jobs.state import State
 from gateway.kinds.kind import Params
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.face import BASE, Face, by_alias, job_path
+from gateway.web.principal import may_see, sees_all
 from gateway.web.problems import reads_prefer
 from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 
 MAX_LIMIT: Final = 1000
+LOOKED_AT: Final = 10_000  # newest jobs among which a key's own are looked for
 ID: Final = re.compile(r"[0-9a-f]{32}")
+ONE: Final = "{id:(?!(?:find|find_all|terminate|cancel)$)[^/]+}"  # those are methods
 ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -31,6 +34,12 @@ class OneJob(Params):
     id: str
 
 
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("a time is a string")  # and no number, which pydantic would take for seconds
+    return value
+
+
 class SomeJobs(Params):
     """`id` alone asks for one job; else `ids` or the filters, newest first, for an array. `since` has a zone."""
 
@@ -38,7 +47,7 @@ class SomeJobs(Params):
     ids: list[str] | None = Field(default=None, max_length=MAX_LIMIT)
     state: State | None = Field(default=None, strict=False)
     kind: str | None = None
-    since: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    since: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)] | None = None
     limit: int = Field(default=100, ge=1, le=MAX_LIMIT)
 
     def query(self) -> Query:
@@ -67,9 +76,9 @@ def routes(face: Face) -> list[web.RouteDef]:
         web.get(f"{BASE}/jobs/find_all", jobs.find_all, allow_head=False),
         web.post(f"{BASE}/jobs/terminate", jobs.terminate),
         web.post(f"{BASE}/jobs/cancel", jobs.terminate),
-        web.get(f"{BASE}/jobs/{{id}}", jobs.get, allow_head=False),
-        web.delete(f"{BASE}/jobs/{{id}}", jobs.delete),
-        web.get(f"{BASE}/jobs/{{id}}/result", jobs.result, allow_head=False),
+        web.get(f"{BASE}/jobs/{ONE}", jobs.get, allow_head=False),
+        web.delete(f"{BASE}/jobs/{ONE}", jobs.delete),
+        web.get(f"{BASE}/jobs/{ONE}/result", jobs.result, allow_head=False),
     ]
 
 
@@ -88,13 +97,13 @@ class _Jobs:
         if wanted.ids is not None:
             known = [each for each in wanted.ids if ID.fullmatch(each)]
             found = [await self.face.supervisor.find(each) for each in known]
-            return web.json_response([record for record in found if record is not None])
-        return web.json_response(await self.face.supervisor.list(wanted.limit, wanted.query()))
+            return web.json_response([record for record in found if record is not None and may_see(request, record)])
+        return web.json_response(await self._list(request, wanted.limit, wanted.query()))
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """The newest jobs."""
         wanted = await _wanted(request, self._preferences(request))
-        return web.json_response(await self.face.supervisor.list(wanted.limit))
+        return web.json_response(await self._list(request, wanted.limit, EVERYTHING))
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """One job; 200 whatever its state."""
@@ -104,13 +113,13 @@ class _Jobs:
         """What the synchronous answer would have said; 202 while the job goes on."""
         reads_prefer(request)
         job_id = request.match_info["id"]
-        record = await self._known(job_id)
+        record = await self._known(request, job_id)
         job = self.face.supervisor.get(job_id)
         if by_alias(request) and job is not None:
             await self.face.supervisor.wait(job, FOREVER)
         if job is not None:
             return Outcome(self.face.supervisor.record(job), job.result_json).response(request)
-        record = await self._known(job_id)  # it has left memory meanwhile, so it has ended and is saved
+        record = await self._known(request, job_id)  # it has left memory meanwhile, so it has ended and is saved
         return Outcome(record, await self.face.supervisor.result(job_id)).response(request)
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
@@ -118,7 +127,7 @@ class _Jobs:
         preferences = self._preferences(request)
         strict = preferences.handling == "strict"
         wanted, _ = body.parse(OneJob, await body.read_object(request), strict=strict)
-        record = await self._known(wanted.id)
+        record = await self._known(request, wanted.id)
         job = self.face.supervisor.get(wanted.id)
         if job is None or job.state.terminal:
             return _cancelled(request, record)
@@ -128,7 +137,7 @@ class _Jobs:
         """Cancels a job that goes on; forgets one that has ended (204, and 410 from then on)."""
         preferences = self._preferences(request)
         job_id = request.match_info["id"]
-        await self._known(job_id)
+        await self._known(request, job_id)
         job = self.face.supervisor.get(job_id)
         if job is not None and not job.state.terminal:
             return await self._cancel(request, job, preferences)
@@ -145,7 +154,7 @@ class _Jobs:
 
     async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
         """One job, now or after a long poll (contract, D64): until its end, or with If-None-Match until any change."""
-        record = await self._known(job_id)
+        record = await self._known(request, job_id)
         job = self.face.supervisor.get(job_id)
         seen = _seen(request)
         waits = preferences.wait_sent
@@ -167,12 +176,19 @@ class _Jobs:
             return await supervisor.wait_change(job, job.revision, seconds)
         return True
 
-    async def _known(self, job_id: str) -> Record:
+    async def _list(self, request: web.Request, limit: int, query: Query) -> list[Record]:
+        """The caller's newest jobs; those of others are not there. Looks no further back than `LOOKED_AT` jobs."""
+        if sees_all(request):
+            return await self.face.supervisor.list(limit, query)
+        records = await self.face.supervisor.list(LOOKED_AT, query)
+        return [record for record in records if may_see(request, record)][:limit]
+
+    async def _known(self, request: web.Request, job_id: str) -> Record:
         if ID.fullmatch(job_id):
             record = await self.face.supervisor.find(job_id)
-            if record is not None:
+            if record is not None and may_see(request, record):
                 return record
-            if await self.face.supervisor.expired(job_id):
+            if record is None and await self.face.supervisor.expired(job_id):
                 raise Failure("job-expired", f"The job {job_id} has ended, and its record is not kept any more.")
         raise Failure("job-unknown", f"There is no job {job_id[:64]!r}.")
 

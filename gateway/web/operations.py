@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from gateway.jobs.failures import FAILURES
 from gateway.kinds.kind import Kind
 from gateway.web import records, streams
+from gateway.web.access import TokenParams
 from gateway.web.face import BASE
 from gateway.web.files import FileRecord
 from gateway.web.jobs import OneJob, SomeJobs
@@ -88,6 +89,11 @@ def _of_kind(kind: Kind) -> Operation:
 
 
 def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
+    watch = "A token to watch one stream for a while, to be given to a player"
+    yield Operation(
+        "POST", f"{BASE}/stream/play_token", "makePlayToken", watch, "stream", {200: records.TokenRecord},
+        body=TokenParams, example={"name": "lobby", "expiresIn": 300}, body_required=True, statuses=(400, 413, 422),
+    )  # fmt: skip
     families: list[tuple[str, type[BaseModel]]] = [("stream", streams.StreamFilter)]
     families += [(kind.stream_kind, streams.KindFilter) for kind in kinds if kind.stream_kind]
     many = {200: Many(records.StreamRecord)}

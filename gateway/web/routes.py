@@ -8,6 +8,7 @@ from aiohttp import web
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
 from gateway.web import (
+    access,
     docs_page,
     events,
     files,
@@ -16,8 +17,10 @@ from gateway.web import (
     metrics,
     openapi,
     play,
+    principal,
     problems,
     ratelimit,
+    security,
     streams,
     submit,
 )
@@ -26,18 +29,28 @@ from gateway.web.face import BASE, Face, with_alias
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 
-def application(face: Face, limits: play.PlayLimits, kinds: Sequence[Kind] = KINDS) -> web.Application:
+def application(
+    face: Face, limits: play.PlayLimits, guard: access.Access, kinds: Sequence[Kind] = KINDS
+) -> web.Application:
     """An application that answers for this face; it owns nothing and cleans up nothing."""
     rate = face.parts.settings.rate_limit
-    limited = [ratelimit.middleware(rate, ratelimit.by_address)] if rate else []
-    app = web.Application(middlewares=[problems.middleware, *limited], client_max_size=MAX_BODY)
+    limited = [ratelimit.middleware(rate, principal.caller)] if rate else []
+    app = web.Application(
+        middlewares=[problems.middleware, access.middleware(guard), *limited], client_max_size=MAX_BODY
+    )
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
     media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes)
-    app.add_routes(with_alias([*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face), *media]))
+    app.add_routes(
+        with_alias(
+            [*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face), *media, *access.routes(guard)]
+        )
+    )
     app.add_routes(openapi.routes(kinds))
     app.add_routes(docs_page.routes())
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits, face.parts.stills))
+    app.on_response_prepare.extend([security.harden, access.keep_token])
+    security.open_to(app, guard.origins)
     return app

@@ -19,6 +19,7 @@ from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.face import BASE, Face, by_alias, job_path, versioned
+from gateway.web.principal import owner
 from gateway.web.problems import REQUEST_ID, reads_prefer, render
 from media.catalog import Catalog
 
@@ -80,7 +81,10 @@ class _Method:
             raise Failure("capacity-exceeded", "Too many callers are waiting already; try again later.", retry_after=1)
         draft = _draft(kind, plan, job_id, preferences)
         trace = TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-        draft = replace(draft, claim=claim, request_id=request[REQUEST_ID], trace=trace[1] if trace else "")
+        asked = {**draft.request, **({"key": key} if (key := owner(request)) else {})}
+        draft = replace(
+            draft, request=asked, claim=claim, request_id=request[REQUEST_ID], trace=trace[1] if trace else ""
+        )
         return face.supervisor.submit(draft, plan.work)
 
     async def _hold(
@@ -165,7 +169,9 @@ def _claim(request: web.Request, content: dict[str, Any]) -> Claim | None:
         raise Failure("bad-request", detail)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     asked = f"{request.method} {versioned(request.path)} {canonical}"
-    return Claim(match[1], hashlib.sha256(asked.encode()).hexdigest())
+    # Two keys may choose the same words; each is a scope of its own.
+    scope = f"{key}:" if (key := owner(request)) else ""
+    return Claim(scope + match[1], hashlib.sha256(asked.encode()).hexdigest())
 
 
 def _with_timeout_of(preferences: Preferences, timeout: float) -> Preferences:

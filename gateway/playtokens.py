@@ -1,0 +1,61 @@
+"""Play tokens: a signed permission to watch one stream until a moment; nothing is kept of them."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = "p1"
+SECRET_BYTES: Final = 32
+LONGEST: Final = 1024  # characters of a token: a name of 128 characters has at most 512 bytes
+
+
+class PlayTokens:
+    """Signs and checks with one secret. Another secret makes all tokens void."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    @classmethod
+    def kept_in(cls, path: Path) -> "PlayTokens":
+        """With the secret of a file, made when missing; only its owner may read it. Raises `OSError`."""
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            secret = path.read_bytes()
+            if len(secret) == SECRET_BYTES:
+                return cls(secret)
+            path.unlink()  # cut short by a crash
+            return cls.kept_in(path)
+        secret = secrets.token_bytes(SECRET_BYTES)
+        with os.fdopen(fd, "wb") as file:
+            file.write(secret)
+        return cls(secret)
+
+    def sign(self, name: str, until: int) -> str:
+        """A token for the stream of that name, good until a Unix second. Its characters need no escaping in a URL."""
+        content = f"{VERSION}.{until}.{_text(name.encode())}"
+        return f"{content}.{self._mac(content)}"
+
+    def check(self, token: str, now: float) -> str | None:
+        """The name of the stream that it is for; None for one that is forged, cut or past its time."""
+        content, _, mac = token[:LONGEST].rpartition(".")
+        if not hmac.compare_digest(self._mac(content).encode(), mac.encode(errors="replace")):
+            return None
+        _, until, name = content.split(".")
+        return _bytes(name).decode() if now < int(until) else None
+
+    def _mac(self, content: str) -> str:
+        return _text(hmac.digest(self._secret, content.encode(errors="replace"), hashlib.sha256))
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    return binascii.a2b_base64(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4))

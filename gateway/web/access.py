@@ -1,0 +1,211 @@
+"""Who gets in: keys and play tokens are read from each request, before anything else of it is looked at."""
+
+import base64
+import binascii
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+from urllib.parse import quote, urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import Field
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import time_of_day
+from gateway.keys import Key, Keys, Scope, digest
+from gateway.kinds.kind import Params
+from gateway.kinds.names import StreamName
+from gateway.playtokens import PlayTokens
+from gateway.web import body
+from gateway.web.face import BASE
+from gateway.web.principal import PRINCIPAL
+from gateway.web.problems import problem
+from gateway.web.records import TokenRecord
+from gateway.web.scopes import scope_of
+from media.stream import playback
+
+REALM: Final = 'realm="Reelgate", charset="UTF-8"'
+COOKIE: Final = "reelgate_play"
+TOKEN: Final = web.RequestKey("play_token", str)
+TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
+WINDOW: Final = 60.0  # seconds
+MOST_ADDRESSES: Final = 10_000
+
+
+class Tries:
+    """Counts wrong keys by the address that they come from, and remembers which right ones have come from there."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._right: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def wait(self, address: str, text: str) -> float:
+        """Seconds until a key from there is looked at. One that was right before is not held up by what others try."""
+        since, count = self._wrong.get(address, (0.0, 0))
+        if count < TRIES or (address, digest(text)) in self._right:
+            return 0.0
+        return max(0.0, since + WINDOW - self._clock())
+
+    def wrong(self, address: str) -> None:
+        """One that was not right."""
+        since, count = self._wrong.pop(address, (self._clock(), 0))
+        if self._clock() - since >= WINDOW:
+            since, count = self._clock(), 0
+        self._wrong[address] = (since, count + 1)
+        if len(self._wrong) > MOST_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+    def right(self, address: str, text: str) -> None:
+        """One that was."""
+        self._right[address, digest(text)] = None
+        if len(self._right) > MOST_ADDRESSES:
+            self._right.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What decides: the keys, the tokens, and which other sites' pages may call (`origins`)."""
+
+    keys: Keys
+    tokens: PlayTokens
+    origins: tuple[str, ...] = ()
+    wall: Callable[[], float] = time.time
+    tries: Tries = field(default_factory=Tries)
+
+    def check(self, request: web.Request) -> None:
+        """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
+        self._check_site(request)
+        if not self.keys.needed or is_preflight(request, self.origins):
+            return
+        scope = _scope(request)
+        if scope is None or (scope is Scope.PLAY and self._has_token(request)):
+            return
+        key = self._key(request)
+        request[PRINCIPAL] = key
+        if not key.allows(scope):
+            raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
+
+    def _check_site(self, request: web.Request) -> None:
+        """A page of another site may not act in the name of whoever looks at it: browsers send credentials along."""
+        if request.method in ("GET", "HEAD", "OPTIONS") and hdrs.UPGRADE not in request.headers:
+            return
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None or origin in self.origins or "*" in self.origins:
+            return
+        site = request.headers.get("Sec-Fetch-Site")
+        same = site == "same-origin" if site else urlsplit(origin).netloc == request.headers.get(hdrs.HOST)
+        if not same:
+            raise Failure("forbidden", "Pages of other sites may not call this gateway; cors_origins can allow it.")
+
+    def _key(self, request: web.Request) -> Key:
+        text = credentials(request)
+        if text is None:
+            raise Failure("unauthorized", "An API key is needed: send it as Authorization: Bearer, or as a password.")
+        address = request.remote or ""
+        if wait := self.tries.wait(address, text):
+            detail = "Too many wrong keys came from this address; try again later."
+            raise Failure("rate-limited", detail, retry_after=int(wait) + 1)
+        key = self.keys.find(text)
+        if key is None:
+            self.tries.wrong(address)
+            raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
+        self.tries.right(address, text)
+        return key
+
+    def _has_token(self, request: web.Request) -> bool:
+        name = request.match_info.get("name")
+        token = request.query.get("token") or request.cookies.get(COOKIE)
+        if name is None or not token or self.tokens.check(token, self.wall()) != name:
+            return False
+        if "token" in request.query:
+            request[TOKEN] = token
+        return True
+
+
+def credentials(request: web.Request) -> str | None:
+    """The key that a request carries: after `Bearer`, or by `Basic` as the password, or as the user without one."""
+    lines = request.headers.getall(hdrs.AUTHORIZATION, [])
+    scheme, _, value = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
+    if scheme.lower() == "bearer":
+        return value.strip() or None
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return password or user or None
+
+
+def is_preflight(request: web.Request, origins: tuple[str, ...]) -> bool:
+    """Whether a browser asks if a page of an allowed site may call; it sends no credentials with that."""
+    return bool(origins) and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _scope(request: web.Request) -> Scope | None:
+    resource = request.match_info.route.resource
+    return Scope.READ if resource is None else scope_of(request.method, resource.canonical)
+
+
+def middleware(access: Access) -> Middleware:
+    """Refuses who may not, before anything of the request is read."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            access.check(request)
+        except Failure as failure:
+            response = problem(request, failure)
+            if failure.code == "unauthorized":
+                for challenge in _challenges(request):
+                    response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+            return response
+        return await handler(request)
+
+    return guarded
+
+
+def _challenges(request: web.Request) -> Iterator[str]:
+    """What may be sent. A browser asks its user only where a page is opened, not for the calls of a script."""
+    yield f"Bearer {REALM}"
+    if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
+        yield f"Basic {REALM}"
+
+
+async def keep_token(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal: whoever came with a token in the address gets it as a cookie for the playlists and segments below."""
+    token = request.get(TOKEN)
+    if token is not None:
+        path = f"/live/{quote(request.match_info['name'], safe='')}/"
+        site = "None; Secure; Partitioned" if request.secure else "Lax"  # of another site's frame only by TLS
+        # Cookies that are set by `set_cookie` are in the headers already when this is called.
+        response.headers.add(hdrs.SET_COOKIE, f"{COOKIE}={token}; Path={path}; HttpOnly; SameSite={site}")
+
+
+class TokenParams(Params):
+    """`name` is that of a stream, there or not; `expiresIn` is in seconds."""
+
+    name: StreamName
+    expires_in: Annotated[int, Field(ge=1, le=86400)] = 300
+
+
+def routes(access: Access) -> list[web.RouteDef]:
+    """`/stream/play_token`."""
+
+    async def play_token(request: web.Request) -> web.StreamResponse:
+        params, _ = body.parse(TokenParams, await body.read_object(request))
+        until = int(access.wall()) + params.expires_in
+        token = access.tokens.sign(params.name, until)
+        record = TokenRecord(
+            name=params.name,
+            token=token,
+            expires_at=time_of_day(until),
+            playback={way: f"{path}?token={token}" for way, path in playback(params.name).items()},
+        )
+        return web.json_response(record.model_dump(by_alias=True), headers={hdrs.CACHE_CONTROL: "no-store"})
+
+    return [web.post(f"{BASE}/stream/play_token", play_token)]
