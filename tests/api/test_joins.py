@@ -1,0 +1,85 @@
+"""Real players over the joins of a loop of 4 s: by the numbers in its pictures none is lost and none comes twice."""
+
+import asyncio
+import re
+import subprocess
+from collections.abc import AsyncIterator
+
+import pytest
+
+from media.camera import marks
+from tests.api.conftest import Api
+from tests.conftest import SOAK
+from tests.peers.chromium import viewer
+
+pytestmark = [pytest.mark.media, pytest.mark.debian]
+
+SECONDS = 60 if SOAK else 6  # over a join at the least
+# ffmpeg reads EXT-X-MAP again with each playlist, and says that it needs it once.
+MOOV = re.compile("duplicated MOOV Atom|Last message repeated")
+WIDTH, HEIGHT, RATE, ROUND = 640, 360, 25, 100
+CHANNEL = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}
+
+
+async def numbers(command: list[str], limit: int) -> tuple[list[int | None], str]:
+    """The marks of the grey pictures that a command writes to its output, and what it complained about."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, limit=WIDTH * HEIGHT
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    found: list[int | None] = []
+    try:
+        async with asyncio.timeout(SECONDS + 60):
+            async for picture in pictures(process.stdout):
+                found.append(marks.read(picture, WIDTH, WIDTH, HEIGHT))
+                if len(found) == limit:
+                    break
+    finally:
+        if process.returncode is None:
+            process.kill()
+        _, complaints = await process.communicate()
+    return found, complaints.decode()
+
+
+async def pictures(output: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            yield await output.readexactly(WIDTH * HEIGHT)
+    except asyncio.IncompleteReadError:
+        return
+
+
+def check(found: list[int | None]) -> None:
+    assert len(found) == SECONDS * RATE
+    assert None not in found
+    assert found == [(found[0] + step) % ROUND for step in range(len(found))]  # type: ignore[operator]
+
+
+async def test_ffmpeg_sees_every_picture_once_over_the_joins(api: Api) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    url = f"{api.gateway.url}/live/c/index.m3u8"
+    grey = ["-map", "0:v", "-f", "rawvideo", "-pix_fmt", "gray", "-fps_mode", "passthrough", "pipe:1"]
+    command = ["ffmpeg", "-nostdin", "-v", "warning", "-i", url, "-frames:v", str(SECONDS * RATE), *grey]
+    found, complaints = await numbers(command, SECONDS * RATE)
+    check(found)
+    assert [line for line in complaints.splitlines() if not MOOV.search(line)] == []
+
+
+async def test_gstreamer_sees_every_picture_once_over_the_joins(api: Api) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    source = f"souphttpsrc location={api.gateway.url}/live/c/media.m3u8 ! hlsdemux ! qtdemux ! h264parse ! avdec_h264"
+    sink = f"videoconvert ! video/x-raw,format=GRAY8,width={WIDTH} ! fdsink fd=1"
+    found, _ = await numbers(["gst-launch-1.0", "-q", *f"{source} ! {sink}".split()], SECONDS * RATE)
+    check(found)
+
+
+async def test_chromium_plays_over_the_joins_without_a_stall(api: Api) -> None:
+    await api.post("/vod/startup", CHANNEL)
+    async with viewer(f"{api.gateway.url}/live/c/") as watching:
+        await watching.plays_on(1.0)
+        count = "document.querySelector('video').addEventListener('waiting', () => window.stalls++)"
+        await watching.page.evaluate(f"() => {{ window.stalls = 0; {count}; }}")
+        await watching.plays_on(float(SECONDS), limit=SECONDS + 30)
+        assert await watching.page.evaluate("window.stalls") == 0
+        assert watching.complaints == []
