@@ -129,11 +129,11 @@ async def neighbours() -> None:
                     if hole is not None:
                         hole.cancel()
                         await asyncio.wait({hole})
-    print(f"{'':22}{'without':>10}{'with':>10}{'ratio':>8}")
+    print(f"{'':24}{'without':>10}{'with':>10}{'ratio':>8}")
     for index, what in enumerate(("open, s", "gap of chunks, s")):
         for word, figure in (("median", median), ("95th", lambda values: percentile(values, 95))):
             without, with_it = figure(kept[False][index]), figure(kept[True][index])
-            print(f"{what:16}{word:>6}{without:10.3f}{with_it:10.3f}{with_it / without:8.2f}")
+            print(f"{what:18}{word:>6}{without:10.3f}{with_it:10.3f}{with_it / without:8.2f}")
 
 
 async def _keep_trying(running: Gateway, session: aiohttp.ClientSession, port: int) -> None:

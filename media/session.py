@@ -216,8 +216,11 @@ class CameraStream(Stream):
             "detail": fault.detail,
             "at": timestamp(self._parts.wall()),
         }
+        attempts = self._seen.attempts
+        # A camera that stays dead is worth one line, not one for each try.
+        level = logging.DEBUG if attempts and attempts[-1]["code"] == fault.code else logging.WARNING
         self._history(fault.phase, fault.code, began)
-        log.warning("camera-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
+        log.log(level, "camera-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
 
     def _history(self, phase: str, code: str | None, began: float) -> None:
         ms = round((self._loop.time() - began) * 1000)
