@@ -1,0 +1,76 @@
+"""hls.js in Chromium as a viewer: an independent HLS player, installed by npm into an ignored folder."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.async_api import Page, Route
+
+from tests.peers import chromium, ffmpeg
+from tests.peers.chromium import Viewer
+
+FOLDER: Final = Path(__file__).parent
+SCRIPT: Final = FOLDER / "node_modules/hls.js/dist/hls.min.js"
+INSTALL: Final = (
+    "npm",
+    "install",
+    "--no-package-lock",
+    "--no-audit",
+    "--no-fund",
+    "--ignore-scripts",
+    "--loglevel=error",
+)
+PAGE: Final = """<!doctype html><video muted></video><script src="hls-player.js"></script><script>
+const video = document.querySelector("video");
+const hls = new Hls(%s);
+window.complaints = [];
+window.levels = [];
+hls.on(Hls.Events.ERROR, (_, data) => window.complaints.push(`${data.details} ${data.response?.code ?? ""}`));
+hls.on(Hls.Events.LEVEL_UPDATED, (_, data) => {
+  window.levels.push([data.details.endSN, data.details.partList?.length ?? 0, data.details.partTarget]);
+});
+hls.on(Hls.Events.MANIFEST_PARSED, () => video.play());
+hls.loadSource("%s");
+hls.attachMedia(video);
+window.hls = hls;
+</script>"""
+
+
+async def installed() -> Path:
+    """The player's script; fetched once."""
+    if not SCRIPT.exists():
+        status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=90)
+        assert status == 0, err
+    return await asyncio.to_thread(SCRIPT.resolve)
+
+
+@asynccontextmanager
+async def player(playlist: str, **config: Any) -> AsyncIterator[Viewer]:
+    """Plays an address of a multivariant playlist; `config` is that of `new Hls`.
+
+    The page is on the gateway's own origin, but the gateway knows nothing of it: the browser is told what it holds.
+    """
+    script = await installed()
+    folder = playlist.rpartition("/")[0]
+    page_text = PAGE % (json.dumps(config), playlist)
+
+    async def page_of(route: Route) -> None:
+        await route.fulfill(content_type="text/html", body=page_text)
+
+    async def script_of(route: Route) -> None:
+        await route.fulfill(content_type="text/javascript", path=script)
+
+    async with chromium.viewer("about:blank") as viewer:
+        await viewer.page.route("**/hls-player.html", page_of)
+        await viewer.page.route("**/hls-player.js", script_of)
+        await viewer.page.goto(f"{folder}/hls-player.html")
+        yield viewer
+
+
+async def complaints(page: Page) -> list[str]:
+    """What hls.js found wrong so far."""
+    found: list[str] = await page.evaluate("window.complaints")
+    return found
