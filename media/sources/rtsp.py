@@ -118,13 +118,14 @@ def _open(camera: CameraSpec) -> InputContainer:
         "user_agent": "Reelgate",
         **(UDP_OPTIONS if udp else {}),
     }
+    limit = min(camera.connect_timeout, camera.silence_timeout)  # FFmpeg applies it once more to the first packet
     began = time.monotonic()
     try:
-        return av.open(camera.url(), format="rtsp", options=options, timeout=(camera.connect_timeout, READ_TIMEOUT))
+        return av.open(camera.url(), format="rtsp", options=options, timeout=(limit, READ_TIMEOUT))
     except (av.FFmpegError, OSError) as error:
         elapsed = time.monotonic() - began
         # The exception's text holds the URL with its password: it goes nowhere.
-        raise _NotOpened(error, elapsed >= camera.connect_timeout * 0.95) from None
+        raise _NotOpened(error, elapsed >= limit * 0.95) from None
 
 
 def _check_peers(address: str) -> None:

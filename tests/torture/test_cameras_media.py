@@ -207,6 +207,12 @@ async def test_C39_a_camera_that_refuses_tcp_is_opened_by_udp_and_that_is_said(a
         opened = await start(api, peer.url)
         assert (opened.status, opened.body["transport"]) == (200, "udp")
         assert "transport-changed" in await warnings(api)
+        peer.heal()
+        peer.lose(100)  # a firewall now swallows what worked, and TCP would do
+        peer.drop()
+        await status_becomes(api, "WAITING")
+        await status_becomes(api, "LIVE", seconds=20)
+        assert (await record(api))["transport"] == "tcp"
     async with camera("refuse_transport=tcp") as peer:
         refused = await start(api, peer.url, "tcp", transport="tcp")
         assert (refused.body["code"], refused.body["phase"]) == ("source-protocol-error", "setup")

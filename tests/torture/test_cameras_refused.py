@@ -65,7 +65,7 @@ async def test_C3_a_name_that_does_not_resolve_says_so(api: Api) -> None:
 async def test_C4_C7_C8_C9_silence_names_its_phase(api: Api) -> None:
     async def one(row: str, fault: str, phase: str, cause: str) -> None:
         async with camera(fault) as peer:
-            told = await start(api, peer.url, row, prefer="wait=5, timeout=1")
+            told = await start(api, peer.url, row, prefer="wait=5, timeout=2")
             error = await job_error(api, told.body["job"]["id"])
             assert (error["state"], error["code"], error["phase"]) == ("CANCELLED", "job-timeout", phase), row
             assert error["cause"] == cause, row
