@@ -68,14 +68,14 @@ class Feed:
             chunk = await self._chunk()
             if chunk is None:
                 continue
-            while not self._has_room():
+            while not self._has_room(len(chunk.data)):
                 self._room.clear()
                 await self._room.wait()
             self._send(worker, chunk)
 
-    def _has_room(self) -> bool:
+    def _has_room(self, more: int) -> bool:
         seconds, size = sum(each.seconds for each in self._sent), sum(each.size for each in self._sent)
-        return not self._sent or (seconds <= MOST_SECONDS and size <= MOST_BYTES)
+        return not self._sent or (seconds <= MOST_SECONDS and size + more <= MOST_BYTES)
 
     async def _chunk(self) -> Chunk | None:
         """The next chunk to send; None when there is none yet."""

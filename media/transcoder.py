@@ -77,6 +77,11 @@ class TranscoderSpec:
         """What the worker is told."""
         return {name: value for name, value in asdict(self).items() if name != "source"}
 
+    def record(self) -> dict[str, Any]:
+        """As the stream's record shows it."""
+        told = {name: getattr(self, name) for name in ("width", "height", "fps", "bitrate")}
+        return told | {"keyFrameSeconds": self.key_every}
+
     def load(self, init: Init) -> Load:
         """What it will cost with a source of that init."""
         source = (init.video.width, init.video.height) if init.video else (0, 0)
@@ -226,7 +231,7 @@ class TranscodedStream(Stream):
         return {
             "source": self.spec.source,
             "watermark": self.mark.record() if self.mark else None,
-            "encoder": self.spec.encoder(),
+            "encoder": self.spec.record(),
             "video": video_record(init.video, **measured) if init else None,
             "audio": audio_record(init.audio) if init else None,
             "browsers": {"hls": True, "mse": True, "reason": None},
@@ -311,6 +316,8 @@ class TranscodedStream(Stream):
                 detail = f"The source {self.spec.source!r} sends nothing; the transcoder waits for it."
                 self._note(Fault("source-timeout", detail, "live"))
                 self.move(Status.WAITING)
+        for order in self._orders.values():
+            _resolve(order, self._why(worker))
         return self._why(worker)
 
     def _why(self, worker: Worker) -> Fault:

@@ -200,3 +200,21 @@ async def test_a_slow_worker_costs_whole_groups_of_pictures_and_says_so(api: Api
     assert [each["code"] for each in stream.record()["warnings"]] == ["overloaded"]
     assert await ring.wait(ring.head + 3)
     assert len({segment.init.id for segment in ring.segments()}) == 1
+
+
+async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> None:
+    put(api, "red.png", plain(RED, 80, 40))
+    assert (await start(api)).status == 200
+    pid = api.gateway.workers.pids()[0]
+    os.kill(pid, signal.SIGSTOP)
+    changing = asyncio.create_task(change(api, watermark="red.png"))
+    await asyncio.sleep(0.5)
+    os.kill(pid, signal.SIGKILL)
+    answer = await changing
+    assert (answer.status, answer.body["code"]) == (500, "worker-crashed")
+    stream = api.gateway.catalog.holder("marked")
+    assert stream is not None
+    await until(lambda: stream.record()["status"] == "WAITING" or stream.record()["restarts"] == 1, 5)
+    await until(lambda: stream.record()["status"] == "LIVE", 10)
+    assert stream.record()["watermark"] is None
+    assert (await pictures.picture(api)).is_(GREY, WIDTH - 50, HEIGHT - 30)

@@ -1,4 +1,7 @@
-"""Rows W1 to W15 of the torture list: pictures good and hostile, and what they do to a stream that is watched."""
+"""Rows W1 to W15 of the torture list: pictures good and hostile, and what they do to a stream that is watched.
+
+Uploads of row W10 are in tests/api/test_files.py; the swaps of W12 in test_pictures_swapped.py.
+"""
 
 import asyncio
 import struct
@@ -156,7 +159,7 @@ async def test_w9_other_formats_are_refused_by_name(api: Api) -> None:
         assert "PNG, JPEG and still WebP" in answer.body["detail"]
 
 
-async def test_w10_a_picture_over_the_limit_is_refused_and_so_is_one_that_never_ends(api: Api) -> None:
+async def test_w10_a_file_over_the_limit_of_pictures_is_refused(api: Api) -> None:
     put(api, "large.png", plain(RED, 8, 8) + bytes(MAX_FILE))
     answer = await check(api, "large.png")
     assert (answer.status, answer.body["code"]) == (422, "image-too-large")
