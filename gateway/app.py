@@ -50,6 +50,8 @@ from media.workers import Workers
 
 log = logging.getLogger(__name__)
 
+# Seconds that a shutdown may take at most before a warning is due: orchestrators usually kill after 30.
+PATIENCE: Final = 25.0
 HANDLER_GRACE: Final = 1.0  # seconds that answers under way get after the jobs have ended
 
 
@@ -212,6 +214,9 @@ def _tls(settings: Settings) -> Tls | None:
 
 
 def _job_limits(settings: Settings) -> JobLimits:
+    longest = settings.jobs_drain_timeout + settings.jobs_cancel_grace + settings.jobs_kill_grace + HANDLER_GRACE
+    if longest > PATIENCE:
+        log.warning("shutdown-may-be-cut-short", extra={"seconds": longest, "usual_patience": 30})
     return JobLimits(
         max_running=settings.jobs_max_running,
         max_pending=settings.jobs_max_pending,

@@ -123,6 +123,15 @@ async def test_cors_exposes_job_headers(settings: Settings) -> None:
     assert {name.lower() for name in wanted.split()} <= exposed
 
 
+@pytest.mark.parametrize(("drain", "warns"), [(10.0, 0), (23.0, 1)])
+async def test_a_shutdown_that_may_take_too_long_is_warned_of(
+    settings: Settings, caplog: pytest.LogCaptureFixture, drain: float, warns: int
+) -> None:
+    async with Gateway(settings.model_copy(update={"jobs_drain_timeout": drain})):
+        pass
+    assert [record.message for record in caplog.records].count("shutdown-may-be-cut-short") == warns
+
+
 def memory() -> int:
     """Bytes of this process in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
