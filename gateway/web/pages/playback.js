@@ -24,7 +24,11 @@ export class Playback extends EventTarget {
     this.attempts = 0;
     this.received = 0; // bytes
     this.gap = 400; // ms between messages, the longest of late
+    this.slack = 0.2; // seconds to spare when a message is due; grows with each stall
     this.stopped = true;
+    video.addEventListener("waiting", () => {
+      if (this.settled && !video.seeking) this.slack = Math.min(2, this.slack + 0.2);
+    });
   }
 
   /** Opens the socket, and again after every loss until `stop`. */
@@ -202,9 +206,14 @@ export class Playback extends EventTarget {
     return ranges.length ? [ranges.start(ranges.length - 1), ranges.end(ranges.length - 1)] : [0, 0];
   }
 
-  /** How far behind the edge it is safe to be: more when messages come seldom. */
+  /** How far behind the edge it is safe to be when a message has just come: the time until the next one, and some. */
   #target() {
-    return Math.min(6, Math.max(0.8, this.gap * 0.002 + 0.3));
+    return Math.min(6, this.gap / 1000 + this.slack);
+  }
+
+  /** Seconds behind the edge as it was when the newest message came: steady, where `latency` is a saw. */
+  #lag() {
+    return this.latency() + Math.min(this.gap, performance.now() - this.heard) / 1000;
   }
 
   #steer() {
@@ -222,13 +231,13 @@ export class Playback extends EventTarget {
 
   #edge() {
     const [video, target] = [this.video, this.#target()];
-    const behind = this.latency();
+    const behind = this.#lag();
     const far = this.settled ? Math.max(3, target + 2) : target + 0.5;
     if (video.seeking || video.paused) return;
     if (behind > far) this.goLive();
     else this.#leap();
     if (!this.settled && video.readyState >= 3) this.settled = performance.now();
-    video.playbackRate = behind > target + 0.5 ? 1.05 : 1;
+    video.playbackRate = behind > target + 0.1 ? 1.05 : 1;
   }
 
   /** Over a hole of a few milliseconds between two ranges, where the picture would stand for ever. */
