@@ -1,0 +1,66 @@
+"""The store of pictures: read once, known again, replaced when the file changes, kept within its bounds."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from media import pictures
+from media.faults import Fault
+from media.pictures import Pictures
+from media.workers import Workers
+from tests.media.pictures import plain
+
+pytestmark = pytest.mark.media
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Pictures]:
+    workers = Workers()
+    workers.start()
+    yield Pictures(workers, tmp_path / "store")
+    await workers.close()
+
+
+async def test_a_file_is_read_once_until_it_changes(store: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "logo.png"
+    path.write_bytes(plain((1, 2, 3, 255), 4, 2))
+    assert await store.known(path) is None
+    first = await store.reading(path).run()
+    assert await store.known(path) == first
+    path.write_bytes(plain((3, 2, 1, 255), 8, 2))
+    os.utime(path, ns=(1, 1))
+    assert await store.known(path) is None
+    second = await store.reading(path).run()
+    assert (second.width, second.sha256 != first.sha256) == (8, True)
+    assert {each.name for each in store.folder.iterdir()} == {first.sha256, second.sha256}
+
+
+async def test_a_picture_that_left_the_store_is_read_again(store: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "logo.png"
+    path.write_bytes(plain((1, 2, 3, 255), 4, 2))
+    found = await store.reading(path).run()
+    store.path(found.sha256).unlink()
+    assert await store.known(path) is None
+    assert await store.reading(path).run() == found
+
+
+async def test_the_longest_unused_leave_first(store: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MAX_BYTES", 100)
+    for number in range(4):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(plain((number, 0, 0, 255), 4, 2))
+        found = await store.reading(path).run()
+        os.utime(store.path(found.sha256), ns=(number, number))
+    assert len(list(store.folder.iterdir())) == 2
+    assert store.path(found.sha256).exists()
+
+
+async def test_what_is_no_picture_leaves_nothing_in_the_store(store: Pictures, tmp_path: Path) -> None:
+    path = tmp_path / "logo.png"
+    path.write_bytes(b"GIF89a")
+    with pytest.raises(Fault) as caught:
+        await store.reading(path).run()
+    assert caught.value.code == "image-not-supported"
+    assert list(store.folder.iterdir()) == []
