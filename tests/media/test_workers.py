@@ -44,6 +44,11 @@ def silent_camera() -> Iterator[str]:
         yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"
 
 
+def picture(path: Path) -> Start:
+    """The task of reading one; what it makes is stored beside it."""
+    return Start("picture", {"path": str(path), "store": str(path.parent)})
+
+
 def opening(uri: str) -> Start:
     camera = {"uri": uri, "password": "", "connect_timeout": 30.0}
     return Start("rtsp", {"camera": camera, "epoch": 0.0, "notBefore": 0.0})
@@ -60,7 +65,7 @@ async def stuck(workers: Workers, uri: str) -> Worker:
 async def test_a_worker_does_its_task_and_is_reaped(workers: Workers, tmp_path: Path) -> None:
     (tmp_path / "logo.png").write_bytes(png(6, 3))
     heard: list[Message] = []
-    worker = workers.spawn(Start("picture", {"path": str(tmp_path / "logo.png")}), heard.append)
+    worker = workers.spawn(picture(tmp_path / "logo.png"), heard.append)
     assert await worker.gone == 0
     assert isinstance(heard[-1], Finished)
     assert (heard[-1].info["width"], heard[-1].info["height"], heard[-1].info["format"]) == (6, 3, "png")
@@ -71,7 +76,7 @@ async def test_a_worker_does_its_task_and_is_reaped(workers: Workers, tmp_path: 
 
 async def test_a_fault_of_a_task_arrives_as_its_code(workers: Workers, tmp_path: Path) -> None:
     heard: list[Message] = []
-    worker = workers.spawn(Start("picture", {"path": str(tmp_path / "none.png")}), heard.append)
+    worker = workers.spawn(picture(tmp_path / "none.png"), heard.append)
     await worker.gone
     assert [message.code for message in heard if isinstance(message, Failed)] == ["image-not-found"]
 
@@ -110,7 +115,7 @@ async def test_running_workers_outlive_the_fork_server_and_new_ones_come(
     heard: list[Message] = []
 
     async def try_again() -> bool:
-        newer = workers.spawn(Start("picture", {"path": str(tmp_path / "logo.png")}), heard.append)
+        newer = workers.spawn(picture(tmp_path / "logo.png"), heard.append)
         return await newer.gone == 0
 
     for _ in range(100):  # the new fork server is there within a second or so
@@ -128,7 +133,7 @@ async def test_running_workers_outlive_the_fork_server_and_new_ones_come(
 
 async def test_nothing_is_left_after_many_short_lives(workers: Workers, tmp_path: Path) -> None:
     (tmp_path / "logo.png").write_bytes(png())
-    start = Start("picture", {"path": str(tmp_path / "logo.png")})
+    start = picture(tmp_path / "logo.png")
     await workers.spawn(start, lambda _: None).gone
     before = open_files()
     for _ in range(10):
