@@ -1,0 +1,68 @@
+"""Fuzzing by the OpenAPI document: no answer that it does not have, no crash, whatever is sent."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway.app import Gateway
+from gateway.keys import KeyFile, Scope
+from gateway.settings import Settings
+
+SEED = "20260301"
+
+CONFIG = """
+[generation]
+database = "none"
+
+# What a method answers when what it was asked for cannot be had: a file that is not there, a camera that refuses.
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 502, 503, 504]
+
+# Not all that is wrong can be said in a schema: an address that cannot be or is denied, a body without a filter.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "304", 400, 403, 404, 409, 410, 412, 416, 422, 502, 503, 504]
+"""
+
+
+async def fuzz(settings: Settings, folder: Path, *arguments: str) -> dict[str, Any]:
+    """Runs schemathesis against a gateway with media behind it; gives its report."""
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    closed = {"jobs_max_prefer_wait_time": 0, "jobs_max_prefer_timeout": 2, "source_deny": ("0.0.0.0/0", "::/0")}
+    settings = Settings.model_validate({**settings.model_dump(), **closed})
+    _, key = KeyFile(settings.keys_file).make("fuzz", (Scope.ADMIN,))
+    authorization = {"Authorization": f"Bearer {key}"}
+    async with Gateway(settings) as gateway, aiohttp.ClientSession(headers=authorization) as session:
+        channel = {"uri": "vod-live://sample.mp4", "localStreamName": "channel", "loop": True}
+        async with session.post(f"{gateway.url}/rest-api/vod/startup", json=channel) as answer:
+            assert answer.status == 200
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "schemathesis"),
+            "--config-file", str(folder / "schemathesis.toml"), "run", f"{gateway.url}/openapi.json",
+            "--header", f"Authorization: Bearer {key}",
+            "--seed", SEED, "--checks", "all", "--warnings", "off", "--no-color", "--continue-on-failure",
+            "--report", "json", "--report-json-path", str(folder / "report.json"),
+            "--exclude-operation-id", "events",  # it has no end
+            *arguments,
+            cwd=folder, env={**os.environ, "COLUMNS": "120"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        async with session.get(f"{gateway.url}/livez") as answer:
+            assert answer.status == 200
+    assert process.returncode == 0, said.decode()[-20_000:]
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+@pytest.mark.media
+async def test_the_edges_of_what_may_be_sent_are_answered_as_the_document_says(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.access.TRIES", 10**9)  # it sends many wrong keys, and counts on 401
+    await fuzz(settings, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "4", "--no-shrink")
