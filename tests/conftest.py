@@ -17,7 +17,13 @@ SOAK = os.environ.get("REELGATE_SOAK") == "1"
 def missing() -> str:
     """The Debian packages that are not there, in words; "" when all are."""
     tools = {"curl": "curl", "jq": "jq"}
-    tools |= {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "chromium": "chromium", "gst-launch-1.0": "gstreamer1.0-tools"}
+    tools |= {
+        "ffmpeg": "ffmpeg",
+        "ffprobe": "ffmpeg",
+        "chromium": "chromium",
+        "gst-launch-1.0": "gstreamer1.0-tools",
+        "npm": "npm",
+    }
     absent = {package for tool, package in tools.items() if shutil.which(tool) is None}
     code = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     python = Path("/usr/bin/python3")

@@ -6,6 +6,9 @@ packages="curl jq ffmpeg chromium python3-gi gir1.2-gst-rtsp-server-1.0 gstreame
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 gstreamer1.0-libav gstreamer1.0-rtsp fonts-dejavu-core"
 
+# npm fetches hls.js for the tests; some machines have it from elsewhere.
+command -v npm >/dev/null || packages="$packages npm"
+
 command -v dpkg-query >/dev/null || { echo "tests/debian.sh: this is no Debian; install by hand: $packages"; exit 0; }
 
 missing=""

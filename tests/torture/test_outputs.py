@@ -18,6 +18,7 @@ from media.camera.server import Camera
 from media.camera.settings import CameraSettings
 from media.ring import LiveRing
 from tests.media.feeding import Feeder
+from tests.peers import hlsjs
 from tests.web.follower import Follower
 from tests.web.watching import FakeStreams, Server, an_app, until
 
@@ -59,6 +60,15 @@ async def test_o5_minutes_of_a_camera_and_of_a_loop_break_no_rule_of_low_latency
         assert follower.deltas > seconds / 2
         assert follower.spread < 0.001
         assert len(follower.checker.seen) >= seconds // 2
+
+
+@pytest.mark.debian
+async def test_o5_hls_js_with_low_latency_on_plays_at_the_live_edge_without_an_error(base: str) -> None:
+    async with hlsjs.player(f"{base}camera/index.m3u8", lowLatencyMode=True) as viewer:
+        await viewer.plays_on(6, limit=30)
+        parts = await viewer.page.evaluate("window.levels.filter(([, parts]) => parts > 0).length")
+        assert parts > 12  # three a second: it reloads for parts
+        assert await hlsjs.complaints(viewer.page) == []
 
 
 @pytest.fixture
