@@ -127,7 +127,7 @@ def init_segment(video: VideoStream | None, audio: AudioStream | None, timescale
             if video.codec_context.name == "hevc":
                 track.codec_tag = "hvc1"  # Apple plays no hev1
         if audio is not None:
-            container.add_stream_from_template(audio)
+            container.add_stream_from_template(audio).codec_context.bit_rate = 0
         container.start_encoding()
         data = buffer.getvalue()
     return moov.declared(data, fps)
@@ -142,6 +142,7 @@ def init_writer(buffer: io.BytesIO, timescale: int) -> OutputContainer:
         "movflags": "empty_moov+default_base_moof+frag_custom",
         "use_editlist": "0",
         "video_track_timescale": str(timescale),
+        "write_btrt": "0",  # an average that would tell apart files of one kind
         "fflags": "+bitexact",  # equal inputs give equal inits, whatever FFmpeg's version
     }
     return av.open(buffer, "w", format="mp4", options=options)
