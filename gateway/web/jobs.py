@@ -24,6 +24,7 @@ from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 MAX_LIMIT: Final = 1000
 LOOKED_AT: Final = 10_000  # newest jobs among which a key's own are looked for
 ID: Final = re.compile(r"[0-9a-f]{32}")
+DATE: Final = re.compile(r"[0-9]{4}-")
 ONE: Final = "{id:(?!(?:find|find_all|terminate|cancel)$)[^/]+}"  # those are methods
 ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
@@ -35,8 +36,8 @@ class OneJob(Params):
 
 
 def _text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("a time is a string")  # and no number, which pydantic would take for seconds
+    if not isinstance(value, str) or not DATE.match(value):
+        raise ValueError("a time begins with a date")  # and is no number, which pydantic would take for seconds
     return value
 
 

@@ -113,7 +113,7 @@ def _parameters(each: Operation) -> Iterator[dict[str, Any]]:
         yield {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"}}
     if "{name}" in each.path:
         text = "A path below the media folder, percent-encoded."
-        schema = {"type": "string", "minLength": 1, "maxLength": 1024, "examples": ["intro.mp4"]}
+        schema = {"type": "string", "minLength": 1, "maxLength": 512, "examples": ["intro.mp4"]}
         yield {"name": "name", "in": "path", "required": True, "description": text, "schema": schema}
     if each.query is not None:
         for name, schema in _lenient(_request_schema(each.query), null=False)["properties"].items():

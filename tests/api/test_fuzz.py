@@ -66,3 +66,13 @@ async def test_the_edges_of_what_may_be_sent_are_answered_as_the_document_says(
 ) -> None:
     monkeypatch.setattr("gateway.web.access.TRIES", 10**9)  # it sends many wrong keys, and counts on 401
     await fuzz(settings, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "4", "--no-shrink")
+
+
+@pytest.mark.soak
+@pytest.mark.media
+async def test_thousands_of_cases_and_sequences_are_answered_as_the_document_says(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.access.TRIES", 10**9)  # it sends many wrong keys, and counts on 401
+    report = await fuzz(settings, tmp_path, "--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "50")
+    assert report
