@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -136,7 +137,11 @@ def _touch(path: Path) -> bool:
 
 def _bound(folder: Path, newest: str) -> None:
     """Drops what is over `MAX_BYTES`, longest unused first. Streams hold their pictures' pixels themselves."""
-    files = sorted(((each, each.stat()) for each in folder.iterdir()), key=lambda pair: pair[1].st_mtime)
+    files = []
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError):  # another job may tidy up at the same moment
+            files.append((each, each.stat()))
+    files.sort(key=lambda pair: pair[1].st_mtime)
     total = sum(found.st_size for _, found in files)
     for path, found in files:
         if total <= MAX_BYTES:
