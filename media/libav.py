@@ -1,7 +1,7 @@
 """The small things that sources, packager and pictures ask of FFmpeg, so that its corners are known in one place."""
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
@@ -40,14 +40,6 @@ class Proof:
     height: int
     reorder: int
     fps: float
-
-    def with_parameters(self, sets: tuple[bytes, ...]) -> "Proof":
-        """The same with other parameter sets in front of the key frame: `live_init` makes the right init of it.
-
-        `width`, `height`, `reorder` and `fps` stay those of the picture that was decoded.
-        """
-        units = [unit for unit in fmp4.nal_units(self.keyframe) if unit not in self.parameter_sets]
-        return replace(self, keyframe=_annexb(*sets, *units), parameter_sets=sets)
 
 
 def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS) -> Proof | None:

@@ -54,8 +54,3 @@ def middleware(rate: float, caller: Callable[[web.Request], str]) -> Middleware:
         return await handler(request)
 
     return limited
-
-
-def by_address(request: web.Request) -> str:
-    """Whoever calls, told apart by the address it calls from."""
-    return request.remote or ""

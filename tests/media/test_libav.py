@@ -142,18 +142,6 @@ def test_a_key_frame_of_an_mp4_is_proven_in_its_own_form(clip: Path) -> None:
         assert not libav.decodes(stream, data[:-200])
 
 
-def test_new_parameter_sets_make_the_init_of_the_new_size(clip: Path, tmp_path: Path) -> None:
-    data = annexb(clip, "h264")
-    stream = raw(data)
-    proof = libav.prove_keyframe(stream, data)
-    assert proof is not None
-    larger = clips.make(tmp_path / "large.mp4", SHORT.but(size=(640, 360), sound=None))
-    sets = fmp4.parameter_sets(annexb(larger, "h264"))
-    video = libav.live_init(proof.with_parameters(sets), stream, None, 90000).video
-    assert video is not None
-    assert (video.width, video.height) == (640, 360)
-
-
 @pytest.mark.parametrize("data", [b"", b"\0\0\0\x08moov", b"\0\0\0\x10ftypisomisom"])
 def test_bytes_without_a_track_are_no_init(data: bytes) -> None:
     with pytest.raises(ValueError, match="no track"):

@@ -46,7 +46,7 @@ async def test_the_answer_is_429_with_retry_after_and_health_is_not_counted() ->
     async def hello(_: web.Request) -> web.Response:
         return web.Response(text="hello")
 
-    limited = ratelimit.middleware(0.5, ratelimit.by_address)
+    limited = ratelimit.middleware(0.5, lambda request: request.remote or "")
     app = web.Application(middlewares=[problems.middleware, limited])
     app.add_routes([web.get("/rest-api/v3/hello", hello), web.get("/livez", hello)])
     async with TestClient(TestServer(app)) as client:
