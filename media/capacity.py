@@ -1,4 +1,4 @@
-"""How many cores transcoders may use in all, what one will need, and whether there is room for it."""
+"""How many cores may encode in all, what each who asks will need, and whether there is room for it."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,19 +43,28 @@ class Capacity:
 
     def reserve(self, stream_id: str, load: Load, *, insist: bool = False) -> None:
         """Promises cores to a stream, until `release`. Fault: `capacity-exceeded`; `insist`: never."""
-        cost = load.cores * self.speed
-        others = self.used - self._held.get(stream_id, 0.0)
-        if not insist and others + cost > self.cores:
-            detail = (
-                f"The stream needs {cost:.2f} cores; {max(0.0, self.cores - others):.2f} of {self.cores:.2f} are free. "
-                "End another transcoder, ask for a smaller picture, or raise transcode_cores."
-            )
-            raise Fault("capacity-exceeded", detail, "admission")
-        self._held[stream_id] = cost
+        hint = "End another transcoder, ask for a smaller picture, or raise transcode_cores."
+        self._take(stream_id, load.cores * self.speed, hint, insist=insist)
 
-    def release(self, stream_id: str) -> None:
+    def reserve_thread(self, holder: str) -> None:
+        """Promises what one busy thread takes, a core, to a task that ends by itself and hurries as it can.
+
+        Where there is less than a core in all, it takes it all. Fault: `capacity-exceeded`.
+        """
+        hint = "Try again when another file is done, end a transcoder, or raise transcode_cores."
+        self._take(holder, min(1.0, self.cores), hint)
+
+    def release(self, holder: str) -> None:
         """Gives them back. May be called again."""
-        self._held.pop(stream_id, None)
+        self._held.pop(holder, None)
+
+    def _take(self, holder: str, cost: float, hint: str, *, insist: bool = False) -> None:
+        others = self.used - self._held.get(holder, 0.0)
+        if not insist and others + cost > self.cores:
+            free = max(0.0, self.cores - others)
+            detail = f"It needs {cost:.2f} cores; {free:.2f} of {self.cores:.2f} are free. {hint}"
+            raise Fault("capacity-exceeded", detail, "admission")
+        self._held[holder] = cost
 
     def record(self) -> dict[str, Any]:
         """For those who look."""

@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import RESULT_LIMIT, Work
 from gateway.settings import Settings
+from media.capacity import RETRY_AFTER
 from media.catalog import Catalog
 from media.faults import Fault
 from media.filestream import FileParts
@@ -107,6 +108,7 @@ def as_failure() -> Iterator[None]:
 
 def failure_of(fault: Fault) -> Failure:
     """The job's failure for a fault of a medium."""
+    retry_after = RETRY_AFTER if fault.code == "capacity-exceeded" else None
     if fault.phase:
-        return Failure(fault.code, fault.detail, phase=fault.phase)
-    return Failure(fault.code, fault.detail)
+        return Failure(fault.code, fault.detail, retry_after=retry_after, phase=fault.phase)
+    return Failure(fault.code, fault.detail, retry_after=retry_after)

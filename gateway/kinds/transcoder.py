@@ -6,12 +6,10 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, failure_of
+from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, invalid, named
 from gateway.kinds.names import StreamName
-from media.capacity import RETRY_AFTER
 from media.catalog import Catalog
-from media.faults import Fault
 from media.stream import Identity, Status
 from media.transcoder import TranscodedStream, TranscoderSpec, Watermark
 
@@ -53,16 +51,12 @@ class OpenTranscoder:
         self._catalog = catalog
 
     async def run(self, progress: Progress) -> None:
-        try:
+        with as_failure():
             if self._picture is not None:
                 progress.stage("reading")
                 self._stream.mark = await self._picture.read()
             self._stream.on_phase = progress.stage
             await self._stream.open()
-        except Fault as fault:
-            if fault.code == "capacity-exceeded":
-                raise Failure(fault.code, fault.detail, retry_after=RETRY_AFTER, phase=fault.phase) from None
-            raise failure_of(fault) from None
 
     def publish(self) -> dict[str, Any]:
         self._catalog.publish(self._stream)
