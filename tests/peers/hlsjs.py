@@ -28,9 +28,16 @@ const video = document.querySelector("video");
 const hls = new Hls(%s);
 window.complaints = [];
 window.levels = [];
+window.played = () => {
+  let seconds = 0;
+  for (let at = 0; at < video.played.length; at += 1) seconds += video.played.end(at) - video.played.start(at);
+  return seconds;
+};
+window.dry = 0; // seconds played when it last ran dry
 hls.on(Hls.Events.ERROR, (_, data) => {
   const when = video.played.length ? `at ${video.currentTime}` : "before the first picture";
-  window.complaints.push(`${data.details} ${data.response?.code ?? ""} ${when}`);
+  if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) window.dry = window.played();
+  else window.complaints.push(`${data.details} ${data.response?.code ?? ""} ${when}`);
 });
 hls.on(Hls.Events.LEVEL_UPDATED, (_, data) => {
   window.levels.push([data.details.endSN, data.details.partList?.length ?? 0, data.details.partTarget]);
@@ -73,15 +80,22 @@ async def player(playlist: str, **config: Any) -> AsyncIterator[Viewer]:
         yield viewer
 
 
+async def plays_steadily(page: Page, seconds: float, limit: float = 60.0) -> None:
+    """Waits until that much has been played on end since the player last ran dry.
+
+    It may run dry before that: it starts three parts behind the edge, and learns from it how far this machine has to
+    stay away; and what it loads before the first picture counts as running dry too when that takes a quarter of a
+    second. A playlist or a part that is late again and again lets it run dry again and again.
+    """
+    steady = "(seconds) => window.played() - window.dry >= seconds"
+    await page.wait_for_function(steady, arg=seconds, timeout=limit * 1000)
+
+
 async def complaints(page: Page) -> list[str]:
-    """What hls.js found wrong so far.
+    """What hls.js found wrong so far, but for running dry.
 
     One thing is no complaint: where it wants to begin lies between two key frames as often as not, and before the first
-    picture it goes on to where the next one is. Another is none of the playlist: in the first seconds it may run dry
-    once, as it does not yet know how far behind the edge this machine has to stay.
+    picture it goes on to where the next one is.
     """
     found: list[str] = await page.evaluate("window.complaints")
-    found = [each for each in found if each != "bufferSeekOverHole  before the first picture"]
-    if len(found) == 1 and found[0].startswith(("bufferStalledError  at 0.", "bufferStalledError  at 1.")):
-        return []
-    return found
+    return [each for each in found if each != "bufferSeekOverHole  before the first picture"]
