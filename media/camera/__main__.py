@@ -117,6 +117,7 @@ def report(camera: Camera) -> dict[str, object]:
         "clients": camera.clients,
         "sessions": len(camera.sessions),
         "teardowns": camera.teardowns,
+        "resets": camera.resets,
         "requests": [{"at": seen.at, "method": seen.method, "url": seen.url} for seen in camera.requests],
     }
 

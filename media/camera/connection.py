@@ -34,12 +34,16 @@ class Connection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def run(self) -> None:
-        """Returns when the connection is closed, whoever closed it."""
+    async def run(self) -> bool:
+        """Returns when the connection is closed, whoever closed it; True when the client broke it off by a reset."""
         try:
             await self._serve()
-        except (ConnectionError, TimeoutError):
-            pass
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+        else:
+            return False
         finally:
             self.methods.leave(self.writer.transport)  # type: ignore[arg-type]  # a stream's transport reads and writes
             self.writer.transport.abort()

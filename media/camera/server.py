@@ -26,8 +26,9 @@ EXPIRY_EVERY: Final = 0.5  # seconds between looks for sessions that have timed 
 class Camera(faults.Faults):
     """A running camera: `async with Camera(CameraSettings()) as camera:`. Its faults are its methods.
 
-    `requests` are the last 10 000 requests, `connects` and `teardowns` count since the start. Starting raises `OSError`
-    for a port that cannot be had and `ValueError` for a fault that is not known.
+    `requests` are the last 10 000 requests; `connects`, `teardowns` and `resets` (connections that a client broke off
+    with data unread) count since the start. Starting raises `OSError` for a port that cannot be had and `ValueError`
+    for a fault that is not known.
     """
 
     def __init__(self, settings: CameraSettings) -> None:
@@ -35,6 +36,7 @@ class Camera(faults.Faults):
         self.settings = settings
         self.requests: deque[Logged] = deque(maxlen=LOG_LENGTH)
         self.connects = 0
+        self.resets = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._asked = asyncio.Event()
@@ -137,7 +139,7 @@ class Camera(faults.Faults):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await Connection(self._methods, self, self._log, reader, writer).run()
+            self.resets += await Connection(self._methods, self, self._log, reader, writer).run()
         finally:
             self._clients.discard(writer)
             if not self._clients:

@@ -1,13 +1,8 @@
 """A camera over RTSP: opens it, proves a picture, and cuts what it sends into chunks."""
 
 import errno
-import os
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from ipaddress import IPv6Address, ip_address
-from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -21,6 +16,7 @@ from media.channel import Channel
 from media.clock import GapMeter
 from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
+from media.line import Line
 from media.messages import Finished, Phase, Ready, Stats, Warned
 from media.naps import NAP, Naps
 from media.overheard import Overheard
@@ -34,6 +30,7 @@ CARRIED: Final = frozenset({"h264", "hevc"})
 REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 STATS_EVERY: Final = 1.0
+FAREWELL: Final = 0.2  # seconds that a camera has to answer TEARDOWN; the gateway kills after `jobs_cancel_grace`
 
 
 def run(channel: Channel, spec: dict[str, Any]) -> None:
@@ -55,14 +52,19 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
     except _NotOpened as reason:
         raise reason.fault(overheard.refused, playing=bool(played_at)) from None
     overheard.losses(wanted=camera.transport == "udp")
+    line = None
     try:
-        _check_peers(camera.address)
+        line = _line_to(camera.address)
         if not played_at:
             on_play()
         timeline = Timeline(spec["epoch"], spec["notBefore"])
         _Reader(channel, camera, container, timeline, overheard).read(played_at[0])
     finally:
         container.close()  # sends TEARDOWN
+        if line is not None:
+            if channel.stopping:
+                line.hear_out(FAREWELL)
+            line.close()
     channel.send(Finished({}))
 
 
@@ -128,26 +130,17 @@ def _open(camera: CameraSpec) -> InputContainer:
         raise _NotOpened(error, elapsed >= limit * 0.95) from None
 
 
-def _check_peers(address: str) -> None:
-    """Raises `Fault` when FFmpeg is connected elsewhere than to the pinned address: it follows redirects by itself.
+def _line_to(address: str) -> Line | None:
+    """FFmpeg's connection. Raises `Fault` when it leads elsewhere than to the pinned address: it follows redirects.
 
     The preflight has followed and checked those that the camera made then; one that comes only now was not checked.
     """
-    if not address:
-        return
-    pinned = _plain(address)
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(entry.name))) as connection:
-            if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM:
-                peer = _plain(connection.getpeername()[0])
-                if peer != pinned:
-                    detail = "The camera sent its viewer on to another address after it had been checked."
-                    raise Fault("source-forbidden", detail, "setup")
-
-
-def _plain(address: str) -> object:
-    judged = ip_address(address)
-    return (judged.ipv4_mapped or judged) if isinstance(judged, IPv6Address) else judged
+    line = Line.find()
+    if line is not None and address and not line.leads_to(address):
+        line.close()
+        detail = "The camera sent its viewer on to another address after it had been checked."
+        raise Fault("source-forbidden", detail, "setup")
+    return line
 
 
 class _Reader:

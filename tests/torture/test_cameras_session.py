@@ -64,6 +64,17 @@ async def _a_session_is_kept_alive_and_torn_down(api: Api) -> None:
             await peer.until_empty()
 
 
+async def test_C36_the_camera_reads_its_teardown_before_the_connection_goes(api: Api) -> None:
+    """A reset by media that nobody has read would overtake the request in a camera that is about to write."""
+    async with camera("delay=TEARDOWN:0.1", clip={"bitrate": 1_000_000}) as peer:  # two or three pictures go by
+        for _ in range(3):
+            assert (await start(api, peer.url)).status == 200
+            await api.post("/rtsp/terminate", {"localStreamName": "cam"})
+            async with asyncio.timeout(5):
+                await peer.until_empty()
+        assert (peer.teardowns, peer.resets) == (3, 0)
+
+
 async def test_a_camera_on_demand_is_let_go_and_comes_back_for_a_viewer(api: Api) -> None:
     async with camera() as peer:
         opened = await start(api, peer.url, onDemand=True, idleTimeout=1)
