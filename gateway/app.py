@@ -104,7 +104,9 @@ class Gateway:
         self.store = Store(settings.data_dir / "reelgate.db", retention=settings.jobs_retention)
         await self.store.open()
         stack.push_async_callback(self.store.close)
-        self.library = Library(self.workers, settings.cache_dir.resolve(), settings.cache_max_bytes)
+        self.capacity = Capacity(settings.transcode_cores or len(os.sched_getaffinity(0)))
+        cache_dir = settings.cache_dir.resolve()
+        self.library = Library(self.workers, cache_dir, settings.cache_max_bytes, self.capacity)
         stack.push_async_callback(self.library.close)
         self.clock = SteadyClock()
         stack.callback(self.clock.close)
@@ -135,8 +137,7 @@ class Gateway:
         cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
         files = FileParts(self.library, ring, time.time, self.clock, settings.fault_injection)
         pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures")
-        cores = settings.transcode_cores or len(os.sched_getaffinity(0))
-        self.calibration = Calibration(self.workers, Capacity(cores))
+        self.calibration = Calibration(self.workers, self.capacity)
         transcoders = TranscoderParts(
             self.catalog, self.workers, self.calibration, ring, settings.jobs_cancel_grace, time.time
         )

@@ -19,6 +19,7 @@ from media.ring import Ring, RingLimits
 from media.steady import SteadyClock
 from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
 from media.stretch import Start
+from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Kept:
 class FileStream(Stream):
     """A channel. `open` is the job's: the file is packaged as far as is needed. `begin` starts the channel's clock.
 
-    `kept`: it was on air before the gateway was.
+    `mark` is burnt into its picture. `kept`: it was on air before the gateway was.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class FileStream(Stream):
         self._parts = parts
         self._loop = asyncio.get_running_loop()
         self._kept = kept
+        self.mark: Watermark | None = None
         self._package: Package | None = None
         self._was: Package | None = None  # the one given back, for what it was
         self._ring: LoopRing | None = None
@@ -102,7 +104,7 @@ class FileStream(Stream):
     async def open(self) -> None:
         """Until the channel can be played from where it has to begin. Raises `Fault`."""
         self.on_phase("opening")
-        package = await self._parts.library.acquire(Path(self._spec.path))
+        package = await self._parts.library.acquire(Path(self._spec.path), self.mark)
         self._package = package
         self.on_phase("packaging")
         package.on_percent.append(self._recoding)
@@ -232,6 +234,7 @@ class FileStream(Stream):
         return {
             "identity": asdict(self.identity),
             "file": asdict(self._spec),
+            "mark": asdict(self.mark) if self.mark else None,
             "start": asdict(kept.start),
             "paused": kept.paused,
         }
@@ -243,6 +246,7 @@ class FileStream(Stream):
             self.warn(code, detail)
         return {
             **_tracks(package.head if package else None),
+            "watermark": self.mark.record() if self.mark else None,
             "loop": self._spec.loop,
             "duration": round(package.seconds, 3) if package and package.head else None,
             "round": where[0] if where else None,
@@ -269,13 +273,13 @@ class FileStream(Stream):
         if package.whole is None:
             package.readers.append(self)
         self._parts.library.watch.remove(Path(self._spec.path), self._file_is)
-        self._parts.library.watch.add(Path(self._spec.path), self._file_is, package.key)
+        self._parts.library.watch.add(Path(self._spec.path), self._file_is, package.source)
 
     def _file_is(self, identity: str | None) -> None:
         """The file has become another, or is gone (None)."""
         if identity is None:
             self.warn("file-changed", "The file is gone or may not be read any more; its package plays on.")
-        elif self._package is not None and identity != self._package.key and self._spec.loop:
+        elif self._package is not None and identity != self._package.source and self._spec.loop:
             if self._replacing is not None:
                 self._replacing.cancel()
             self._replacing = self._loop.create_task(self._replace(), name=f"replace-{self.identity.id}")
@@ -288,7 +292,7 @@ class FileStream(Stream):
         new = None
         try:
             await asyncio.shield(package.complete)
-            new = await self._parts.library.acquire(Path(self._spec.path))
+            new = await self._parts.library.acquire(Path(self._spec.path), self.mark)
             await asyncio.shield(new.complete)
             if "truncated" in new.warnings and "truncated" not in package.warnings:
                 raise Fault("file-changed", "it is cut off")

@@ -62,7 +62,7 @@ def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS
         width=decoder.width,
         height=decoder.height,
         reorder=decoder.reorder_depth,
-        fps=_sane_rate(decoder.framerate),
+        fps=sane_rate(decoder.framerate),
     )
 
 
@@ -97,7 +97,7 @@ def live_init(proof: Proof, video: VideoStream, audio: AudioStream | None, times
 
     `timescale` is the video track's, ticks a second. Raises `av.FFmpegError` when FFmpeg cannot write it.
     """
-    fps = proof.fps or _sane_rate(video.average_rate)
+    fps = proof.fps or sane_rate(video.average_rate)
     options = {"max_pixels": str(MAX_PIXELS), "probesize": str(max(len(proof.keyframe), 2048))}
     with av.open(io.BytesIO(proof.keyframe), format=proof.codec, options=options) as container:
         return init_segment(container.streams.video[0], audio, timescale, fps)
@@ -111,18 +111,24 @@ def init_segment(video: VideoStream | None, audio: AudioStream | None, timescale
     its sample rate. `fps` 0 means: what the stream declares. Raises `av.FFmpegError` for what MP4 cannot hold.
     """
     if video is not None and not fps:
-        fps = _sane_rate(video.average_rate)
+        fps = sane_rate(video.average_rate)
     buffer = io.BytesIO()
     with init_writer(buffer, timescale) as container:
-        if video is not None:
-            track = container.add_stream_from_template(video)
-            if video.codec_context.name == "hevc":
-                track.codec_tag = "hvc1"  # Apple plays no hev1
-        if audio is not None:
-            container.add_stream_from_template(audio).codec_context.bit_rate = 0
+        for stream in (video, audio):
+            if stream is not None:
+                copy_track(container, stream)
         container.start_encoding()
         data = buffer.getvalue()
     return moov.declared(data, fps)
+
+
+def copy_track(container: OutputContainer, stream: VideoStream | AudioStream) -> None:
+    """A track of an init for packets that are copied from `stream`."""
+    track = container.add_stream_from_template(stream)
+    if isinstance(track, AudioStream):
+        track.codec_context.bit_rate = 0  # no average that would tell apart files of one kind
+    elif stream.codec_context.name == "hevc":
+        track.codec_tag = "hvc1"  # Apple plays no hev1
 
 
 def init_writer(buffer: io.BytesIO, timescale: int) -> OutputContainer:
@@ -187,5 +193,6 @@ def _annexb(*units: bytes) -> bytes:
     return b"".join(b"\0\0\0\1" + unit for unit in units)
 
 
-def _sane_rate(rate: Fraction | None) -> float:
+def sane_rate(rate: Fraction | None) -> float:
+    """Frames a second as declared; 0 where nothing is, or what no frame rate is."""
     return float(rate) if rate and 0 < rate <= MAX_RATE else 0.0

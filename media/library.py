@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from media import cache, index
+from media.capacity import Capacity
 from media.faults import Fault
 from media.filewatch import FileWatch, Identity
 from media.index import Entry, Head, Index, TornPackage
 from media.loop import Loop
-from media.messages import Failed, Finished, Message, Progress, Ready, Start, Warned
+from media.messages import Failed, Finished, Message, Order, Progress, Ready, Start, Warned
+from media.watermark import Watermark
 from media.workers import Worker, Workers, how_ended
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-PROFILE: Final = 3  # grows when the same file would be packaged into other bytes
+PROFILE: Final = 4  # grows when the same file would be packaged into other bytes
 READERS: Final = 4  # threads that touch the disk, so that the event loop never does
 
 
@@ -43,9 +45,11 @@ class Reader(Protocol):
 class Package:
     """One file as chunks on disk, or on its way there. `holders` counts who uses it."""
 
-    def __init__(self, key: str, folder: Path) -> None:
+    def __init__(self, key: str, folder: Path, source: str, mark: Watermark | None = None) -> None:
         self.key = key
         self.folder = folder
+        self.source = source  # what the file was
+        self.mark = mark  # what is burnt in
         self.holders = 0
         self.head: Head | None = None
         self.entries: list[Entry] = []
@@ -72,12 +76,9 @@ class Package:
         match message:
             case Progress({"head": head, "seconds": seconds}):
                 self.head, self.seconds = Head.unpacked(head), seconds
-            case Progress({"percent": percent}):
-                self.percent = percent
-                for told in list(self.on_percent):
-                    told(percent)
-            case Progress({"chunk": chunk}):
+            case Progress({"chunk": chunk, "done": done}):
                 self._grow(Entry.unpacked(chunk))
+                self._tell(done)
             case Ready():
                 self._play()
             case Warned(code, detail):
@@ -88,6 +89,16 @@ class Package:
                 pass  # the index on disk says all
             case _:
                 log.error("worker-message-unexpected", extra={"type": type(message).__name__})
+
+    def _tell(self, done: float) -> None:
+        """How far the recoding is, each number once."""
+        if self.head is None or not self.head.recoded or not self.seconds:
+            return
+        percent = min(99, int(100 * done / self.seconds))
+        if percent != self.percent:
+            self.percent = percent
+            for told in list(self.on_percent):
+                told(percent)
 
     def finish(self, whole: Index) -> None:
         """The index is there: from now on the package needs nobody."""
@@ -162,8 +173,9 @@ class Library:
     The folder has at most `max_bytes`, as long as what is in use does not need more: the longest unused go first.
     """
 
-    def __init__(self, workers: Workers, cache_dir: Path, max_bytes: int) -> None:
+    def __init__(self, workers: Workers, cache_dir: Path, max_bytes: int, capacity: Capacity) -> None:
         self._workers = workers
+        self._capacity = capacity
         self._cache_dir = cache_dir
         self._max_bytes = max_bytes
         self._tidying: asyncio.Task[None] | None = None
@@ -174,15 +186,17 @@ class Library:
         self._disk = ThreadPoolExecutor(READERS, "library")
         self._loop = asyncio.get_running_loop()
 
-    async def acquire(self, path: Path) -> Package:
-        """The package of a file as it is now on disk; its making begins if it is not there. Give it to `release`.
+    async def acquire(self, path: Path, mark: Watermark | None = None) -> Package:
+        """The package of a file as it is now on disk, with that watermark burnt in; its making begins if it is not
+        there. Give it to `release`.
 
         Raises `Fault`: `file-not-found`, `file-not-regular`.
         """
-        key = await self.on_disk(_key, path)
+        source = await self.on_disk(_key, path)
+        key = _marked(source, mark)
         package = self._packages.get(key)
         if package is None or package.fault is not None:
-            package = self._packages[key] = Package(key, self._cache_dir / key)
+            package = self._packages[key] = Package(key, self._cache_dir / key, source, mark)
             self._begin(package, path)
         package.holders += 1
         return package
@@ -225,6 +239,20 @@ class Library:
     async def on_disk(self, call: Callable[..., T], *arguments: object) -> T:
         """Runs a call that touches the disk in a thread of the library's own."""
         return await self._loop.run_in_executor(self._disk, call, *arguments)
+
+    def _heard(self, package: Package, message: Message) -> None:
+        """What a packager says; before it recodes it asks whether there is room for that."""
+        match message:
+            case Progress({"recoding": True}) if package.worker is not None:
+                try:
+                    self._capacity.reserve_thread(package.key)
+                except Fault as fault:
+                    package.fault = fault
+                    package.worker.kill()
+                else:
+                    package.worker.send(Order({}))
+            case _:
+                package.on_message(message)
 
     def _begin(self, package: Package, path: Path) -> None:
         before = self._making.get(package.key)
@@ -278,10 +306,12 @@ class Library:
             package.fail(Fault("internal", "Nobody wants the package any more."))
             return
         await self.on_disk(_make_folder, package.folder)
-        start = Start("package", {"path": str(path), "folder": str(package.folder)})
-        package.worker = self._workers.spawn(start, package.on_message)
+        mark = package.mark.order() if package.mark else None
+        start = Start("package", {"path": str(path), "folder": str(package.folder), "mark": mark})
+        package.worker = self._workers.spawn(start, lambda message: self._heard(package, message))
         status = await asyncio.shield(package.worker.gone)
         package.worker = None
+        self._capacity.release(package.key)
         try:
             if package.fault is not None:
                 raise package.fault
@@ -303,6 +333,13 @@ def _key(path: Path) -> str:
         raise Fault("file-not-regular", "It is not a regular file.", "opening")
     identity = (PROFILE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
     return sha256(repr(identity).encode()).hexdigest()[:32]
+
+
+def _marked(source: str, mark: Watermark | None) -> str:
+    """A name for the package of a file with that watermark: the picture itself counts, not what its file is called."""
+    if mark is None:
+        return source
+    return sha256(repr((source, mark.sha256, mark.placement)).encode()).hexdigest()[:32]
 
 
 def _identities(paths: list[Path]) -> dict[Path, Identity]:

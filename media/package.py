@@ -1,6 +1,7 @@
 """Turns a file into a package: the chunks of one round of a loop on disk, and their index. A task of a worker."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,30 +12,34 @@ from typing import Any, Final
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from media import index, intake, libav, recode, rounds, seamless, tracks
+from media import index, intake, recode, rounds, seamless, tracks
 from media.channel import Channel
 from media.chunk import Init
+from media.effects.overlay import Mark
 from media.faults import Fault
 from media.index import Entry, Grid, Head, Index
 from media.intake import Survey
 from media.messages import Finished, Progress, Ready, Warned
-from media.recode import Reasons
+from media.recode import Reasons, Tracks
 from media.rounds import RoundWriter
 from media.seamless import Sound
-from media.tracks import AudioSlots, Frame, Round, VideoFile
+from media.tracks import AudioSlots, Frame, Round
 
+PATIENCE: Final = 1.0  # seconds between two looks whether it may begin
+MARGIN: Final = 1.2  # how much faster than needed recoding must be before its channel begins
 NOTABLE: Final = Fraction(1, 10)  # seconds of audio or video left out or made up that are worth a warning
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Seconds: the shortest chunk (but before a key frame), the shortest segment, the shortest loop."""
+    """Seconds: the shortest chunk (but before a key frame), the shortest segment, the shortest loop. `mark`: a
+    watermark to burn in."""
 
     chunk: Fraction = Fraction(33, 100)
     segment: Fraction = Fraction(2)
     loop: Fraction = Fraction(1, 2)
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Recoding:
-    """Before anything else, where tracks cannot be copied: how far it is, from 0 to 99."""
-
-    percent: int
+    """Before anything else, where tracks cannot be copied: from here on a thread decodes and encodes as it can."""
 
 
 Event = Opened | Wrote | Warned | Done | Recoding
@@ -76,24 +79,29 @@ class _Stopped(Exception):
 
 
 def run(channel: Channel, spec: dict[str, Any]) -> None:
-    """The task of a worker. `spec`: `path` of the file, `folder` of the package (it exists), both absolute.
+    """The task of a worker. `spec`: `path` of the file, `folder` of the package (it exists), both absolute; `mark`, if
+    there is one, as `Mark.stored` takes it.
 
-    Up go `Progress` with `percent` while tracks are recoded, then with `head` and `seconds`, then with `chunk` and
-    `done` for each chunk; `Ready` once there is something to play (the first segment, or all of it); `Warned`;
-    `Finished`, when the index is on disk.
+    Up go `Progress` with `recoding` if there is something to recode: it goes on when an `Order` comes; then with
+    `head` and `seconds`, then with `chunk` and `done` for each chunk; `Ready` once there is something to play (the
+    first segment, or so much that the rest will be there in time); `Warned`; `Finished`, when the index is on disk.
     """
-    options = Options()
-    ready = False
+    options = Options(mark=Mark.stored(spec.get("mark")))
+    pace = Pace(options.segment)
 
     def emit(event: Event) -> None:
-        nonlocal ready
+        if isinstance(event, Recoding):
+            os.nice(recode.NICE)
+            channel.send(Progress({"recoding": True}))
+            while not channel.stopping and channel.receive(PATIENCE) is None:
+                pass
+            pace.begin()
         if channel.stopping:
             raise _Stopped
-        playable = isinstance(event, Done) or (isinstance(event, Wrote) and event.done > options.segment)
-        if playable and not ready:
+        if pace.may_play(event):
             channel.send(Ready({}))
-            ready = True
-        channel.send(_message(event))
+        if not isinstance(event, Recoding):
+            channel.send(_message(event))
 
     fd = intake.open_regular(Path(spec["path"]))
     try:
@@ -104,13 +112,43 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
         os.close(fd)
 
 
-def _message(event: Event) -> Progress | Warned | Finished:
+class Pace:
+    """Knows when playing may begin: the first segment is there, and what is recoded stays ahead of who watches."""
+
+    def __init__(self, segment: Fraction, clock: Callable[[], float] = time.monotonic) -> None:
+        self._segment = segment
+        self._clock = clock
+        self._promised = 0.0
+        self._said = False
+        self._began: float | None = None  # None: nothing is recoded
+
+    def begin(self) -> None:
+        """From now on something is recoded."""
+        self._began = self._clock()
+
+    def may_play(self, event: Event) -> bool:
+        """Once true, never again."""
+        if isinstance(event, Opened):
+            self._promised = event.seconds
+        playable = isinstance(event, Done) or (isinstance(event, Wrote) and self._stays_ahead(event.done))
+        fresh = playable and not self._said
+        self._said = self._said or playable
+        return fresh
+
+    def _stays_ahead(self, done: float) -> bool:
+        if done <= self._segment:
+            return False
+        if self._began is None:
+            return True
+        rest = max(0.0, self._promised - done) / done * (self._clock() - self._began)
+        return rest * MARGIN <= max(self._promised, done)
+
+
+def _message(event: Opened | Wrote | Warned | Done) -> Progress | Warned | Finished:
     if isinstance(event, Opened):
         return Progress({"head": event.head.packed(), "seconds": event.seconds})
     if isinstance(event, Wrote):
         return Progress({"chunk": event.entry.packed(), "done": event.done})
-    if isinstance(event, Recoding):
-        return Progress({"percent": event.percent})
     if isinstance(event, Done):
         return Finished({"seconds": float(event.index.seconds)})
     return event
@@ -119,44 +157,41 @@ def _message(event: Event) -> Progress | Warned | Finished:
 def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
     """Packages the MP4 or QuickTime file `fd` into `folder`, which exists; returns the index that it saved there.
 
-    H.264 (8 bits, 4:2:0), H.265, AAC, MP3 and Opus are copied; a track of anything else is recoded first, which `emit`
-    hears of in `Recoding`. What was in the folder before is replaced. When it fails, no index is left, so nobody takes
-    it for a package. Faults: `file-empty`, `file-not-regular`, `file-not-media`, `codec-unsupported`,
-    `limits-exceeded`.
+    H.264 (8 bits, 4:2:0), H.265, AAC, MP3 and Opus are copied; a track of anything else is recoded while it is
+    packaged, and so is the picture if a watermark is burnt in: `emit` hears `Recoding` before. What was in the folder
+    before is replaced. When it fails, no index is left, so nobody takes it for a package. Faults: `file-empty`,
+    `file-not-regular`, `file-not-media`, `codec-unsupported`, `limits-exceeded`.
     """
     survey = intake.survey(fd)
     (folder / index.INDEX_NAME).unlink(missing_ok=True)
     (folder / index.DATA_NAME).unlink(missing_ok=True)  # not truncated: a channel may still read the old one
     with tracks.open_container(fd, survey) as container:
-        why = recode.reasons(container)
-    if not why.any:
-        return _packaged(fd, survey, why, folder, options, emit)
-    made = folder / recode.NAME
-    try:
-        recode.recode(fd, survey, made, why, lambda percent: emit(Recoding(percent)))
-        readable = intake.open_regular(made)
-    except av.FFmpegError:
-        raise Fault("codec-unsupported", f"{why.video or why.audio} It cannot be recoded.", "transcoding") from None
-    finally:
-        made.unlink(missing_ok=True)  # its descriptor is enough
-    try:
-        fresh = intake.survey(readable)
-        fresh.truncated = survey.truncated
-        return _packaged(readable, fresh, why, folder, options, emit)
-    finally:
-        os.close(readable)
-
-
-def _packaged(fd: int, survey: Survey, why: Reasons, folder: Path, options: Options, emit: Emit) -> Index:
+        why = recode.reasons(container, options.mark is not None)
+    if why.any:
+        emit(Recoding())
     try:
         with (folder / index.DATA_NAME).open("xb", buffering=0) as data:
-            made = _write(fd, survey, why, options, _Tell(emit), data.fileno())
+            made = _write(_File(fd, survey, why), options, _Tell(emit), data.fileno())
             os.fsync(data.fileno())
         index.save(made, folder)
+    except av.FFmpegError:
+        detail = (
+            f"{why.video or why.audio} It cannot be recoded." if why.any else "The file's tracks cannot be packaged."
+        )
+        raise Fault("codec-unsupported", detail, "transcoding" if why.any else "packaging") from None
     except OSError as error:
         raise Fault("limits-exceeded", f"The package cannot be written: {error.strerror}.", "packaging") from error
     emit(Done(made))
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is packaged, and which of its tracks are recoded."""
+
+    fd: int
+    survey: Survey
+    why: Reasons
 
 
 class _Tell:
@@ -171,42 +206,42 @@ class _Tell:
         self.emit(Warned(code, detail))
 
 
-def _write(fd: int, survey: Survey, why: Reasons, options: Options, tell: _Tell, data: int) -> Index:
-    with tracks.open_container(fd, survey) as container:
-        video, audio = tracks.pick_video(container), tracks.pick_audio(container)
-        base = video.time_base
-        if base is None or base.numerator != 1:
-            raise Fault("file-not-media", "The video's clock has no whole number of ticks in a second.", "opening")
-        init = libav.init_segment(video, audio, base.denominator)
-        one_round = tracks.video_round(VideoFile(fd, survey, base, video.average_rate), options.loop)
+def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
+    survey = file.survey
+    with tracks.open_container(file.fd, survey) as container, tracks.open_container(file.fd, survey) as heard:
+        made = Tracks(container, file.fd, survey, file.why, options.mark)
+        one_round = tracks.video_round(made, options.loop)
         first = next(one_round.frames)
-        start = first.pts * base
-        slots = _slots(container, audio, survey, one_round, start, base) if audio else None
-        recoded = tuple((track, reason) for track, reason in (("video", why.video), ("audio", why.audio)) if reason)
-        head = Head(init, _grid(first, init, slots), _target(survey.key_times, options.segment), recoded)
-        tell.emit(Opened(head, _promised(container, video)))
+        start = first.pts * made.base
+        slots = _slots(made, heard, one_round, start)
+        target = max(1, int(made.longest_segment(options.segment) + 0.5))
+        head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
+        tell.emit(Opened(head, _promised(container)))
         _warn_of_start(one_round, start, tell)
         writer = RoundWriter(data, head, slots, first)
         entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
         _warn_of_audio(slots, tell)
         cycle: tuple[int, ...] = ()
         if slots is not None and one_round.times == 1:
-            entries, cycle = _seamless(fd, survey, writer, entries, Sound(writer.length * base, start, slots.phase))
+            sound = Sound(writer.length * made.base, start, slots.phase)
+            entries, cycle = _seamless(file, made.audio_track, writer, entries, sound)
     if survey.truncated:
-        tell.warn("truncated", f"The file is cut off; its first {float(writer.length * base):.1f} s are played.")
+        tell.warn("truncated", f"The file is cut off; its first {float(writer.length * made.base):.1f} s are played.")
     return Index(head, writer.length, tuple(entries), writer.size, writer.counts, cycle, tuple(tell.warnings))
 
 
 def _seamless(
-    fd: int, survey: Survey, writer: RoundWriter, entries: list[Entry], sound: Sound
+    file: _File, packaged: AudioStream | None, writer: RoundWriter, entries: list[Entry], sound: Sound
 ) -> tuple[list[Entry], tuple[int, ...]]:
     """Puts audio that was encoded through the joins into the place of the copied one, and says which round has which.
 
     Where that cannot be done, the copied frames stay, and a join is heard if the sound is loud there.
     """
-    with tracks.open_container(fd, survey) as container:
+    with tracks.open_container(file.fd, file.survey) as container:
         audio = tracks.pick_audio(container)
-        frames = seamless.encode(container, audio, sound) if audio is not None else None
+        frames = None
+        if audio is not None and packaged is not None:
+            frames = seamless.encode(container, audio, packaged if file.why.audio else audio, sound)
     if frames is None:
         return entries, ()
     counts = writer.round_counts(len(frames))
@@ -225,23 +260,25 @@ def _entries(writer: RoundWriter, frames: Iterator[Frame], options: Options, tel
     yield writer.finish(held)
 
 
-def _promised(container: InputContainer, video: VideoStream) -> float:
+def _promised(container: InputContainer) -> float:
     """Seconds of the video itself where the file says so: its audio often hangs over."""
+    video = tracks.pick_video(container)
     if video.duration and video.time_base:
         return float(video.duration * video.time_base)
     return (container.duration or 0) / 1_000_000
 
 
-def _slots(
-    container: InputContainer, audio: AudioStream, survey: Survey, one_round: Round, start: Fraction, base: Fraction
-) -> AudioSlots:
-    sounds = tracks.sounds(container, audio, survey)
-    if one_round.times > 1:
-        sounds = tracks.repeated(sounds, start, one_round.length * base, one_round.times)
+def _slots(made: Tracks, container: InputContainer, one_round: Round, start: Fraction) -> AudioSlots | None:
     try:
-        return AudioSlots(tracks.audio_form(audio), sounds, start)
+        form = made.audio_form()
     except ValueError:
         raise Fault("codec-unsupported", "The audio's AAC configuration cannot be read.", "opening") from None
+    if form is None:
+        return None
+    sounds = made.sounds(container)
+    if one_round.times > 1:
+        sounds = tracks.repeated(sounds, start, one_round.length * made.base, one_round.times)
+    return AudioSlots(form, sounds, start)
 
 
 def _grid(first: Frame, init: Init, slots: AudioSlots | None) -> Grid | None:
@@ -250,15 +287,6 @@ def _grid(first: Frame, init: Init, slots: AudioSlots | None) -> Grid | None:
     # The first picture is shown its reorder delay after decode time 0; the first sound is to be heard with it.
     delay = Fraction(first.pts - first.dts, init.timescale) * slots.rate
     return Grid(max(0, round(delay) + slots.phase), slots.frame)
-
-
-def _target(key_times: list[float], segment: Fraction) -> int:
-    """What the longest segment between key frames at these seconds will be, as `Ring.target_duration` wants it."""
-    longest = begun = 0.0
-    for at in key_times:
-        if at - begun >= segment or at == key_times[-1]:
-            longest, begun = max(longest, at - begun), at
-    return max(1, int(max(longest, float(segment)) + 0.5))
 
 
 def _warn_of_start(one_round: Round, start: Fraction, tell: _Tell) -> None:

@@ -1,32 +1,35 @@
-"""Recodes the tracks that cannot be played as they are to H.264 and AAC: once, before a file is packaged."""
+"""The tracks of a file as they will be packaged: copied, or recoded to H.264 and AAC while they are read."""
 
-import os
-from collections.abc import Callable, Iterator
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
+from math import ceil
 from typing import Any, Final
 
 import av
-import av.filter
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from media import libav, tracks
+from media import fmp4, libav, moov, tracks
+from media.effects.overlay import Mark, Overlay
+from media.effects.upright import Upright
 from media.faults import Fault
 from media.intake import Survey
+from media.tracks import AudioForm, Frame, Sound
 
-NAME: Final = "recoded.mp4"  # in the package's folder, as long as it is being packaged
-NICE: Final = 5  # others on the machine have something to show, this has not yet
-_KEY_FRAMES: Final = 2  # seconds between them
+NICE: Final = 10  # streams that are on air go first
+KEY_EVERY: Final = Fraction(2)  # seconds, or a little more
+THREADS: Final = 1  # of decoder and encoder together: what `Capacity.reserve_thread` counts on
+BURNT_IN: Final = "A watermark is burnt into the picture."
 _AUDIO_RATES: Final = (32000, 44100, 48000)
-_THREADS: Final = 2
-# FFmpeg's own players turn by these; the angle is counter-clockwise.
-_TURNS: Final = {90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
+_USUAL_RATE: Final = Fraction(25)
+_RGB: Final = 0  # as a colour matrix (ITU-T H.273); YUV has none of its kind
+_UNSAID: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,191 +44,209 @@ class Reasons:
         """Whether there is something to do."""
         return bool(self.video or self.audio)
 
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """Track and reason, of those that have one."""
+        return tuple((track, reason) for track, reason in (("video", self.video), ("audio", self.audio)) if reason)
 
-def reasons(container: InputContainer) -> Reasons:
-    """What has to be recoded. Faults as `tracks.pick_video`."""
+
+def reasons(container: InputContainer, marked: bool) -> Reasons:
+    """What has to be recoded; with a watermark, the picture always. Faults as `tracks.pick_video`."""
     audio = tracks.pick_audio(container)
-    return Reasons(
-        tracks.why_not_copied(tracks.pick_video(container)), tracks.why_not_heard(audio) if audio is not None else ""
-    )
+    video = tracks.why_not_copied(tracks.pick_video(container))
+    return Reasons(BURNT_IN if marked else video, tracks.why_not_heard(audio) if audio is not None else "")
 
 
-def recode(fd: int, survey: Survey, target: Path, why: Reasons, percent: Callable[[int], None]) -> None:
-    """Writes an MP4 whose tracks can all be copied. `percent` is told how far it is, each number once.
+class Tracks:
+    """What a package is made of: `init`, and frames and sounds as they are asked for, which is when they are encoded.
 
-    A matrix that turns the picture is applied, a pixel aspect ratio kept, frames keep their times. Where the source
-    cannot be read on, the file ends: `survey.truncated`. Raises `av.FFmpegError` when FFmpeg cannot write it.
+    Where the source cannot be read on, they end: `survey.truncated`. Fault: `file-not-media` without a picture. Raises
+    `av.FFmpegError` for what FFmpeg cannot write.
     """
-    os.nice(NICE)
-    size = _size(fd, survey) if why.video else (0, 0)
-    with tracks.open_container(fd, survey) as source, av.open(str(target), "w", format="mp4") as output:
-        video = tracks.pick_video(source)
-        audio = tracks.pick_audio(source)
-        makers: dict[int, _Maker] = {video.index: _Pictures(video, output, size) if why.video else _Copy(video, output)}
-        if audio is not None:
-            makers[audio.index] = _Sounds(audio, output) if why.audio else _Copy(audio, output)
-        told = -1
-        for packet in _packets(source, survey):
-            maker = makers.get(packet.stream.index)
-            if maker is None:
-                continue
-            done = _percent(packet, video)
-            if done > told:
-                told = done
-                percent(done)
-            output.mux(list(maker.make(packet)))
-        for maker in makers.values():
-            output.mux(list(maker.end()))
+
+    def __init__(self, container: InputContainer, fd: int, survey: Survey, why: Reasons, mark: Mark | None) -> None:
+        self._fd = fd
+        self._survey = survey
+        video, self._audio = tracks.pick_video(container), tracks.pick_audio(container)
+        base = video.time_base
+        if base is None or base.numerator != 1:
+            raise Fault("file-not-media", "The video's clock has no whole number of ticks in a second.", "opening")
+        self.base = base
+        self.rate = video.average_rate
+        buffer = io.BytesIO()
+        self._output = libav.init_writer(buffer, base.denominator)
+        self._pictures = self._sounds = None
+        if why.video:
+            self._pictures = _Pictures(fd, survey, mark)
+            self._pictures.add_to(self._output)
+        else:
+            libav.copy_track(self._output, video)
+        if self._audio is not None and why.audio:
+            self._sounds = _Sounds(self._audio)
+            self._sounds.add_to(self._output)
+        elif self._audio is not None:
+            libav.copy_track(self._output, self._audio)
+        self._output.start_encoding()
+        self.init = moov.declared(buffer.getvalue(), libav.sane_rate(self.rate))
+
+    def frames(self, preroll: bool) -> Iterator[Frame]:
+        """The video from its first key frame on; `preroll` as `tracks.copied_frames` has it."""
+        if self._pictures is None:
+            return tracks.copied_frames(self._fd, self._survey, preroll)
+        return iter(()) if preroll else self._pictures.frames()
+
+    def longest_segment(self, segment: Fraction) -> float:
+        """Seconds between the key frames with which segments will begin that are `segment` long or longer."""
+        if self._pictures is not None:
+            step = 1 / self._pictures.rate
+            return float(ceil(max(segment, KEY_EVERY) / step) * step)
+        longest = begun = 0.0
+        for at in self._survey.key_times:
+            if at - begun >= segment or at == self._survey.key_times[-1]:
+                longest, begun = max(longest, at - begun), at
+        return max(longest, float(segment))
+
+    def sounds(self, container: InputContainer) -> Iterator[Sound]:
+        """The audio of a container of its own."""
+        audio = tracks.pick_audio(container)
+        if audio is None:
+            return iter(())
+        if self._sounds is None:
+            return tracks.sounds(container, audio, self._survey)
+        return self._sounds.sounds(tracks.packets(container, audio, self._survey))
+
+    def audio_form(self) -> AudioForm | None:
+        """How long audio frames are; None without audio. Raises `ValueError` for an AAC that cannot be read."""
+        if self._audio is None:
+            return None
+        return tracks.audio_form(self._audio if self._sounds is None else self._sounds.track)
+
+    @property
+    def audio_track(self) -> AudioStream | None:
+        """The audio as it is packaged: the file's track, or that of the encoder."""
+        return self._sounds.track if self._sounds is not None else self._audio
 
 
-def _size(fd: int, survey: Survey) -> tuple[int, int]:
-    """Of the first picture, upright and even: 4:2:0 has no odd sizes. An encoder has to know before anything else."""
-    with tracks.open_container(fd, survey) as container:
-        video = tracks.pick_video(container)
-        _bound(video)
-        for frame in container.decode(video):
-            picture = _upright(frame)
-            return max(2, picture.width // 2 * 2), max(2, picture.height // 2 * 2)
-    raise Fault("file-not-media", "There is no picture in the file that can be decoded.", "transcoding")
+class _Pictures:
+    """Any video to H.264 of one size, with a watermark if there is one.
 
+    A matrix that turns the picture is applied; the shape of a pixel, colours and times of frames are kept.
+    """
 
-def _bound(video: VideoStream) -> None:
-    video.codec_context.thread_count = 1
-    video.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}
+    def __init__(self, fd: int, survey: Survey, mark: Mark | None) -> None:
+        self._container = tracks.open_container(fd, survey)
+        self._source = video = tracks.pick_video(self._container)
+        video.codec_context.thread_count = THREADS
+        video.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}
+        rate = video.average_rate
+        self.rate = rate if rate and 0 < rate <= libav.MAX_RATE else _USUAL_RATE
+        self._upright = Upright()
+        self._decoded = self._decode(survey)
+        first = next(self._decoded, None)
+        if first is None:
+            raise Fault("file-not-media", "There is no picture in the file that can be decoded.", "transcoding")
+        aspect = video.sample_aspect_ratio or Fraction(1)
+        self._aspect = 1 / aspect if self._upright.swaps(first) else aspect
+        size = Overlay().size(self._upright.apply(first))
+        self._overlay = Overlay(*size, aspect=self._aspect)
+        self._overlay.show(mark)
+        self._first = self._made(first)
 
-
-def _packets(source: InputContainer, survey: Survey) -> "Iterator[Packet[Any]]":
-    try:
-        for packet in source.demux():
-            if packet.is_corrupt:
-                survey.truncated = True
-                return
-            if packet.size:
-                yield packet
-    except (av.FFmpegError, OSError):
-        survey.truncated = True
-
-
-def _percent(packet: "Packet[Any]", video: VideoStream) -> int:
-    if packet.stream.index != video.index or not video.duration or packet.pts is None:
-        return -1
-    return max(0, min(99, 100 * packet.pts // video.duration))
-
-
-class _Maker:
-    """Packets of one track of the source in, packets of the new file out."""
-
-    def make(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
-        raise NotImplementedError
-
-    def end(self) -> "Iterator[Packet[Any]]":
-        yield from ()
-
-
-class _Copy(_Maker):
-    def __init__(self, stream: VideoStream | AudioStream, output: OutputContainer) -> None:
-        self._track = output.add_stream_from_template(stream)
-        if stream.codec_context.name == "hevc":
-            self._track.codec_tag = "hvc1"
-
-    def make(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
-        packet.stream = self._track
-        yield packet
-
-
-class _Pictures(_Maker):
-    """Any video to H.264 of one size."""
-
-    def __init__(self, stream: VideoStream, output: OutputContainer, size: tuple[int, int]) -> None:
-        self._stream = stream
-        _bound(stream)
-        rate = stream.average_rate or Fraction(25)
-        track = output.add_stream("libx264", rate=rate if 0 < rate <= libav.MAX_RATE else Fraction(25))
+    def add_to(self, output: Any) -> None:
+        """The encoder as a track of `output`."""
+        track = output.add_stream("libx264", rate=self.rate)
         assert isinstance(track, VideoStream)
-        track.pix_fmt = "yuv420p"
-        track.codec_context.thread_count = _THREADS
-        track.codec_context.gop_size = max(1, round(_KEY_FRAMES * rate))
-        track.codec_context.options = {"preset": "superfast", "crf": "21"}
-        if stream.time_base is not None:
-            track.codec_context.time_base = stream.time_base
-        self._track = track
-        self._size = track.width, track.height = size
+        frame, self._encoder = self._first, track.codec_context
+        context = track.codec_context
+        context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
+        context.time_base = self._source.time_base or 1 / self.rate
+        context.thread_count = THREADS
+        context.sample_aspect_ratio = self._aspect
+        matrix = int(frame.colorspace)
+        context.color_range, context.colorspace = 1, _UNSAID if matrix == _RGB else matrix
+        context.color_primaries, context.color_trc = int(frame.color_primaries), int(frame.color_trc)
+        longest = str(max(2, round(4 * KEY_EVERY * self.rate)))  # the grid of key frames is ours
+        context.options = {"preset": "superfast", "crf": "21", "sc_threshold": "0", "g": longest, "forced-idr": "1"}
 
-    def make(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
-        try:
-            frames = list(packet.decode())
-        except av.FFmpegError:
-            return  # a damaged picture is left out
-        for frame in frames:
-            assert isinstance(frame, VideoFrame)
-            yield from self._encode(frame)
+    def frames(self) -> Iterator[Frame]:
+        """From the first one on, in decode order."""
+        end, key_due = -1, 0
+        every = KEY_EVERY / (self._encoder.time_base or Fraction(1))
+        frame: VideoFrame | None = self._first
+        while frame is not None:
+            if frame.pts is not None and (end < 0 or frame.pts > end):
+                key = end < 0 or frame.pts >= key_due
+                if key:
+                    key_due = ceil(frame.pts + every)
+                end = frame.pts
+                frame.pict_type = PictureType.I if key else PictureType.NONE
+                yield from self._coded(self._encoder.encode(frame))
+            decoded = next(self._decoded, None)
+            frame = self._made(decoded) if decoded is not None else None
+        yield from self._coded(self._encoder.encode(None))
 
-    def end(self) -> "Iterator[Packet[Any]]":
-        for frame in self._stream.codec_context.decode(None):
-            yield from self._encode(frame)
-        yield from self._track.encode(None)
+    def _decode(self, survey: Survey) -> Iterator[VideoFrame]:
+        for packet in tracks.packets(self._container, self._source, survey):
+            try:
+                yield from self._source.codec_context.decode(packet)
+            except av.FFmpegError:
+                continue  # a damaged picture is left out
+        yield from self._source.codec_context.decode(None)
 
-    def _encode(self, frame: VideoFrame) -> "Iterator[Packet[Any]]":
-        picture = _upright(frame)
-        width, height = self._size
-        made = picture.reformat(width=width, height=height, format="yuv420p")
-        made.pts, made.pict_type = frame.pts, PictureType.NONE
-        made.time_base = frame.time_base or self._stream.time_base or Fraction(1, 25)
-        yield from self._track.encode(made)
+    def _made(self, frame: VideoFrame) -> VideoFrame:
+        """Upright, marked, in the encoder's size and format, at its own time."""
+        pts = frame.pts
+        made = self._overlay.apply(self._upright.apply(frame))
+        made.pts, made.time_base = pts, self._source.time_base or 1 / self.rate
+        return made
 
-
-def _upright(frame: VideoFrame) -> VideoFrame:
-    turn = _TURNS.get(frame.rotation % 360)
-    if turn is None:
-        return frame
-    graph = av.filter.Graph()
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 25)
-    )
-    last = source
-    for step in turn:
-        name, _, arguments = step.partition("=")
-        added = graph.add(name, arguments or None)
-        last.link_to(added)
-        last = added
-    sink = graph.add("buffersink")
-    last.link_to(sink)
-    graph.configure()
-    graph.push(frame)
-    turned = graph.pull()
-    assert isinstance(turned, VideoFrame)
-    return turned
+    @staticmethod
+    def _coded(packets: "list[Packet[Any]]") -> Iterator[Frame]:
+        for packet in packets:
+            data = fmp4.length_prefixed(bytes(packet), parameter_sets=False)
+            pts = packet.pts or 0
+            yield Frame(data, packet.is_keyframe, pts if packet.dts is None else packet.dts, pts, packet.duration or 0)
 
 
-class _Sounds(_Maker):
+class _Sounds:
     """Any audio to AAC of at most two channels."""
 
-    def __init__(self, stream: AudioStream, output: OutputContainer) -> None:
-        self._stream = stream
-        context = stream.codec_context
-        rate = context.sample_rate if context.sample_rate in _AUDIO_RATES else 48000
-        layout = "mono" if context.channels == 1 else "stereo"
-        track = output.add_stream("aac", rate=rate, layout=layout)
+    def __init__(self, source: AudioStream) -> None:
+        context = source.codec_context
+        self._rate = context.sample_rate if context.sample_rate in _AUDIO_RATES else 48000
+        self._layout = "mono" if context.channels == 1 else "stereo"
+
+    def add_to(self, output: Any) -> None:
+        """The encoder as a track of `output`."""
+        track = output.add_stream("aac", rate=self._rate, layout=self._layout)
         assert isinstance(track, AudioStream)
-        track.codec_context.bit_rate = 64_000 if layout == "mono" else 128_000
-        self._track = track
-        self._resampler = AudioResampler("fltp", layout, rate, frame_size=1024)
+        track.codec_context.bit_rate = 64_000 if self._layout == "mono" else 128_000
+        self.track = track
 
-    def make(self, packet: "Packet[Any]") -> "Iterator[Packet[Any]]":
-        try:
-            frames = list(packet.decode())
-        except av.FFmpegError:
-            return
-        yield from self._encode(frames)
+    def sounds(self, packets: "Iterator[Packet[Any]]") -> Iterator[Sound]:
+        """Every frame, at the time at which the samples sound that it decodes to."""
+        resampler = AudioResampler("fltp", self._layout, self._rate, frame_size=1024)
+        source = None
+        for packet in packets:
+            source = packet.stream
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue
+            yield from self._coded(resampler, frames)
+        if source is not None:
+            rest = source.codec_context.decode(None)
+            for frame in rest:
+                frame.time_base = frame.time_base or source.time_base
+            yield from self._coded(resampler, [*rest, None])
+        yield from self._stamped(self.track.encode(None))
 
-    def end(self) -> "Iterator[Packet[Any]]":
-        yield from self._encode(self._stream.codec_context.decode(None))
-        yield from self._encode([None])
-        yield from self._track.encode(None)
-
-    def _encode(self, frames: Any) -> "Iterator[Packet[Any]]":
+    def _coded(self, resampler: AudioResampler, frames: Any) -> Iterator[Sound]:
         for frame in frames:
-            if frame is not None and frame.time_base is None:  # of what the decoder held back to the end
-                frame.time_base = self._stream.time_base
-            for sound in self._resampler.resample(frame):
-                yield from self._track.encode(sound)
+            for piece in resampler.resample(frame):
+                yield from self._stamped(self.track.encode(piece))
+
+    def _stamped(self, packets: "list[Packet[Any]]") -> Iterator[Sound]:
+        for packet in packets:
+            if packet.pts is not None:
+                yield Sound(packet.pts * (packet.time_base or Fraction(1, self._rate)), bytes(packet))

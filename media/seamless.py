@@ -9,6 +9,7 @@ from typing import Final
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
@@ -41,14 +42,15 @@ def rounds_needed(seconds: Fraction, rate: int, frame: int) -> int | None:
     return count if count <= MOST_ROUNDS and count * seconds <= LONGEST else None
 
 
-def encode(container: InputContainer, stream: AudioStream, sound: Sound) -> list[bytes] | None:
+def encode(container: InputContainer, source: AudioStream, packaged: AudioStream, sound: Sound) -> list[bytes] | None:
     """Every AAC frame of `rounds_needed` rounds, the last of which is followed by the first without a seam.
 
-    None where that is not possible: an AAC that is not plain, a channel layout that FFmpeg cannot encode, damage. Holds
-    one decoded round in memory.
+    `source` is read; the frames fit between those of `packaged`, which is the same unless it is recoded. None where
+    that is not possible: an AAC that is not plain, a channel layout that FFmpeg cannot encode, damage. Holds one
+    decoded round in memory.
     """
-    extradata = stream.codec_context.extradata or b""
-    if stream.codec_context.name != "aac":
+    extradata = packaged.codec_context.extradata or b""
+    if packaged.codec_context.name != "aac":
         return None
     try:
         config = aac.parse(extradata)
@@ -58,17 +60,28 @@ def encode(container: InputContainer, stream: AudioStream, sound: Sound) -> list
     if count is None or not config.layout or config.frame != 1024 or extradata[0] >> 3 != _AAC_LC:
         return None
     try:
-        planes = _decoded(container, stream, sound, config)
-        return _encoded(_Endless(planes, sound.seconds * config.core_rate, count), stream, sound, config)
+        frames: Iterator[AudioFrame] = container.decode(source)
+        if source is not packaged:
+            frames = _resampled(frames, config)
+        planes = _decoded(frames, packaged.codec_context.channels, sound, config)
+        return _encoded(_Endless(planes, sound.seconds * config.core_rate, count), packaged, sound, config)
     except (av.FFmpegError, ValueError):
         return None
 
 
-def _decoded(container: InputContainer, stream: AudioStream, sound: Sound, config: AacConfig) -> list[bytearray]:
+def _resampled(frames: Iterator[AudioFrame], config: AacConfig) -> Iterator[AudioFrame]:
+    """Another codec's frames as AAC's decoder would give them."""
+    resampler = AudioResampler("fltp", config.layout, config.core_rate)
+    for frame in frames:
+        yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _decoded(frames: Iterator[AudioFrame], channels: int, sound: Sound, config: AacConfig) -> list[bytearray]:
     """One round of samples for each channel; silence where the file has none. Raises `ValueError` for odd streams."""
     samples = ceil(sound.seconds * config.core_rate) + 1
-    planes = [bytearray(samples * _BYTES) for _ in range(stream.codec_context.channels)]
-    for frame in container.decode(stream):
+    planes = [bytearray(samples * _BYTES) for _ in range(channels)]
+    for frame in frames:
         base = frame.time_base
         if frame.pts is None or base is None:
             continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from math import ceil, floor
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import av
 from av.audio.stream import AudioStream
@@ -110,14 +110,14 @@ class Frame:
     duration: int
 
 
-@dataclass(frozen=True, slots=True)
-class VideoFile:
-    """Where the video frames come from: a file, and its stream's time base and declared rate."""
+class Video(Protocol):
+    """Where video frames come from, with their time base and declared rate."""
 
-    fd: int
-    survey: Survey
     base: Fraction
     rate: Fraction | None
+
+    def frames(self, preroll: bool) -> Iterator[Frame]:
+        """From a key frame on: the first that is to be shown, or with `preroll` the first there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Round:
     preroll: bool
 
 
-def video_round(video: VideoFile, shortest: Fraction) -> Round:
+def video_round(video: Video, shortest: Fraction) -> Round:
     """Frames in decode order, decode times strictly increasing, from the first key frame to be shown that decodes.
 
     Frames that are shown before that key frame are left out: they need pictures that are gone. A file shorter than
@@ -142,7 +142,7 @@ def video_round(video: VideoFile, shortest: Fraction) -> Round:
     parameters change on the way.
     """
     for preroll in (False, True):
-        frames = _timed(video, _from_key(video, preroll))
+        frames = _timed(video, video.frames(preroll))
         start: list[Frame] = []
         total = 0
         for frame in frames:
@@ -162,12 +162,13 @@ def _repeated(frames: list[Frame], times: int, length: int) -> Iterator[Frame]:
             yield replace(frame, dts=frame.dts + shift, pts=frame.pts + shift)
 
 
-def _from_key(video: VideoFile, preroll: bool) -> Iterator[Frame]:
-    with open_container(video.fd, video.survey) as container:
+def copied_frames(fd: int, survey: Survey, preroll: bool) -> Iterator[Frame]:
+    """The frames as the file has them, from a key frame on that decodes; see `Video`."""
+    with open_container(fd, survey) as container:
         stream = pick_video(container)
         tried = 0
         begun = False
-        for packet in packets(container, stream, video.survey):
+        for packet in packets(container, stream, survey):
             frame = _frame(packet)
             if begun and packet.has_sidedata("new_extradata"):
                 raise Fault("codec-unsupported", "The video's codec parameters change on the way.", "packaging")
@@ -186,7 +187,7 @@ def _frame(packet: "Packet[Any]") -> Frame:
     return Frame(bytes(packet), packet.is_keyframe, dts, pts, packet.duration or 0)
 
 
-def _timed(video: VideoFile, frames: Iterator[Frame]) -> Iterator[Frame]:
+def _timed(video: Video, frames: Iterator[Frame]) -> Iterator[Frame]:
     """Leaves out leading frames; decode times strictly increase, and durations are the steps between them."""
     held = next(frames, None)
     if held is None:

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final
 
 from av.video.frame import VideoFrame
@@ -15,13 +14,11 @@ from media.cadence import Cadence
 from media.channel import Channel
 from media.clock import VIDEO_RATE
 from media.cutter import AUDIO_TRACK, CHUNK, VIDEO_TRACK, Timeline
-from media.effects import pixels
 from media.effects.encoder import Encoder, Look, Rate
 from media.effects.overlay import TICKS, Mark, Overlay
 from media.faults import Fault
 from media.fmp4 import Sample
 from media.messages import ChunkMade, InitMade, Order, Phase, Progress, Ready, Stats
-from media.placement import Placement
 from media.sources.ring import Coded, Fed, Heard, Input
 
 NICE: Final = 5  # encoding waits for those who only carry
@@ -56,13 +53,6 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
     transcoder.order({"mark": spec["mark"], "number": 0})
     channel.send(Phase("waiting-keyframe"))
     transcoder.run()
-
-
-def mark_of(info: dict[str, Any] | None) -> Mark | None:
-    """A watermark as it travels: `path` of the stored picture, and the fields of a `Placement`."""
-    if info is None:
-        return None
-    return Mark(pixels.load(Path(info["path"])), Placement(**info["placement"]))
 
 
 class Transcoder:
@@ -103,7 +93,7 @@ class Transcoder:
     def order(self, info: dict[str, Any]) -> None:
         """Another watermark, or none, from the next frame on. One that cannot be read changes nothing."""
         try:
-            self._overlay.show(mark_of(info["mark"]))
+            self._overlay.show(Mark.stored(info["mark"]))
         except Fault as fault:
             told = {"code": fault.code, "detail": fault.detail, "phase": fault.phase}
             self._channel.send(Progress({"refused": info["number"], **told}))

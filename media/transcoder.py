@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from media.calibration import Calibration
@@ -26,9 +26,9 @@ from media.messages import (
     Stop,
     Warned,
 )
-from media.placement import Placement
 from media.ring import LiveRing, Ring, RingLimits
 from media.stream import ENDED, Identity, Status, Stream, audio_record, timestamp, video_record
+from media.watermark import Watermark
 from media.workers import Worker, Workers, how_ended
 
 log = logging.getLogger(__name__)
@@ -40,25 +40,6 @@ LONGEST_DELAY: Final = 30.0
 STEADY: Final = 60.0  # seconds of life after which a worker's end is nothing but bad luck
 OVERLOAD: Final = 1.0  # seconds of lag over which it is said
 CHECK: Final = 0.5  # seconds between two looks at all that
-
-
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """A picture of the store, under the name of the file that it came from, and where it goes."""
-
-    file: str
-    sha256: str
-    path: str
-    placement: Placement = field(default_factory=Placement)
-
-    @classmethod
-    def of(cls, kept: dict[str, Any] | None) -> "Watermark | None":
-        """The inverse of `asdict`."""
-        return cls(**{**kept, "placement": Placement(**kept["placement"])}) if kept else None
-
-    def record(self) -> dict[str, Any]:
-        """As the stream's record shows it."""
-        return {"file": self.file, "sha256": self.sha256, **asdict(self.placement)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,13 +360,8 @@ class TranscodedStream(Stream):
         log.warning("transcoder-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
 
 
-def moved(mark: Watermark, placement: Placement) -> Watermark:
-    """The same picture elsewhere."""
-    return replace(mark, placement=placement)
-
-
 def _mark(mark: Watermark | None) -> dict[str, Any] | None:
-    return {"path": mark.path, "placement": asdict(mark.placement)} if mark else None
+    return mark.order() if mark else None
 
 
 def _resolve(future: asyncio.Future[None], fault: Fault | None) -> None:

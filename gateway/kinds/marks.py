@@ -10,7 +10,7 @@ from gateway.kinds.kind import Params, Parts
 from gateway.kinds.names import file_below
 from media.pictures import Reading
 from media.placement import Anchor, Placement
-from media.transcoder import Watermark
+from media.watermark import Watermark
 
 FARTHEST: Final = 16384  # pixels
 

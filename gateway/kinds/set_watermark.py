@@ -20,7 +20,8 @@ from gateway.kinds.marks import (
     named,
 )
 from media.placement import Anchor, Placement
-from media.transcoder import TranscodedStream, Watermark, moved
+from media.transcoder import TranscodedStream
+from media.watermark import Watermark
 
 
 class SetWatermarkParams(Params):
@@ -101,7 +102,7 @@ async def plan(params: SetWatermarkParams, ask: Ask, parts: Parts) -> Plan:
     elif params.says_where:
         if before is None:
             raise invalid("watermark", "There is no watermark to move; name a picture.")
-        mark = moved(before, placement(params, before.placement))
+        mark = before.moved(placement(params, before.placement))
     for code, detail in ask.warnings().items():
         stream.warn(code, detail)
     echo = params.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(params.watermark)}

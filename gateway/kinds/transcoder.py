@@ -11,7 +11,8 @@ from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, invalid,
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
 from media.stream import Identity, Status
-from media.transcoder import TranscodedStream, TranscoderSpec, Watermark
+from media.transcoder import TranscodedStream, TranscoderSpec
+from media.watermark import Watermark
 
 SCHEME: Final = "transcoder://"
 USUAL_FPS: Final = 25.0  # for a key frame interval in frames, when the caller does not say how many a second

@@ -8,33 +8,40 @@ from pydantic import Field
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, named
 from gateway.kinds.names import StreamName, file_below
 from media.catalog import Catalog
 from media.filestream import FileSpec, FileStream, Kept
 from media.stream import Identity, Status
+from media.watermark import Watermark
 
 SCHEME: Final = "vod-live://"
 
 
 class VodParams(Params):
-    """`uri` is `vod-live://` and a path below the media folder; `startAt` is in seconds."""
+    """`uri` is `vod-live://` and a path below the media folder; `startAt` is in seconds; `watermark` is burnt in."""
 
     uri: str
     local_stream_name: StreamName
     loop: Flag | None = None
     start_at: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
+    watermark: MarkField | None = None
 
 
 class OpenFile:
-    """The work of one job: the file packaged as far as is needed to begin."""
+    """The work of one job: the picture read, the file packaged as far as is needed to begin."""
 
-    def __init__(self, stream: FileStream, catalog: Catalog) -> None:
+    def __init__(self, stream: FileStream, picture: NamedPicture | None, catalog: Catalog) -> None:
         self._stream = stream
+        self._picture = picture
         self._catalog = catalog
 
     async def run(self, progress: Progress) -> None:
         self._stream.on_phase = progress.stage
         with as_failure():
+            if self._picture is not None:
+                progress.stage("reading")
+                self._stream.mark = await self._picture.read()
             await self._stream.open()
 
     def publish(self) -> dict[str, Any]:
@@ -43,9 +50,13 @@ class OpenFile:
         return self._stream.record()
 
     async def stop(self) -> None:
+        if self._picture is not None:
+            await self._picture.stop()
         await self._stream.stop()
 
     def kill(self) -> None:
+        if self._picture is not None:
+            self._picture.kill()
         self._stream.kill()
 
 
@@ -60,9 +71,13 @@ def file_name(uri: str) -> str:
 
 
 async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
-    """Looks that the file is there and is a regular one."""
+    """Looks that the file and the picture are there and are regular ones."""
     name = file_name(params.uri)
     path = await parts.files.library.on_disk(file_below, parts.settings.media_dir, name, "uri", "file-not-found")
+    picture = None
+    if params.watermark is not None:
+        wanted = full(params.watermark)
+        picture = await named(wanted.file, wanted.placement(), parts)
     loop = parts.settings.vod_live_loop if params.loop is None else params.loop
     identity = Identity(params.local_stream_name, "vod", params.uri, False, parts.wall(), ask.job_id)
     stream = FileStream(identity, FileSpec(str(path), loop, params.start_at), parts.files)
@@ -73,14 +88,16 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
         "localStreamName": params.local_stream_name,
         "loop": loop,
         "startAt": params.start_at,
+        "watermark": echo_of(params.watermark),
     }
-    return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, parts.catalog))
+    return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, picture, parts.catalog))
 
 
 def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
     """A channel that was wanted before the gateway went down: it goes on where it would have been."""
     identity, spec = Identity(**wanted["identity"]), FileSpec(**wanted["file"])
     stream = FileStream(identity, spec, parts.files, Status.WAITING, Kept.of(wanted))
+    stream.mark = Watermark.of(wanted.get("mark"))
     parts.catalog.publish(stream)
     stream.revive()
     return stream

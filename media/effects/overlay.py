@@ -6,7 +6,8 @@ behind it never hears of it.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from av.filter import Graph
 from av.filter.context import FilterContext
@@ -25,12 +26,23 @@ class Mark:
     picture: VideoFrame
     placement: Placement
 
+    @classmethod
+    def stored(cls, info: dict[str, Any] | None) -> "Mark | None":
+        """As it travels: `path` of the stored picture, and the fields of a `Placement`. Faults as `pixels.load`."""
+        if info is None:
+            return None
+        return cls(pixels.load(Path(info["path"])), Placement(**info["placement"]))
+
 
 class Overlay:
-    """Frames of any size and format in, `yuv420p` of limited range in the wanted size out; stamps are kept."""
+    """Frames of any size and format in, `yuv420p` of limited range in the wanted size out; stamps are kept.
 
-    def __init__(self, width: int | None = None, height: int | None = None) -> None:
+    `aspect` is the shape of a pixel: where it is not 1, the picture is made narrower or wider to look right.
+    """
+
+    def __init__(self, width: int | None = None, height: int | None = None, *, aspect: Fraction = Fraction(1)) -> None:
         self._wanted = (width, height)
+        self._aspect = aspect
         self._mark: Mark | None = None
         self._built_for: tuple[object, ...] | None = None
         self._graph: Graph | None = None  # contexts do not keep their graph alive (PyAV 18)
@@ -79,7 +91,7 @@ class Overlay:
         if self._mark is None or self._mark.placement.opacity <= 0:
             self._graph, self._entry, self._end = self._plain(frame, filters) if filters else (None, None, None)
         else:
-            self._graph, self._entry, self._end = self._marked(frame, filters, size, self._mark)
+            self._graph, self._entry, self._end = self._marked(frame, filters, size)
 
     @staticmethod
     def _plain(frame: VideoFrame, filters: list[tuple[str, str]]) -> tuple[Graph, FilterContext, FilterContext]:
@@ -90,11 +102,12 @@ class Overlay:
         graph.configure()
         return graph, entry, end
 
-    @staticmethod
     def _marked(
-        frame: VideoFrame, filters: list[tuple[str, str]], size: tuple[int, int], mark: Mark
+        self, frame: VideoFrame, filters: list[tuple[str, str]], size: tuple[int, int]
     ) -> tuple[Graph, FilterContext, FilterContext]:
-        box = place(size, (mark.picture.width, mark.picture.height), mark.placement)
+        mark = self._mark
+        assert mark is not None
+        box = place(size, (max(1, round(mark.picture.width / self._aspect)), mark.picture.height), mark.placement)
         logo = _scaled(mark, (box.width, box.height), _matrix(frame))
         graph = Graph()
         graph.threads = 1

@@ -326,14 +326,23 @@ async def test_V18_other_codecs_are_kept_or_recoded_with_the_reason(
         assert ("reason" in answer.body[track]) == (answer.body[track]["mode"] == "transcode")
 
 
-@pytest.mark.xfail(reason="recoding has no budget of its own yet: jobs of files share a pool", strict=True)
-async def test_V18_recoding_over_budget_is_capacity_exceeded(api: Api) -> None:
-    clips.make(folder(api) / FILE, Clip(video="mpeg4", b_frames=0))
-    others = [f"c{number}" for number in range(6)]
-    for other in others:
-        shutil.copyfile(folder(api) / FILE, folder(api) / f"{other}.mp4")
-    answers = await asyncio.gather(*(startup(api, f"{other}.mp4", other) for other in others))
-    assert "capacity-exceeded" in [answer.body.get("code") for answer in answers]
+async def test_V18_recoding_over_budget_is_capacity_exceeded_and_copying_is_not(api: Api) -> None:
+    clips.make(folder(api) / FILE, Clip(seconds=Fraction(1), video="mpeg4", b_frames=0, sound=None))
+    clips.make(folder(api) / "copied.mp4", Clip(seconds=Fraction(1), sound=None))
+    capacity = api.gateway.capacity
+    capacity.cores = 2.5
+    for other in ("one", "another"):
+        capacity.reserve_thread(other)
+    refused = await startup(api)
+    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (503, "capacity-exceeded", True)
+    assert int(refused.headers["Retry-After"]) > 0
+    assert "1.00 cores" in refused.body["detail"]
+    await until(lambda: api.gateway.workers.alive == 0)
+    assert (await startup(api, "copied.mp4", "copied")).status == 200
+    capacity.release("one")
+    assert (await startup(api)).status == 200
+    await whole(api)
+    assert capacity.used == 1.0
 
 
 def long_file(path: Path, frames: int) -> None:
