@@ -5,6 +5,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -14,6 +15,7 @@ from gateway.jobs.store import StoreError
 from gateway.keys import Keys
 from gateway.settings import Settings
 from gateway.tls import TlsError
+from gateway.webhooks import command as webhooks_command
 
 
 def main() -> int:
@@ -24,6 +26,7 @@ def main() -> int:
     commands.add_parser("serve", help="run the gateway with settings.env and the environment")
     commands.add_parser("demo", help="run the gateway with a sample camera and a looping channel")
     commands.add_parser("keys", help="make, list and revoke API keys (see: keys --help)", add_help=False)
+    commands.add_parser("webhooks", help="make a secret, see what waits (see: webhooks --help)", add_help=False)
     commands.add_parser("camera", help="run a sample camera (see: camera --help)", add_help=False)
     commands.add_parser("call", help="call the API and follow the job (see: call --help)", add_help=False)
     if sys.argv[1:2] == ["call"]:
@@ -31,8 +34,10 @@ def main() -> int:
     arguments, rest = parser.parse_known_args()
     if arguments.command == "camera":
         os.execv(sys.executable, [sys.executable, "-m", "media.camera", *rest])
-    if rest and arguments.command != "keys":
+    if rest and arguments.command not in ("keys", "webhooks"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if arguments.command == "webhooks" and rest == ["secret"]:
+        return webhooks_command.run(rest, Path())  # before any setting is read: one of them wants it
     logs.configure()
     if arguments.command == "demo":
         return asyncio.run(demo.run())
@@ -43,6 +48,8 @@ def main() -> int:
         return 2
     if arguments.command == "keys":
         return keys_command.run(rest, settings)
+    if arguments.command == "webhooks":
+        return webhooks_command.run(rest, settings.data_dir)
     return asyncio.run(serve(settings))
 
 

@@ -33,6 +33,10 @@ from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
 from gateway.web.routes import application
 from gateway.web.viewers import ViewerCaps
+from gateway.webhooks.delivery import Target
+from gateway.webhooks.signature import secret_bytes
+from gateway.webhooks.types import chosen
+from gateway.webhooks.webhooks import Webhooks
 from media.addresses import AddressPolicy
 from media.calibration import Calibration
 from media.capacity import Capacity
@@ -102,8 +106,11 @@ class Gateway:
         self.workers.start()
         stack.push_async_callback(self.workers.close)
         self.store = Store(settings.data_dir / "reelgate.db", retention=settings.jobs_retention)
+        self._policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
+        self.webhooks = Webhooks(_targets(settings), chosen(settings.webhook_events), self.store, self._policy)
         await self.store.open()
         stack.push_async_callback(self.store.close)
+        await stack.enter_async_context(self.webhooks)
         self.capacity = Capacity(settings.transcode_cores or len(os.sched_getaffinity(0)))
         cache_dir = settings.cache_dir.resolve()
         self.library = Library(self.workers, cache_dir, settings.cache_max_bytes, self.capacity)
@@ -133,8 +140,7 @@ class Gateway:
         ring = RingLimits(
             Fraction(settings.hls_segment_duration), settings.hls_window, max_bytes=settings.ring_max_bytes
         )
-        policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
-        cameras = CameraParts(self.workers, policy, ring, settings.jobs_cancel_grace, time.time)
+        cameras = CameraParts(self.workers, self._policy, ring, settings.jobs_cancel_grace, time.time)
         files = FileParts(self.library, ring, time.time, self.clock, settings.fault_injection)
         pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures")
         self.calibration = Calibration(self.workers, self.capacity)
@@ -148,10 +154,11 @@ class Gateway:
         """Whoever looks on at the jobs and streams: news, figures, and what clears away."""
         keep = Keep(self.settings.jobs_retention_count, self.settings.jobs_tombstones)
         retention = Retention(self.supervisor, self.store, keep)
-        news = News(self.supervisor, self.feed)
+        news = News(self.supervisor, self.feed, self.webhooks.teller)
         self.supervisor.observers.append(news)
         self.catalog.listeners.append(news.stream_changed)
         self.metrics.watch(self.supervisor, self.feed, retention)
+        self.metrics.watch_webhooks(self.webhooks)
         for name, run in (("job-retention", retention.run()), ("loop-lag", self.metrics.measure_lag())):
             task = asyncio.get_running_loop().create_task(run, name=name)
             stack.push_async_callback(_cancelled, task)
@@ -212,6 +219,11 @@ def _tls(settings: Settings) -> Tls | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Tls(settings.tls_cert, settings.tls_key)
+
+
+def _targets(settings: Settings) -> list[Target]:
+    keys = tuple(secret_bytes(secret.get_secret_value()) for secret in settings.webhook_secret)
+    return [Target(url, keys, settings.webhook_give_up, settings.webhook_backlog) for url in settings.webhook_url]
 
 
 def _job_limits(settings: Settings) -> JobLimits:

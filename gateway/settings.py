@@ -3,9 +3,13 @@
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gateway.webhooks.signature import secret_bytes
+from gateway.webhooks.types import chosen
 
 FILE = Path("settings.env")
 
@@ -26,7 +30,32 @@ def _names(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _http(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses of receivers. What is wrong is said without them: they may hold a secret."""
+    for number, url in enumerate(urls, 1):
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
+            raise ValueError(f"address {number} must be as https://portal.example/hooks")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(f"address {number} must not hold a user or a password: the signature shows who sends")
+    return tuple(dict.fromkeys(urls))
+
+
+def _events(words: tuple[str, ...]) -> tuple[str, ...]:
+    chosen(words)
+    return words
+
+
+def _signing(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    for secret in secrets:
+        secret_bytes(secret.get_secret_value())
+    return secrets
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Urls = Annotated[Names, AfterValidator(_http)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_names), AfterValidator(_signing)]
+Events = Annotated[Names, AfterValidator(_events)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_none)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -84,6 +113,12 @@ class Settings(BaseSettings):
     source_deny: Networks = ()
     source_allow: Networks = ()
 
+    webhook_url: Urls = ()
+    webhook_secret: Secrets = ()
+    webhook_events: Events = ("job.done", "job.failed", "job.cancelled", "stream.*")
+    webhook_give_up: Seconds = 259_200.0
+    webhook_backlog: Annotated[int, Field(ge=1)] = 10_000
+
     @model_validator(mode="after")
     def _defaults_within_maxima(self) -> "Settings":
         for name, most in (("wait", self.jobs_max_prefer_wait_time), ("timeout", self.jobs_max_prefer_timeout)):
@@ -96,6 +131,12 @@ class Settings(BaseSettings):
     def _certificate_with_key(self) -> "Settings":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _webhooks_signed(self) -> "Settings":
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError("webhook_url needs a webhook_secret; `python -m gateway webhooks secret` makes one")
         return self
 
     @property

@@ -59,6 +59,20 @@ class AddressPolicy:
         if _within(judged, DENIED) or _within(judged, self.deny):
             raise _forbidden(judged, "it is in a denied network")
 
+    def allowed(self, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Those that may be connected to. Raises the first refusal if none may."""
+        allowed: list[str] = []
+        refusals: list[Fault] = []
+        for address in addresses:
+            try:
+                self.check(address)
+                allowed.append(address)
+            except Fault as fault:
+                refusals.append(fault)
+        if not allowed and refusals:
+            raise refusals[0]
+        return tuple(allowed)
+
 
 def _judged(address: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for (mapped: RFC 4291 2.5.5.2; NAT64), or the address itself."""

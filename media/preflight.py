@@ -129,7 +129,7 @@ async def locate(
     except TimeoutError:
         detail = f"the name {target.host!r} was not resolved within {spec.connect_timeout:g} s"
         raise Fault("source-timeout", detail, "resolving") from None
-    addresses = _allowed(known, policy)
+    addresses = policy.allowed(known)
     if not addresses:
         raise Fault("source-dns", f"the name {target.host!r} has no address", "resolving")
     return replace(spec, address=addresses[0])
@@ -142,7 +142,7 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
     known = spec.address
     for redirects in range(MAX_REDIRECTS + 1):
         progress.enter("resolving")
-        addresses = _allowed((known,) if known else await resolve(target.host, target.port), policy)
+        addresses = policy.allowed((known,) if known else await resolve(target.host, target.port))
         progress.enter("connecting")
         connection, address = await _connect(addresses, target, progress.until)
         auth = Authenticator(spec.username, spec.password) if trusted else Authenticator("")
@@ -157,21 +157,6 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
         trusted = trusted and stays
         known = address if stays else ""
     raise Fault("source-protocol-error", f"the camera redirects more than {MAX_REDIRECTS} times")
-
-
-def _allowed(addresses: tuple[str, ...], policy: AddressPolicy) -> tuple[str, ...]:
-    """Those that pass the policy; the first refusal if none does."""
-    allowed: list[str] = []
-    refusals: list[Fault] = []
-    for address in addresses:
-        try:
-            policy.check(address)
-            allowed.append(address)
-        except Fault as fault:
-            refusals.append(fault)
-    if not allowed and refusals:
-        raise refusals[0]
-    return tuple(allowed)
 
 
 async def _connect(addresses: tuple[str, ...], target: Target, until: float) -> tuple[Connection, str]:

@@ -14,7 +14,15 @@ from gateway.jobs.job import Record
 KEPT: Final = 1000  # events that a listener who comes back can catch up on
 KEPT_BYTES: Final = 16 * 1024 * 1024
 QUEUE: Final = 256  # events that may wait for one listener
-LARGEST_RESULT: Final = 64 * 1024  # bytes of a result that is sent along; a larger one is fetched by its link
+LARGEST_RESULT: Final = 64 * 1024  # characters of a result that is sent along; a larger one is fetched by its link
+
+
+def portable(record: Record) -> Record:
+    """The record as it is told to listeners: without a result that is too large, which is fetched by its link."""
+    result = record.get("result")
+    if result is None or len(json.dumps(result, ensure_ascii=False)) <= LARGEST_RESULT:
+        return record
+    return {**record, "result": None}
 
 
 @dataclass(frozen=True)
@@ -28,9 +36,7 @@ class Happening:
     @cached_property
     def wire(self) -> bytes:
         """As server-sent events have it (WHATWG HTML, 9.2)."""
-        data = json.dumps(self.record, ensure_ascii=False, separators=(",", ":"))
-        if len(data) > LARGEST_RESULT and self.record.get("result") is not None:
-            data = json.dumps({**self.record, "result": None}, ensure_ascii=False, separators=(",", ":"))
+        data = json.dumps(portable(self.record), ensure_ascii=False, separators=(",", ":"))
         return f"id: {self.number}\nevent: {self.type}\ndata: {data}\n\n".encode()
 
 

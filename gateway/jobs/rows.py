@@ -7,6 +7,7 @@ from typing import Any
 from gateway.jobs.job import Claim, Record
 
 Row = dict[str, Any]
+Statement = tuple[str, Row]
 
 
 def job_row(record: Record, result: bytes | None, claim: Claim | None = None) -> Row:

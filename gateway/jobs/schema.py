@@ -38,6 +38,19 @@ CREATE INDEX jobs_created ON jobs (created);
 CREATE TABLE tombstones (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which things happened; never used twice
+    target TEXT NOT NULL,
+    subject TEXT NOT NULL,    -- the job or stream: what happens to one is told in order
+    event TEXT NOT NULL,      -- the same with each attempt
+    type TEXT NOT NULL,
+    created REAL NOT NULL,    -- seconds since the epoch
+    body TEXT NOT NULL,
+    given_up TEXT             -- why it is not tried any more
+) STRICT;
+CREATE INDEX outbox_waiting ON outbox (target, subject, seq) WHERE given_up IS NULL;
+""",
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

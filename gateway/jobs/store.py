@@ -1,4 +1,4 @@
-"""The SQLite store: job records and wanted streams, written in group commits by one thread."""
+"""The SQLite store: job records, wanted streams and what goes with them, written in group commits by one thread."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,16 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
+from gateway.jobs.batch import Batch
 from gateway.jobs.job import Claim, Record, encode, interrupted, time_of_day
 from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
-from gateway.jobs.rows import Row, job_row, record_of
+from gateway.jobs.rows import Statement, job_row, record_of
 from gateway.jobs.schema import (
     BURY,
     DELETE_JOB,
@@ -53,32 +54,6 @@ class WantedStream:
     body: dict[str, Any]
 
 
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction writes: the newest version of each row; one that is None is deleted."""
-
-    written: asyncio.Future[StoreError | None]
-    jobs: dict[str, Row | None] = field(default_factory=dict)
-    streams: dict[str, Row | None] = field(default_factory=dict)
-    revision: int = 0
-
-    def __len__(self) -> int:
-        return len(self.jobs) + len(self.streams) + bool(self.revision)
-
-    def put_stream(self, stream_id: str, row: Row | None) -> None:
-        # To the end: a name that is freed and taken again in one batch must be freed first.
-        self.streams.pop(stream_id, None)
-        self.streams[stream_id] = row
-
-    def put_back(self, older: "_Batch") -> None:
-        """Take up what could not be written before; what is here is newer."""
-        self.jobs = {**older.jobs, **self.jobs}
-        self.revision = max(older.revision, self.revision)
-        streams, self.streams = self.streams, older.streams
-        for stream_id, row in streams.items():
-            self.put_stream(stream_id, row)
-
-
 class Store:
     """One SQLite file, for one gateway. All methods are called on the event loop; nothing here blocks it.
 
@@ -100,6 +75,8 @@ class Store:
     ) -> None:
         self.path = path
         self.revision = 0
+        # What is written with the record of each job that a restart has interrupted, in the same transaction.
+        self.interrupting: list[Callable[[Record], Iterable[Statement]]] = []
         self._retention = retention
         self._queue_limit = queue_limit
         self._wall = wall
@@ -108,7 +85,7 @@ class Store:
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._connections: dict[str, sqlite3.Connection] = {}
         self._lock: IO[str] | None = None
-        self._writing: _Batch | None = None
+        self._writing: Batch | None = None
         self._pump: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -117,7 +94,7 @@ class Store:
         Raises StoreError when the file is broken, of a newer version, or in use by another gateway.
         """
         self._loop = asyncio.get_running_loop()
-        self._pending = _Batch(self._loop.create_future())
+        self._pending = Batch(self._loop.create_future())
         try:
             await self._on(self._writer, self._open_writer)
             await self._on(self._reader, self._open_reader)
@@ -168,6 +145,19 @@ class Store:
         """Note that a stream is no longer wanted."""
         self._pending.put_stream(stream_id, None)
         self._wake()
+
+    def also(self, statement: Statement) -> None:
+        """Note what is to be written in the same transaction as all else that is saved in this loop callback."""
+        self._pending.also.append(statement)
+        self._wake()
+
+    async def ask(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """The rows of a query, of what is on disk."""
+        return await self._on(self._reader, lambda: self._select(query, *values).fetchall())
+
+    async def change(self, statement: str, *values: object) -> int:
+        """Write at once, in a transaction of its own. Gives the number of rows that it changed."""
+        return await self._on(self._writer, lambda: self._connections["writer"].execute(statement, values).rowcount)
 
     async def flush(self) -> None:
         """Return when all that was saved before this call is on disk. Raises StoreError when it could not be written.
@@ -223,12 +213,12 @@ class Store:
         # A task's steps are loop callbacks of their own: a batch is never cut between two saves of one callback.
         while len(self._pending):
             batch = self._writing = self._pending
-            self._pending = _Batch(self._loop.create_future())
+            self._pending = Batch(self._loop.create_future())
             try:
                 await self._on(self._writer, self._write, batch)
             except StoreError as error:
                 # Those who wait for the next batch are told too: it will not be tried before someone asks again.
-                waiting, self._pending = self._pending, _Batch(self._loop.create_future())
+                waiting, self._pending = self._pending, Batch(self._loop.create_future())
                 self._pending.put_back(waiting)
                 self._pending.put_back(batch)
                 batch.written.set_result(error)
@@ -300,12 +290,14 @@ class Store:
             self.revision += 1
             record = interrupted(json.loads(row["record"]), self._wall(), self._retention, self.revision)
             connection.execute(SAVE_JOB, job_row(record, None))
+            for statement, values in (each for told in self.interrupting for each in told({**record, "result": None})):
+                connection.execute(statement, values)
         connection.execute(MARK_REVISION, (self.revision,))
         connection.execute("COMMIT")
         if rows:
             log.warning("jobs-interrupted", extra={"jobs": len(rows)})
 
-    def _write(self, batch: _Batch) -> None:
+    def _write(self, batch: Batch) -> None:
         connection = self._connections["writer"]
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -321,6 +313,8 @@ class Store:
                 else:
                     connection.execute("DELETE FROM streams WHERE name = :name AND id <> :id", row)
                     connection.execute(SAVE_STREAM, row)
+            for statement, values in batch.also:
+                connection.execute(statement, values)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -397,6 +391,6 @@ class Store:
         return self._connections["reader"].execute(query, values)
 
 
-def _highest(batch: _Batch) -> int:
+def _highest(batch: Batch) -> int:
     """The highest revision of a batch."""
     return max([batch.revision, *(int(row["revision"]) for row in batch.jobs.values() if row is not None)])

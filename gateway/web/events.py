@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import hdrs, web
 
 from gateway.jobs.effects import Effect
-from gateway.jobs.feed import Feed, Happening, Listener
+from gateway.jobs.feed import Happening, Listener
 from gateway.jobs.job import Record
 from gateway.jobs.supervisor import Supervisor
 from gateway.web.face import BASE, Face
@@ -25,23 +25,34 @@ HELLO: Final = b"retry: 2000\n\n"
 RESET: Final = b"event: reset\ndata: {}\n\n"
 
 
-class News:
-    """Puts what happens to jobs and streams into the feed, under one count of revisions. An observer of the jobs."""
+class Telling(Protocol):
+    """Whoever is told what happens: the feed of `/events`, the webhooks."""
 
-    def __init__(self, supervisor: Supervisor, feed: Feed) -> None:
+    def tell(self, number: int, type: str, record: Record) -> None:
+        """A `job` or a `stream` has this record now; numbers increase from call to call."""
+
+
+class News:
+    """Tells what happens to jobs and streams, under one count of revisions. An observer of the jobs."""
+
+    def __init__(self, supervisor: Supervisor, *told: Telling) -> None:
         self._supervisor = supervisor
-        self._feed = feed
+        self._told = told
 
     def happened(self, effect: Effect) -> None:
         """What happened inside a job is not told, its record is."""
 
     def changed(self, record: Record) -> None:
         """A job's record has a new revision."""
-        self._feed.tell(record["revision"], "job", record)
+        self._tell(record["revision"], "job", record)
 
     def stream_changed(self, stream: Stream) -> None:
         """A stream was published, or its status has changed."""
-        self._feed.tell(self._supervisor.stamp(), "stream", stream.record())
+        self._tell(self._supervisor.stamp(), "stream", stream.record())
+
+    def _tell(self, number: int, type: str, record: Record) -> None:
+        for each in self._told:
+            each.tell(number, type, record)
 
 
 def routes(face: Face) -> list[web.RouteDef]:

@@ -19,6 +19,7 @@ from gateway.jobs.retention import Retention
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
+from gateway.webhooks.webhooks import Webhooks
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
@@ -63,6 +64,10 @@ class Metrics:
         """From now on their figures are read at each scrape, and the supervisor's jobs are counted."""
         supervisor.observers.append(self)
         self.registry.register(_Standing(supervisor, feed, retention))
+
+    def watch_webhooks(self, webhooks: Webhooks) -> None:
+        """From now on their figures are read at each scrape."""
+        self.registry.register(_Webhooks(webhooks))
 
     # Of the jobs.
 
@@ -157,6 +162,22 @@ class _Standing(Collector):
         yield evicted
         yield GaugeMetricFamily("gateway_event_subscribers", "Listeners of /events.", self.feed.listeners)
         yield CounterMetricFamily("gateway_event_drops", "Listeners that were too slow.", self.feed.dropped)
+
+
+@dataclass(frozen=True)
+class _Webhooks(Collector):
+    """What is looked up of webhooks; nothing when there are none."""
+
+    webhooks: Webhooks
+
+    def collect(self) -> Iterator[Metric]:
+        if not self.webhooks.deliveries:
+            return
+        yield GaugeMetricFamily("gateway_webhooks_waiting", "Events that no target has yet.", self.webhooks.waiting)
+        attempts = CounterMetricFamily("gateway_webhooks", "Deliveries, by how they ended.", labels=("outcome",))
+        for outcome in ("delivered", "failed", "given-up", "dropped"):
+            attempts.add_metric((outcome,), self.webhooks.outcomes[outcome])
+        yield attempts
 
 
 def routes(metrics: Metrics) -> list[web.RouteDef]:

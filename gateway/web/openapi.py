@@ -72,6 +72,7 @@ def document(kinds: Sequence[Kind]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(each.tag for each in every)],
         "paths": paths,
+        "webhooks": {"job": _webhook(records.JobEvent), "stream": _webhook(records.StreamEvent)},
         "components": {
             "schemas": _schemas(every),
             "responses": {f"Problem{status}": _problems(status) for status in STATUSES},
@@ -149,6 +150,23 @@ def _answer(each: Operation, status: int, result: Any) -> dict[str, Any]:
     return answer
 
 
+def _webhook(model: type[BaseModel]) -> dict[str, Any]:
+    """What a receiver is sent. A redirect counts as not taken."""
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    return {
+        "post": {
+            "operationId": model.__name__[0].lower() + model.__name__[1:],
+            "summary": inspect.cleandoc(model.__doc__ or ""),
+            "parameters": [
+                {"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in names
+            ],
+            "requestBody": {"content": {JSON: {"schema": _ref(model)}}, "required": True},
+            "responses": {"2XX": {"description": "Taken; with any other answer it comes again"}},
+            "security": [],
+        }
+    }
+
+
 def _problems(status: int) -> dict[str, Any]:
     """The answer with a failure's status: all codes that it may have, each with an example."""
     codes = [code for code, row in FAILURES.items() if row.status == status]
@@ -181,7 +199,8 @@ def _example(code: str) -> dict[str, Any]:
 def _schemas(every: Sequence[Operation]) -> dict[str, Any]:
     asked = {model for each in every for model in (each.body, each.query) if model is not None}
     told = {result.model if isinstance(result, Many) else result for each in every for result in each.results.values()}
-    models = [model for model in told if isinstance(model, type)] + [records.Problem]
+    models = [model for model in told if isinstance(model, type)]
+    models += [records.Problem, records.JobEvent, records.StreamEvent]
     by_name = sorted(models, key=lambda model: model.__name__)
     _, answers = models_json_schema([(model, "serialization") for model in by_name], ref_template=REF)
     found: dict[str, Any] = answers["$defs"]

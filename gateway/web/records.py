@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from gateway.jobs.failures import FAILURES
 from gateway.jobs.state import Reason, State
+from gateway.webhooks.types import TYPES
 from media.stream import Status
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-03-01T09:30:00.000Z"])]
@@ -104,6 +105,15 @@ class JobRecord(Answer):
     links: JobLinks
 
 
+class JobEvent(Answer):
+    """A webhook: a job is in another state now. `number` is that of `/events`."""
+
+    type: str = Field(json_schema_extra={"enum": [each for each in TYPES if each.startswith("job.")]})
+    timestamp: Time
+    number: int
+    data: JobRecord
+
+
 class VideoRecord(Answer):
     """The video track."""
 
@@ -160,6 +170,15 @@ class StreamRecord(Answer):
     warnings: list[Warned]
     playback: Playback
     job_id: str | None
+
+
+class StreamEvent(Answer):
+    """A webhook: a stream has another status now, or was published. `number` is that of `/events`."""
+
+    type: str = Field(json_schema_extra={"enum": [each for each in TYPES if each.startswith("stream.")]})
+    timestamp: Time
+    number: int
+    data: StreamRecord
 
 
 class PictureRecord(Answer):

@@ -143,8 +143,9 @@ async def gateway_process(settings: Settings) -> AsyncIterator[tuple[Any, str]]:
         await process.wait()
 
 
-async def call(url: str, path: str, body: Any = None) -> Any:
-    async with aiohttp.ClientSession() as session, session.post(f"{url}/rest-api/v3{path}", json=body) as answer:
+async def call(url: str, path: str, body: Any = None, prefer: str = "") -> Any:
+    headers, address = {"Prefer": prefer}, f"{url}/rest-api/v3{path}"
+    async with aiohttp.ClientSession() as session, session.post(address, json=body, headers=headers) as answer:
         return await answer.json()
 
 

@@ -1,0 +1,37 @@
+"""What one transaction of the store writes."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from gateway.jobs.rows import Row, Statement
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: the newest version of each row; one that is None is deleted.
+
+    `written` is why it could not be.
+    """
+
+    written: asyncio.Future[Exception | None]
+    jobs: dict[str, Row | None] = field(default_factory=dict)
+    streams: dict[str, Row | None] = field(default_factory=dict)
+    also: list[Statement] = field(default_factory=list)
+    revision: int = 0
+
+    def __len__(self) -> int:
+        return len(self.jobs) + len(self.streams) + len(self.also) + bool(self.revision)
+
+    def put_stream(self, stream_id: str, row: Row | None) -> None:
+        # To the end: a name that is freed and taken again in one batch must be freed first.
+        self.streams.pop(stream_id, None)
+        self.streams[stream_id] = row
+
+    def put_back(self, older: "Batch") -> None:
+        """Take up what could not be written before; what is here is newer."""
+        self.jobs = {**older.jobs, **self.jobs}
+        self.also = older.also + self.also
+        self.revision = max(older.revision, self.revision)
+        streams, self.streams = self.streams, older.streams
+        for stream_id, row in streams.items():
+            self.put_stream(stream_id, row)

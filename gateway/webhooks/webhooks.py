@@ -1,0 +1,65 @@
+"""All webhooks of a gateway: one outbox, and a delivery for each target."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
+from typing import Self
+
+from gateway.jobs.outbox import Outbox
+from gateway.jobs.store import Store
+from gateway.webhooks.delivery import Delivery, Target
+from gateway.webhooks.events import Teller
+from gateway.webhooks.post import Post
+from media.addresses import AddressPolicy
+
+log = logging.getLogger(__name__)
+
+
+class Webhooks:
+    """`teller` takes what happens, from the start; inside `async with`, which needs an open store, it is delivered."""
+
+    def __init__(self, targets: Sequence[Target], events: Collection[str], store: Store, policy: AddressPolicy) -> None:
+        self._targets = targets
+        self._policy = policy
+        self._outbox = Outbox(store, [target.key for target in targets])
+        self._stack = AsyncExitStack()
+        self.deliveries: list[Delivery] = []
+        self.teller = Teller(self._outbox, events, self._awake)
+        store.interrupting.append(self.teller.interrupted)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if forgotten := await self._outbox.forget_others():
+                log.warning("webhooks-forgotten", extra={"events": forgotten, "reason": "their target is not set"})
+            if self._targets:
+                post = await stack.enter_async_context(Post(self._policy))
+                self.deliveries = [Delivery(target, self._outbox, post) for target in self._targets]
+            for delivery in self.deliveries:
+                task = asyncio.create_task(delivery.run(), name=f"webhooks {delivery.target.host}")
+                stack.push_async_callback(_ended, task)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait, over all targets, as last looked up."""
+        return sum(delivery.waiting for delivery in self.deliveries)
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many attempts were delivered, failed, given-up or dropped, over all targets."""
+        return sum((delivery.outcomes for delivery in self.deliveries), Counter[str]())
+
+    def _awake(self) -> None:
+        for delivery in self.deliveries:
+            delivery.awake()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
