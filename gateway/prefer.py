@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 Handling = Literal["strict", "lenient"]
@@ -81,9 +82,14 @@ def parse(lines: Sequence[str], limits: Limits) -> Preferences:
     Never raises: what cannot be honoured is ignored (RFC 7240 section 2). The time is linear in the length of the
     lines, whatever they hold.
     """
+    return _parse(", ".join(lines), limits)
+
+
+@lru_cache(256)  # callers say the same few things again and again
+def _parse(text: str, limits: Limits) -> Preferences:
     first: dict[str, str | None] = {}
     handlings: set[str] = set()
-    for element in _split(", ".join(lines)):
+    for element in _split(text):
         name, value = _read(element)
         # RFC 7240 section 2: only the first instance counts - even when its value is of no use.
         first.setdefault(name, value)

@@ -3,7 +3,10 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from gateway.jobs.job import Claim, Record
 from gateway.jobs.rows import Row, Statement
+
+Version = tuple[Record, bytes | None, Claim | None]  # of a job's record, without its result; that; whose key it has
 
 
 @dataclass(slots=True)
@@ -14,7 +17,7 @@ class Batch:
     """
 
     written: asyncio.Future[Exception | None]
-    jobs: dict[str, Row | None] = field(default_factory=dict)
+    jobs: dict[str, Version | None] = field(default_factory=dict)
     streams: dict[str, Row | None] = field(default_factory=dict)
     also: list[Statement] = field(default_factory=list)
     revision: int = 0

@@ -57,6 +57,11 @@ class Core:
         """The jobs that have not ended, or hold a slot or name: oldest first."""
         return list(self._live.values())
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything can still happen to a job without a new call: there are more than zombies."""
+        return any(job.phase is not Phase.ZOMBIE for job in self._live.values())
+
     def queued(self, pool: str) -> list[Job]:
         """The jobs that wait for a slot of the pool, in the order in which they will start."""
         return list(self._pools[pool].queue)

@@ -1,6 +1,6 @@
 """What the supervisor needs of others: somewhere to keep records, and whoever wants to hear what happens."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,8 +86,8 @@ class Archive(Protocol):
 class Observer(Protocol):
     """Hears of all that happens to jobs, in order, in the loop callback in which it happens. It must not block."""
 
-    def happened(self, effect: Effect) -> None:
-        """One effect of an event."""
+    def happened(self, effects: Sequence[Effect]) -> None:
+        """The effects of one event, in order, after they were done."""
 
     def changed(self, record: Record) -> None:
         """One new version of a public record; revisions increase from call to call."""

@@ -119,7 +119,8 @@ class Store:
 
         The claim of the first version that reaches the disk is the job's.
         """
-        self._pending.jobs[record["id"]] = job_row(record, result, claim)
+        # It becomes text in the writer's thread: of the versions of one batch only the last one is written.
+        self._pending.jobs[record["id"]] = (record, result, claim)
         self._wake()
 
     def delete_job(self, job_id: str) -> None:
@@ -168,8 +169,8 @@ class Store:
         batch = self._pending if len(self._pending) else self._writing
         if batch is None:
             return
-        await asyncio.wait({batch.written})
-        if (error := batch.written.result()) is not None:
+        # The shield: who is cancelled here must not cancel what all others wait for.
+        if (error := await asyncio.shield(batch.written)) is not None:
             raise StoreError(str(error))
 
     async def find(self, job_id: str) -> Record | None:
@@ -301,11 +302,11 @@ class Store:
         connection = self._connections["writer"]
         connection.execute("BEGIN IMMEDIATE")
         try:
-            dropped = [(job_id,) for job_id, row in batch.jobs.items() if row is None]
+            dropped = [(job_id,) for job_id, job in batch.jobs.items() if job is None]
             connection.executemany(DELETE_JOB, dropped)
             connection.executemany(BURY, dropped)
             # After the deletions: a key that is freed and taken again in one batch must be freed first.
-            connection.executemany(SAVE_JOB, [row for row in batch.jobs.values() if row is not None])
+            connection.executemany(SAVE_JOB, [job_row(*job) for job in batch.jobs.values() if job is not None])
             connection.execute(MARK_REVISION, (_highest(batch),))
             for stream_id, row in batch.streams.items():
                 if row is None:
@@ -393,4 +394,4 @@ class Store:
 
 def _highest(batch: Batch) -> int:
     """The highest revision of a batch."""
-    return max([batch.revision, *(int(row["revision"]) for row in batch.jobs.values() if row is not None)])
+    return max([batch.revision, *(int(job[0]["revision"]) for job in batch.jobs.values() if job is not None)])

@@ -281,8 +281,8 @@ class Supervisor:
                     words.late(job)
                 case Free(job):
                     self._freed.append(job.id)
-            for observer in self.observers:
-                self._call(observer.happened, effect, job)
+        for observer in self.observers:
+            self._call(observer.happened, effects)
         for job in sorted(changed.values(), key=lambda job: job.revision):
             self._tell(self._runs[job.id])
         if self._freed and (self._retiring is None or self._retiring.done()):
@@ -301,24 +301,24 @@ class Supervisor:
             return  # the end of a zombie: its record is frozen
         run.told = run.job.revision
         for observer in self.observers:
-            self._call(observer.changed, record, run.job)
+            self._call(observer.changed, record)
 
-    def _call(self, call: Callable[[Any], None], value: object, job: Job) -> None:
+    def _call(self, call: Callable[[Any], None], value: object) -> None:
         """A broken observer must not stop a job."""
         try:
             call(value)
         except Exception as error:
-            words.defect("job-observer-failed", job, error)
+            words.defect("job-observer-failed", error)
 
     def _check(self) -> None:
         for text in self.broken():
             log.critical("job-invariant-broken", extra={"invariant": text})
 
     def _arm(self) -> None:
-        if all(job.phase is Phase.ZOMBIE for job in self._core.live()):
-            self._quiet.set()
-        else:
+        if self._core.busy:
             self._quiet.clear()
+        else:
+            self._quiet.set()
         due = self._core.next_tick()
         if due == self._armed:
             return
@@ -351,14 +351,14 @@ class Supervisor:
         elif isinstance(error, Failure):
             self._apply(self._core.failed(job_id, now, error))
         else:
-            words.defect("job-defect", run.job, error)
+            words.defect("job-defect", error, run.job)
             self._apply(self._core.broken(job_id, now, Failure("internal", "The work ended by a defect.")))
 
     def _publish(self, run: Run) -> dict[str, Any]:
         try:
             return run.work.publish()
         except Exception as error:
-            words.defect("job-publish-failed", run.job, error)
+            words.defect("job-publish-failed", error, run.job)
             raise
 
     def _stop(self, run: Run) -> None:
@@ -375,7 +375,7 @@ class Supervisor:
                 await run.work.stop()
             except Exception as error:
                 # It may hold anything now. Force, and one more try; if that fails too it stays, and becomes a zombie.
-                words.defect("job-stop-failed", run.job, error)
+                words.defect("job-stop-failed", error, run.job)
                 self._kill(run)
             else:
                 self._apply(self._core.gone(run.job.id, self._loop.time()))
@@ -386,7 +386,7 @@ class Supervisor:
         try:
             run.work.kill()
         except Exception as error:
-            words.defect("job-kill-failed", run.job, error)
+            words.defect("job-kill-failed", error, run.job)
 
     def _stage(self, job: Job, key: str) -> None:
         """Progress is in the record at once, and told at most so often: what was passed in between is not told."""

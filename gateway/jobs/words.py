@@ -22,6 +22,9 @@ _STATES: Final[Mapping[Phase, State]] = {
 
 def moved(move: Moved, now: float) -> None:
     """One transition. The job may have moved on in the same callback, so the line goes by the move, not by the job."""
+    level = logging.WARNING if move.target is Phase.ZOMBIE else logging.INFO
+    if not log.isEnabledFor(level):
+        return
     job, state = move.job, _STATES.get(move.target, move.job.state)
     fields = {
         **_names(job),
@@ -33,7 +36,7 @@ def moved(move: Moved, now: float) -> None:
         "elapsed_ms": round(job.elapsed(now) * 1000),
         "rev": job.revision if move.revision is None else move.revision,
     }
-    log.log(logging.WARNING if move.target is Phase.ZOMBIE else logging.INFO, "job-moved", extra=fields)
+    log.log(level, "job-moved", extra=fields)
 
 
 def late(job: Job) -> None:
@@ -46,11 +49,11 @@ def killed(job: Job) -> None:
     log.warning("job-killed", extra=_names(job))
 
 
-def defect(event: str, job: Job, error: BaseException) -> None:
+def defect(event: str, error: BaseException, job: Job | None = None) -> None:
     """Where a defect was, and of which type; not its text, which may hold an address with a password."""
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    log.error(event, extra={**_names(job), "error": type(error).__name__, "where": where})
+    log.error(event, extra={**(_names(job) if job else {}), "error": type(error).__name__, "where": where})
 
 
 def _names(job: Job) -> dict[str, Any]:

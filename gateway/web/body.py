@@ -1,6 +1,7 @@
 """Request bodies: JSON objects into parameters, nonsense into one clear failure."""
 
 import json
+from functools import cache
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -42,6 +43,7 @@ def parse(model: type[M], body: dict[str, Any], *, strict: bool = False) -> tupl
     return params, ignored
 
 
+@cache
 def _names(model: type[BaseModel]) -> set[str]:
     names: set[str] = set()
     for name, field in model.model_fields.items():

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from aiohttp import hdrs, web
@@ -39,7 +39,7 @@ class News:
         self._supervisor = supervisor
         self._told = told
 
-    def happened(self, effect: Effect) -> None:
+    def happened(self, effects: Sequence[Effect]) -> None:
         """What happened inside a job is not told, its record is."""
 
     def changed(self, record: Record) -> None:

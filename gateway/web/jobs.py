@@ -119,9 +119,9 @@ class _Jobs:
         if by_alias(request) and job is not None:
             await self.face.supervisor.wait(job, FOREVER)
         if job is not None:
-            return Outcome(self.face.supervisor.record(job), job.result_json).response(request)
+            return Outcome.of(self.face.supervisor, job).response(request)
         record = await self._known(request, job_id)  # it has left memory meanwhile, so it has ended and is saved
-        return Outcome(record, await self.face.supervisor.result(job_id)).response(request)
+        return Outcome(job_id, await self.face.supervisor.result(job_id), record).response(request)
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Asks for a job's end and holds until it has ended, as long as `Prefer: wait` says."""
@@ -211,7 +211,7 @@ def _cancelled(request: web.Request, record: Record) -> web.Response:
         detail = f"The job is {record['state']}; a stream that it made is ended by its own terminate."
         raise Failure("job-already-finished", detail, job=record)
     if record["httpStatus"] is None and by_alias(request):
-        return Outcome(record, None).response(request)
+        return Outcome(record["id"], None, record).response(request)
     response = _shown(record)
     if record["httpStatus"] is None:
         response.set_status(202)

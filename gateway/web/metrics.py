@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from aiohttp import web
@@ -71,23 +72,26 @@ class Metrics:
 
     # Of the jobs.
 
-    def happened(self, effect: Effect) -> None:
-        """Counts one effect."""
-        kind = effect.job.draft.kind
+    def happened(self, effects: Sequence[Effect]) -> None:
+        """Counts what happened."""
+        for effect in effects:
+            self._happened(effect, effect.job.draft.kind)
+
+    def _happened(self, effect: Effect, kind: str) -> None:
         match effect:
             case Moved(job, None):
-                self._accepted.labels(kind).inc()
+                self._accepted(kind).inc()
             case Start(job):
-                self._queue.labels(kind).observe((job.started or job.created) - job.created)
+                self._queue(kind).observe((job.started or job.created) - job.created)
             case Wake(job):
                 self._ended(job)
             case Late():
-                self._late.labels(kind).inc()
+                self._late(kind).inc()
             case Kill():
-                self._kills.labels(kind).inc()
+                self._kills(kind).inc()
             case Free(job) if job.stopping is not None:
                 reason = str(job.cancel_reason or "failure")
-                self._cancel.labels(kind, reason).observe(asyncio.get_running_loop().time() - job.stopping)
+                self._cancel(kind, reason).observe(asyncio.get_running_loop().time() - job.stopping)
 
     def changed(self, record: Record) -> None:
         """Records are not counted, what happened is."""
@@ -95,32 +99,32 @@ class Metrics:
     def _ended(self, job: Job) -> None:
         kind, outcome, finished = job.draft.kind, str(job.state), job.finished or job.created
         reason = "" if job.error is None else str(job.error["code"])
-        self._finished.labels(kind, outcome, reason).inc()
+        self._finished(kind, outcome, reason).inc()
         if job.started is not None:
-            self._run.labels(kind, outcome).observe(finished - job.started)
+            self._run(kind, outcome).observe(finished - job.started)
         if job.cancel_reason is Reason.TIMEOUT:
-            self._overrun.labels(kind).observe(max(0.0, finished - job.deadline))
+            self._overrun(kind).observe(max(0.0, finished - job.deadline))
 
     # Of the callers.
 
     def refused(self, kind: str, reason: str) -> None:
         """A request for a job was refused, and there is no job."""
-        self._refused.labels(kind, reason).inc()
+        self._refused(kind, reason).inc()
 
     def answered(self, kind: str, status: int) -> None:
         """A job method was answered with the state of a job."""
-        self._responses.labels(kind, str(status)).inc()
+        self._responses(kind, str(status)).inc()
 
     def asked(self, preferences: Preferences) -> None:
         """A Prefer header was read."""
         for name in preferences.ignored:
-            self._ignored.labels(name).inc()
+            self._ignored(name).inc()
         for name in preferences.clamped:
-            self._clamped.labels(name).inc()
+            self._clamped(name).inc()
 
     def replayed(self) -> None:
         """A request was answered by the job of an earlier one."""
-        self._replays.inc()
+        self._replays().inc()
 
     # Of the loop.
 
@@ -133,11 +137,15 @@ class Metrics:
             self.lag = max(0.0, loop.time() - due)
             self._lags.observe(self.lag)
 
-    def _total(self, name: str, text: str, *labels: str) -> Total:
-        return Total(f"gateway_{name}", f"{text}.", labels, registry=self.registry)
+    def _total(self, name: str, text: str, *labels: str) -> Callable[..., Total]:
+        """Gives the counter of a row of labels; kept, since looking one up costs more than counting."""
+        total = Total(f"gateway_{name}", f"{text}.", labels, registry=self.registry)
+        return cache(total.labels) if labels else lambda: total
 
-    def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
-        return Histogram(f"gateway_{name}", f"{text}, in seconds.", labels, buckets=SECONDS, registry=self.registry)
+    def _seconds(self, name: str, text: str, *labels: str) -> Callable[..., Histogram]:
+        """Gives the histogram of a row of labels, likewise."""
+        text = f"{text}, in seconds."
+        return cache(Histogram(f"gateway_{name}", text, labels, buckets=SECONDS, registry=self.registry).labels)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -15,6 +15,7 @@ from gateway import prefer
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record
 from gateway.jobs.store import StoreError
+from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
@@ -79,13 +80,7 @@ class _Method:
         check_free(face.parts.catalog, plan.names)
         if by_alias(request) and not face.supervisor.can_wait:
             raise Failure("capacity-exceeded", "Too many callers are waiting already; try again later.", retry_after=1)
-        draft = _draft(kind, plan, job_id, preferences)
-        trace = TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-        asked = {**draft.request, **({"key": key} if (key := owner(request)) else {})}
-        draft = replace(
-            draft, request=asked, claim=claim, request_id=request[REQUEST_ID], trace=trace[1] if trace else ""
-        )
-        return face.supervisor.submit(draft, plan.work)
+        return face.supervisor.submit(_draft(request, kind, plan, (job_id, preferences, claim)), plan.work)
 
     async def _hold(
         self, request: web.Request, job: Job, preferences: Preferences, *, replayed: bool = False
@@ -98,12 +93,13 @@ class _Method:
         elif not await face.supervisor.wait(job, preferences.wait):
             preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next (D4, D6).
-        outcome = Outcome(face.supervisor.record(job), job.result_json)
+        outcome = Outcome.of(face.supervisor, job)
         try:
             await face.store.flush()
         except StoreError as error:
             log.error("job-not-saved", extra={"job": job.id, "error": str(error)})
-            return self._told(request, outcome.unsaved(request), preferences, replayed=replayed)
+            response = outcome.unsaved(request, face.supervisor.record(job))
+            return self._told(request, response, preferences, replayed=replayed)
         return self._told(request, outcome.response(request), preferences, replayed=replayed)
 
     async def _replay(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
@@ -117,7 +113,7 @@ class _Method:
         record = await supervisor.find(job_id)
         if record is None:
             raise Failure("job-expired", "The job of this Idempotency-Key has just expired; send the request again.")
-        outcome = Outcome(record, await supervisor.result(job_id))
+        outcome = Outcome(job_id, await supervisor.result(job_id), record)
         preferences = _with_timeout_of(preferences, record["timeout"])
         return self._told(request, outcome.response(request), preferences, replayed=True)
 
@@ -144,17 +140,23 @@ def check_free(catalog: Catalog, names: tuple[str, ...]) -> None:
             raise Failure(f"{sort}-in-use", detail, streamId=holder.identity.id)
 
 
-def _draft(kind: Kind, plan: Plan, job_id: str, preferences: Preferences) -> Draft:
+def _draft(request: web.Request, kind: Kind, plan: Plan, terms: tuple[str, Preferences, Claim | None]) -> Draft:
+    job_id, preferences, claim = terms
+    trace = TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    asked = {"method": "POST", "path": BASE + kind.path, "body": plan.echo}
     return Draft(
         kind=kind.name,
         pool=kind.pool,
         names=plan.names,
         wait=preferences.wait,
         timeout=preferences.timeout,
-        request={"method": "POST", "path": BASE + kind.path, "body": plan.echo},
+        request={**asked, "key": key} if (key := owner(request)) else asked,
         id=job_id,
         timeout_cause=kind.timeout_cause,
         result_limit=kind.result_limit,
+        claim=claim,
+        request_id=request[REQUEST_ID],
+        trace=trace[1] if trace else "",
     )
 
 
@@ -181,41 +183,48 @@ def _with_timeout_of(preferences: Preferences, timeout: float) -> Preferences:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job stands, as an HTTP answer (contract, section 2.5): also what `/jobs/{id}/result` says."""
+    """How a job stands, as an HTTP answer (contract, section 2.5): also what `/jobs/{id}/result` says.
 
-    record: Record
+    Where there is a `result`, that is the answer, and nobody asks for the record.
+    """
+
+    job_id: str
     result: bytes | None
+    record: Record = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, supervisor: Supervisor, job: Job) -> "Outcome":
+        """How it stands now."""
+        return cls(job.id, job.result_json, supervisor.record(job) if job.result_json is None else {})
 
     def response(self, request: web.Request) -> web.Response:
         """200 with the bare result, 202 with the job, or the failure's status with a problem that holds the job."""
-        job_id = self.record["id"]
         if self.result is not None:
             response = web.Response(body=self.result, content_type="application/json")
-            response.headers[hdrs.CONTENT_LOCATION] = f"{job_path(job_id)}/result"
+            response.headers[hdrs.CONTENT_LOCATION] = f"{job_path(self.job_id)}/result"
         elif self.record["error"] is not None:
-            response = render(request, self.record["error"], instance=job_path(job_id), job=self.record)
+            response = render(request, self.record["error"], instance=job_path(self.job_id), job=self.record)
         elif by_alias(request):
             response = self._shutting_down(request)
         else:
             response = web.json_response(self.record, status=202)
-            response.headers[hdrs.LOCATION] = job_path(job_id)
+            response.headers[hdrs.LOCATION] = job_path(self.job_id)
             response.headers[hdrs.RETRY_AFTER] = RETRY_AFTER
         return self._about(response)
 
-    def unsaved(self, request: web.Request) -> web.Response:
+    def unsaved(self, request: web.Request, record: Record) -> web.Response:
         """The answer when the job's record could not be written: nothing that a restart could take back is promised."""
         detail = "The job was accepted, but its record could not be written; it is lost if the gateway ends."
         error = Failure("internal", detail).record()
-        return self._about(render(request, error, instance=job_path(self.record["id"]), job=self.record))
+        return self._about(render(request, error, instance=job_path(self.job_id), job=record))
 
     def _shutting_down(self, request: web.Request) -> web.Response:
         """A caller by the alias is not answered 202, and only a shutdown wakes it before its job has ended."""
         detail = "The gateway is shutting down before the job has ended."
         error = Failure("draining", detail).record()
-        return render(request, error, instance=job_path(self.record["id"]), job=self.record)
+        return render(request, error, instance=job_path(self.job_id), job=self.record)
 
     def _about(self, response: web.Response) -> web.Response:
-        path = job_path(self.record["id"])
-        response.headers["Job-Id"] = self.record["id"]
-        response.headers[hdrs.LINK] = f'<{path}>; rel="monitor"'
+        response.headers["Job-Id"] = self.job_id
+        response.headers[hdrs.LINK] = f'<{job_path(self.job_id)}>; rel="monitor"'
         return response

@@ -101,6 +101,8 @@ async def test_the_right_password_opens_and_a_wrong_one_does_not(scheme: Scheme)
     settings = CameraSettings(clip=CLIP, user="öl", password=PASSWORD, auth=scheme)
     async with Camera(settings) as camera:
         assert (await view(camera.login_url)).first_is_key
+        async with asyncio.timeout(LIMIT):
+            await camera.until_asked("TEARDOWN")  # the goodbye of the one who was let in is none of theirs
         asked = len(camera.requests)
         for url in (camera.url, camera.url.replace("rtsp://", "rtsp://u:wrong@")):
             with pytest.raises(av.HTTPUnauthorizedError):

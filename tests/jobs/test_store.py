@@ -168,7 +168,7 @@ async def test_the_supervisor_saves_the_done_record_with_what_publish_saves(stor
 
     def watch(batch: object) -> None:
         rows, streams = batch.jobs, batch.streams  # type: ignore[attr-defined]
-        batches.append(([row["state"] for row in rows.values()], list(streams)))
+        batches.append(([version[0]["state"] for version in rows.values()], list(streams)))
         write(batch)  # type: ignore[arg-type]
 
     store._write = watch  # type: ignore[method-assign]
