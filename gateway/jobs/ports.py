@@ -40,8 +40,8 @@ class Keep:
 class Eviction:
     """What one round of clearing away did: jobs dropped by age and by count, and how many finished ones are left."""
 
-    by_age: int
-    by_count: int
+    by_age: list[str]
+    by_count: list[str]
     retained: int
 
 

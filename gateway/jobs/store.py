@@ -342,7 +342,7 @@ class Store:
             young = oldest("finished", time_of_day(now), far_over + len(taken))
             crowd += [each for each in young if each not in taken][:far_over]
         self._drop(connection, [*aged, *crowd], keep.tombstones)
-        return Eviction(len(aged), len(crowd), retained - len(aged) - len(crowd))
+        return Eviction(aged, crowd, retained - len(aged) - len(crowd))
 
     def _drop(self, connection: sqlite3.Connection, doomed: list[str], tombstones: int) -> None:
         connection.execute("BEGIN IMMEDIATE")

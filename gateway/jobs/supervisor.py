@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, Final
@@ -15,6 +15,7 @@ from gateway.jobs.effects import Effect, Free, Kill, Late, Moved, Save, Start, S
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record, Work
 from gateway.jobs.ports import EVERYTHING, Archive, Observer, Query
+from gateway.jobs.recent import Recent
 from gateway.jobs.run import Run, WorkProgress
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.store import StoreError
@@ -54,6 +55,7 @@ class Supervisor:
         self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, Run] = {}
+        self._recent = Recent()
         self._claims = Claims(store.claimed)
         self._waiting = 0
         self._freed: list[str] = []
@@ -173,7 +175,9 @@ class Supervisor:
     async def find(self, job_id: str) -> Record | None:
         """The public record, from memory or else from the store."""
         job = self.get(job_id)
-        return self.record(job) if job is not None else await self._store.find(job_id)
+        if job is not None:
+            return self.record(job)
+        return self._recent.find(job_id) or await self._store.find(job_id)
 
     async def result(self, job_id: str) -> bytes | None:
         """The result of a DONE job, byte for byte as it was serialised when the job was committed."""
@@ -204,6 +208,11 @@ class Supervisor:
         await self._store.flush()
         if job_id in self._runs:
             self._drop(self._runs[job_id])
+        self.dropped([job_id])
+
+    def dropped(self, job_ids: Iterable[str]) -> None:
+        """These jobs have left the store."""
+        self._recent.drop(job_ids)
 
     def in_memory(self) -> frozenset[str]:
         """The ids that must not be dropped: their jobs go on, or are not saved yet, or someone waits for them."""
@@ -435,5 +444,6 @@ class Supervisor:
 
     def _drop(self, run: Run) -> None:
         del self._runs[run.job.id]
+        self._recent.keep(self.record(run.job), run.job.result_json)
         self._core.forget(run.job.id)
         self._claims.let_go(run.job.draft.claim, run.job.id)

@@ -2,7 +2,7 @@
 
 import json
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -12,13 +12,20 @@ from gateway.jobs.failures import Failure
 M = TypeVar("M", bound=BaseModel)
 
 
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
 async def read_object(request: web.Request, *, optional: bool = False) -> dict[str, Any]:
     """The body as a JSON object, without its null members (null means absent). Raises `Failure` `bad-request`."""
     data = await request.read()
     if not data.strip() and optional:
         return {}
     try:
-        value = json.loads(data, parse_constant=_no_constant)
+        value = _DECODER.decode(data.decode(json.detect_encoding(data)))
     except (ValueError, RecursionError):
         raise Failure("bad-request", "The body is not JSON.") from None
     if not isinstance(value, dict):
@@ -58,7 +65,3 @@ def _names(model: type[BaseModel]) -> set[str]:
 def _error(error: Any) -> dict[str, str]:
     field = ".".join(str(part) for part in error["loc"]) or "(body)"
     return {"field": field, "detail": str(error["msg"]).removeprefix("Value error, ")}
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")

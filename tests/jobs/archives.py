@@ -76,7 +76,7 @@ class MemoryArchive:
         crowd += [each for _, each in rest if each not in crowd][:far]
         self._bury([*aged, *crowd])
         self.graves = self.graves[len(self.graves) - keep.tombstones :] if keep.tombstones else []
-        return Eviction(len(aged), len(crowd), len(finished) - len(aged) - len(crowd))
+        return Eviction(aged, crowd, len(finished) - len(aged) - len(crowd))
 
     def _bury(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

@@ -16,6 +16,7 @@ from tests.jobs.archives import MemoryArchive
 from tests.jobs.store_writer import record_of
 from tests.jobs.test_supervisor import LIMITS
 from tests.jobs.works import Sleep, draft
+from tests.web.watching import until
 
 NOW = 1e9
 
@@ -72,7 +73,7 @@ async def test_age_drops_what_is_over_and_spares_what_is_protected(archive: Arch
         archive.save_job(finished(job_id, 500.0, left), None)
     archive.save_job(record_of("r", state="RUNNING"), None)
     await archive.flush()
-    assert await archive.evict(Keep(), {"d"}) == Eviction(by_age=2, by_count=0, retained=2)
+    assert await archive.evict(Keep(), {"d"}) == Eviction(by_age=["a", "b"], by_count=[], retained=2)
     assert (await left_of(archive), await archive.expired("a")) == ("cdr", True)
 
 
@@ -92,7 +93,7 @@ async def test_count_drops_the_oldest_and_spares_the_last_minute(archive: Archiv
     await archive.flush()
     done = await archive.evict(Keep(count=keep), ())
     assert await left_of(archive) == left
-    assert (done.by_age, done.by_count, done.retained) == (0, 7 - len(left), len(left) - 1)
+    assert done == Eviction(by_age=[], by_count=[each for each in "abcdef" if each not in left], retained=len(left) - 1)
 
 
 async def test_graves_are_forgotten_beyond_their_number(archive: Archive) -> None:
@@ -151,7 +152,7 @@ async def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path: Path) 
     store = Store(path, wall=lambda: NOW)
     await store.open()
     assert store.revision == 3
-    assert await store.evict(Keep(), ()) == Eviction(1, 0, 0)
+    assert await store.evict(Keep(), ()) == Eviction(["a"], [], 0)
     await store.close()
     with sqlite3.connect(path) as now:
         assert now.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
@@ -178,3 +179,16 @@ async def test_what_is_awaited_is_not_dropped(store: Store) -> None:
     await retention.run_once()
     assert supervisor.record(job)["state"] == "DONE"
     assert await supervisor.expired(job.id) or await supervisor.find(job.id)
+
+
+async def test_what_has_left_the_store_is_not_found_in_memory_either(store: Store) -> None:
+    supervisor = Supervisor(LIMITS, store, wall=lambda: NOW - 1e6)
+    old = [supervisor.submit(draft(), Sleep(0.0)) for _ in range(2)]
+    for job in old:
+        await supervisor.wait(job, 5.0)
+    await until(lambda: not supervisor.in_memory())
+    assert [(await supervisor.find(job.id) or {})["state"] for job in old] == ["DONE", "DONE"]
+    await supervisor.delete(old[0].id)
+    assert (await supervisor.find(old[0].id), await supervisor.expired(old[0].id)) == (None, True)
+    await Retention(supervisor, store, Keep()).run_once()
+    assert (await supervisor.find(old[1].id), await supervisor.expired(old[1].id)) == (None, True)
