@@ -1,35 +1,42 @@
 """What the supervisor keeps of one job in memory, and what it gives to its work."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.jobs.job import Job, Work
+from gateway.jobs.job import Job, Record, Work
 
 # What a work gets for its own limits beyond the deadline, in seconds (contract, D44).
 BUDGET_MARGIN: Final = 0.25
 
 
+Waker = asyncio.Future[None]
+
+
 @dataclass(slots=True, eq=False)
 class Run:
-    """One job in memory: strong references to its tasks, its completion future, and who waits for it.
+    """One job in memory: strong references to its tasks, and the wakers of those who wait for its end or any change.
 
-    `changed` is made by the first who waits for any change. `told` is the revision that was told last, `progress_at`
-    the loop's time at which progress was told last.
+    `record` is what was told last, `told` its revision, `progress_at` the loop's time at which progress was told last.
     """
 
     job: Job
     work: Work
-    ended: asyncio.Future[None]
+    for_end: set[Waker] = field(default_factory=set)
+    for_change: set[Waker] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     halt: asyncio.Task[None] | None = None
-    changed: asyncio.Future[None] | None = None
     later: asyncio.TimerHandle | None = None
     progress_at: float = float("-inf")
+    record: Record = field(default_factory=dict)
     told: int = 0
-    waiters: int = 0
     saved: bool = False
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for this job."""
+        return bool(self.for_end or self.for_change)
 
     def hush(self) -> None:
         """Tell no progress later: something newer is told now."""
@@ -37,11 +44,12 @@ class Run:
             self.later.cancel()
             self.later = None
 
-    def wake(self) -> None:
-        """Wake those who wait for any change."""
-        if self.changed is not None:
-            self.changed.set_result(None)
-            self.changed = None
+
+def wake(wakers: Iterable[Waker]) -> None:
+    """Let those who wait go on."""
+    for waker in wakers:
+        if not waker.done():
+            waker.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record, Work
 from gateway.jobs.ports import EVERYTHING, Archive, Observer, Query
 from gateway.jobs.recent import Recent
-from gateway.jobs.run import Run, WorkProgress
+from gateway.jobs.run import Run, Waker, WorkProgress, wake
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.store import StoreError
 
@@ -62,7 +62,6 @@ class Supervisor:
         self._retiring: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
-        self._shutdown: asyncio.Future[None] = self._loop.create_future()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -86,7 +85,7 @@ class Supervisor:
             raise Failure("capacity-exceeded", detail, retry_after=STORE_RETRY_AFTER)
         effects = self._core.accept(draft, self._loop.time(), self._wall())
         job = self._core.jobs[draft.id]
-        self._runs[job.id] = Run(job, work, self._loop.create_future())
+        self._runs[job.id] = Run(job, work)
         self._claims.hold(draft.claim, job.id)
         self._apply(effects)
         return job
@@ -109,9 +108,7 @@ class Supervisor:
             return True
         if not self.can_wait:
             return False
-        async with self._held(run):
-            # Not wait_for or timeout: those cancel what they wait for. Not the task: it ends before the record does.
-            await asyncio.wait({run.ended, self._shutdown}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await self._hold(run, run.for_end, seconds)
         return True
 
     async def wait_change(self, job: Job, revision: int, seconds: float) -> bool:
@@ -122,11 +119,8 @@ class Supervisor:
         if not self.can_wait:
             return False
         end = self._loop.time() + seconds
-        async with self._held(run):
-            while job.revision == revision and not self._shutdown.done() and (left := end - self._loop.time()) > 0:
-                run.changed = run.changed or self._loop.create_future()
-                either = {run.changed, self._shutdown}
-                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        while job.revision == revision and not self.draining and (left := end - self._loop.time()) > 0:
+            await self._hold(run, run.for_change, left)
         return True
 
     @property
@@ -139,16 +133,20 @@ class Supervisor:
         """Whether one more caller may wait."""
         return self._waiting < self._max_waiters
 
-    @asynccontextmanager
-    async def _held(self, run: Run) -> AsyncIterator[None]:
-        """Counts one waiter; the job stays in memory for it."""
+    async def _hold(self, run: Run, wakers: set[Waker], seconds: float) -> None:
+        """Hold one caller until its waker is set with the others, or `seconds` are over; its job stays in memory."""
+        if self.draining:
+            return
+        waker: Waker = self._loop.create_future()
+        timer = self._loop.call_later(seconds, wake, {waker})
+        wakers.add(waker)
         self._waiting += 1
-        run.waiters += 1
         try:
-            yield
+            await waker
         finally:
+            timer.cancel()
+            wakers.discard(waker)
             self._waiting -= 1
-            run.waiters -= 1
             self._forget(run)
 
     def cancel(self, job_id: str, reason: str = "client") -> Job:
@@ -239,9 +237,9 @@ class Supervisor:
 
         Returns after at most `timeout`, both graces and a second. Zombies are left behind; they end with the process.
         """
-        if not self._shutdown.done():
-            self._shutdown.set_result(None)
         self._apply(self._core.drain(self._loop.time(), timeout))
+        for run in self._runs.values():
+            wake(run.for_end | run.for_change)
         limits = self._core.limits
         try:
             async with asyncio.timeout(timeout + limits.cancel_grace + limits.kill_grace + CLOSE_GRACE):
@@ -285,7 +283,7 @@ class Supervisor:
                 case Kill(job):
                     self._kill(self._runs[job.id])
                 case Wake(job):
-                    self._runs[job.id].ended.set_result(None)
+                    wake(self._runs[job.id].for_end)
                 case Late(job):
                     words.late(job)
                 case Free(job):
@@ -303,9 +301,9 @@ class Supervisor:
     def _tell(self, run: Run) -> None:
         """Save a job's record, and tell it to those who wait and those who listen: each revision once, in order."""
         run.hush()
-        record = self.record(run.job)
+        record = run.record = self.record(run.job)
         self._save(run.job, dict(record))
-        run.wake()
+        wake(run.for_change)
         if run.told == run.job.revision:
             return  # the end of a zombie: its record is frozen
         run.told = run.job.revision
@@ -329,12 +327,13 @@ class Supervisor:
         else:
             self._quiet.set()
         due = self._core.next_tick()
-        if due == self._armed:
+        # A timer that fires too early does no harm and sets the next one: cheaper than a new one for each event.
+        if due is None or (self._armed is not None and self._armed <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
         self._armed = due
-        self._timer = None if due is None else self._loop.call_at(due, self._tick, due)
+        self._timer = self._loop.call_at(due, self._tick, due)
 
     def _tick(self, due: float) -> None:
         self._timer = self._armed = None
@@ -439,11 +438,11 @@ class Supervisor:
                     self._forget(run)
 
     def _forget(self, run: Run) -> None:
-        if run.saved and not run.waiters and run.job.id in self._runs:
+        if run.saved and not run.awaited and run.job.id in self._runs:
             self._drop(run)
 
     def _drop(self, run: Run) -> None:
         del self._runs[run.job.id]
-        self._recent.keep(self.record(run.job), run.job.result_json)
+        self._recent.keep(run.record, run.job.result_json)
         self._core.forget(run.job.id)
         self._claims.let_go(run.job.draft.claim, run.job.id)
