@@ -142,7 +142,7 @@ class Gateway:
         )
         cameras = CameraParts(self.workers, self._policy, ring, settings.jobs_cancel_grace, time.time)
         files = FileParts(self.library, ring, time.time, self.clock, settings.fault_injection)
-        pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures")
+        pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures", self.catalog.pictures)
         self.calibration = Calibration(self.workers, self.capacity)
         transcoders = TranscoderParts(
             self.catalog, self.workers, self.calibration, ring, settings.jobs_cancel_grace, time.time

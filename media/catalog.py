@@ -57,6 +57,10 @@ class Catalog:
         """All that are not stopped, in the order in which they came."""
         return iter(list(self._named.values()))
 
+    def pictures(self) -> set[str]:
+        """The hashes of all pictures that a stream needs."""
+        return {picture for stream in self.streams() for picture in stream.pictures}
+
     async def terminate(self, streams: Iterable[Stream]) -> None:
         """Stops them, side by side. A name is free when everything of its stream is gone."""
         await asyncio.gather(*(self._terminate(stream) for stream in streams))

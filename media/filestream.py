@@ -101,6 +101,10 @@ class FileStream(Stream):
     def ring(self) -> Ring | None:
         return self._ring
 
+    @property
+    def pictures(self) -> frozenset[str]:
+        return frozenset({self.mark.sha256} if self.mark else ())
+
     async def open(self) -> None:
         """Until the channel can be played from where it has to begin. Raises `Fault`."""
         self.on_phase("opening")

@@ -1,5 +1,6 @@
 """Reads what an init (`ftyp` + `moov`) declares: the tracks, their codecs and sizes."""
 
+import struct
 from typing import Final
 
 from media import boxes, fmp4
@@ -10,6 +11,8 @@ _AVC_PROFILES: Final = {66: "Baseline", 77: "Main", 88: "Extended", 100: "High",
 _HEVC_PROFILES: Final = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "Range Extensions"}
 _OTHER_AUDIO: Final = {b"Opus": "opus", b"fLaC": "flac", b"ac-3": "ac-3", b"ec-3": "ec-3"}
 _OBJECT_TYPE_AAC: Final = 0x40  # ISO/IEC 14496-1 table 5: audio ISO/IEC 14496-3
+_ONE: Final = 1 << 16  # of a matrix, 16.16 fixed point
+_TURNS: Final = {(0, -1, 1, 0): 90, (-1, 0, 0, -1): 180, (0, 1, -1, 0): 270}  # a, b, c, d of the matrix
 _VIDEO_ENTRY: Final = 78  # bytes of VisualSampleEntry before its boxes, 14496-12 section 12.1.3
 _AUDIO_ENTRY: Final = 28  # bytes of AudioSampleEntry before its boxes, section 12.2.3
 
@@ -33,6 +36,21 @@ def declared(data: bytes, fps: float = 0.0) -> Init:
     if video is None and audio is None:
         raise ValueError("there is no track in these bytes")
     return Init(data, video, audio)
+
+
+def turn(data: bytes) -> int:
+    """How the matrix of the video track turns the picture: 0, 90, 180 or 270 degrees, counter-clockwise.
+
+    14496-12 section 8.3.2; what is no quarter turn, or mirrors, counts as 0.
+    """
+    moov = boxes.find(data, b"moov")
+    for trak in boxes.children(data, moov.start, moov.end) if moov else ():
+        if trak.kind == b"trak" and boxes.payload(data, b"mdia/hdlr", trak)[8:12] == b"vide":
+            tkhd = boxes.payload(data, b"tkhd", trak)
+            at = 52 if tkhd[0] == 1 else 40
+            a, b, _, c, d = struct.unpack_from(">5i", tkhd, at)
+            return _TURNS.get((a // _ONE, b // _ONE, c // _ONE, d // _ONE), 0)
+    return 0
 
 
 def _timescale(data: bytes, trak: Box) -> int:

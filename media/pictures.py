@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import stat
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from media.workers import Worker, Workers, how_ended
 
 KNOWN: Final = 256  # files remembered by what the disk says of them
 MAX_BYTES: Final = 256 * 1024 * 1024  # of normalised pictures; the longest unused go first
+
+TRIES: Final = 3  # readings of a file whose picture leaves at once, as others need the room
 
 Seen = tuple[str, int, int, int, int]  # path, device, inode, size, mtime in ns
 
@@ -32,12 +35,19 @@ class Picture:
 
 
 class Pictures:
-    """The store, below one folder. A stream never touches the file that a picture came from again."""
+    """The store, below one folder. A stream never touches the file that a picture came from again.
 
-    def __init__(self, workers: Workers, folder: Path) -> None:
+    `in_use` gives the hashes of the pictures that streams show. Those never leave, and neither do those that a job has
+    taken and not let go.
+    """
+
+    def __init__(self, workers: Workers, folder: Path, in_use: Callable[[], Iterable[str]] = tuple) -> None:
         self._workers = workers
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._in_use = in_use
+        self._taken: Counter[str] = Counter()
+        self._turn = asyncio.Lock()  # pictures are taken before or after the store is tidied, never meanwhile
         self._known: OrderedDict[Seen, Picture] = OrderedDict()
 
     def path(self, sha256: str) -> Path:
@@ -49,15 +59,25 @@ class Pictures:
         return Reading(self, self._workers, path)
 
     async def known(self, path: Path) -> Picture | None:
-        """What an earlier reading found, if neither the file nor the store has changed since."""
+        """What an earlier reading found, if the file has not changed since."""
         seen = await asyncio.to_thread(_look, path)
         picture = self._known.get(seen) if seen else None
-        if seen is None or picture is None:
-            return None
-        if not await asyncio.to_thread(_touch, self.path(picture.sha256)):
-            return None
-        self._known.move_to_end(seen)
+        if seen is not None and picture is not None:
+            self._known.move_to_end(seen)
         return picture
+
+    async def take(self, picture: Picture) -> bool:
+        """Keeps a picture in the store until `let_go`; False when it is not there any more."""
+        async with self._turn:
+            found = await asyncio.to_thread(_touch, self.path(picture.sha256))
+            self._taken[picture.sha256] += found
+        return found
+
+    def let_go(self, picture: Picture) -> None:
+        """The inverse."""
+        self._taken[picture.sha256] -= 1
+        if not self._taken[picture.sha256]:
+            del self._taken[picture.sha256]
 
     async def remember(self, seen: Seen | None, picture: Picture) -> None:
         """Keeps a reading, and the store within its bounds."""
@@ -65,11 +85,12 @@ class Pictures:
             self._known[seen] = picture
             if len(self._known) > KNOWN:
                 self._known.popitem(last=False)
-        await asyncio.to_thread(_bound, self.folder, picture.sha256)
+        async with self._turn:
+            await asyncio.to_thread(_bound, self.folder, {*self._in_use(), *self._taken})
 
 
 class Reading:
-    """One file read by a worker under limits; `stop` and `kill` as a job needs them."""
+    """One file read by a worker under limits; `stop` and `kill` as a job needs them, `let_go` when it is done."""
 
     def __init__(self, pictures: Pictures, workers: Workers, path: Path) -> None:
         self._pictures = pictures
@@ -77,22 +98,38 @@ class Reading:
         self._path = path
         self._worker: Worker | None = None
         self._last: Message | None = None
+        self._taken: Picture | None = None
 
     async def run(self) -> Picture:
-        """The picture, stored. Raises `Fault`."""
+        """The picture, stored until `let_go`. Raises `Fault`."""
         known = await self._pictures.known(self._path)
-        if known is not None:
+        if known is not None and await self._take(known):
             return known
-        seen = await asyncio.to_thread(_look, self._path)
-        spec = {"path": str(self._path), "store": str(self._pictures.folder)}
-        self._worker = self._workers.spawn(Start("picture", spec), self._on_message)
-        status = await asyncio.shield(self._worker.gone)
-        picture = Picture(**_result(self._last, status))
-        await self._pictures.remember(seen, picture)
-        return picture
+        for _ in range(TRIES):
+            seen = await asyncio.to_thread(_look, self._path)
+            spec = {"path": str(self._path), "store": str(self._pictures.folder)}
+            self._worker = self._workers.spawn(Start("picture", spec), self._on_message)
+            status = await asyncio.shield(self._worker.gone)
+            picture = Picture(**_result(self._last, status))
+            if await self._take(picture):
+                await self._pictures.remember(seen, picture)
+                return picture
+        raise Fault("limits-exceeded", "The store of pictures is full of pictures in use.", "decoding")
+
+    def let_go(self) -> None:
+        """The picture is in a stream now, or not needed. May be called again."""
+        if self._taken is not None:
+            self._pictures.let_go(self._taken)
+            self._taken = None
+
+    async def _take(self, picture: Picture) -> bool:
+        if await self._pictures.take(picture):
+            self._taken = picture
+        return self._taken is not None
 
     async def stop(self) -> None:
         """Returns when the worker is gone."""
+        self.let_go()
         if self._worker is not None:
             self._worker.kill()
             await asyncio.shield(self._worker.gone)
@@ -135,17 +172,17 @@ def _touch(path: Path) -> bool:
     return True
 
 
-def _bound(folder: Path, newest: str) -> None:
-    """Drops what is over `MAX_BYTES`, longest unused first. Streams hold their pictures' pixels themselves."""
+def _bound(folder: Path, kept: set[str]) -> None:
+    """Drops what is over `MAX_BYTES`, longest unused first; what is `kept` counts and stays."""
     files = []
     for each in folder.iterdir():
-        with suppress(FileNotFoundError):  # another job may tidy up at the same moment
+        with suppress(FileNotFoundError):  # a worker may rename it at the same moment
             files.append((each, each.stat()))
     files.sort(key=lambda pair: pair[1].st_mtime)
     total = sum(found.st_size for _, found in files)
     for path, found in files:
         if total <= MAX_BYTES:
             return
-        if path.name != newest:
+        if path.name not in kept:
             path.unlink(missing_ok=True)
             total -= found.st_size

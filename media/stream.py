@@ -76,6 +76,11 @@ class Stream(ABC):
     def ring(self) -> Ring | None:
         """What viewers read; None while there is nothing to see."""
 
+    @property
+    def pictures(self) -> frozenset[str]:
+        """The hashes of the stored pictures that it shows, or will."""
+        return frozenset()
+
     def demanded(self) -> None:
         """Somebody asks for the picture just now; a source that was let go for want of viewers comes back."""
         return

@@ -16,6 +16,7 @@ from media.clock import VIDEO_RATE
 from media.cutter import AUDIO_TRACK, CHUNK, VIDEO_TRACK, Timeline
 from media.effects.encoder import Encoder, Look, Rate
 from media.effects.overlay import TICKS, Mark, Overlay
+from media.effects.upright import Upright
 from media.faults import Fault
 from media.fmp4 import Sample
 from media.messages import ChunkMade, InitMade, Order, Phase, Progress, Ready, Stats
@@ -61,6 +62,7 @@ class Transcoder:
     def __init__(self, channel: Channel, spec: Spec, timeline: Timeline) -> None:
         self._channel = channel
         self._spec = spec
+        self._upright = Upright(0)
         self._overlay = Overlay(spec.width, spec.height)
         self._fed = Fed()
         self._writer = Writer(channel, spec, timeline, self._fed.audio)
@@ -118,6 +120,7 @@ class Transcoder:
                 for frame in self._input.flush():
                     self._picture(frame)
             self._input = self._inputs.popleft()[1]
+            self._upright = Upright(self._input.turn)
             coded = replace(coded, breaks=True)
         self._given += 1
         source = self._input
@@ -142,7 +145,7 @@ class Transcoder:
         if stamp is None:
             return
         frame.pts, frame.time_base = stamp, TICKS
-        made = self._overlay.apply(frame)
+        made = self._overlay.apply(self._upright.apply(frame))
         self._writer.write(made)
         self._meter.frames += 1
         if self._order is not None:
@@ -223,7 +226,8 @@ class Writer:
         """The shape of a pixel: the source's, unless a size is wanted; then pixels are square."""
         if self._spec.width or self._spec.height:
             return Fraction(1)
-        return source.video.codec_context.sample_aspect_ratio or Fraction(1)
+        aspect = source.video.codec_context.sample_aspect_ratio or Fraction(1)
+        return 1 / aspect if source.turn in (90, 270) else aspect
 
     def _renew(self, look: Look, source: Input) -> None:
         """Another encoder, when the picture has another shape or the audio is another; else the old one goes on."""

@@ -136,6 +136,10 @@ class TranscodedStream(Stream):
     def ring(self) -> Ring | None:
         return self._ring
 
+    @property
+    def pictures(self) -> frozenset[str]:
+        return frozenset({self.mark.sha256} if self.mark else ())
+
     async def open(self, *, insist: bool = False) -> None:
         """Until a frame is encoded. Raises `Fault`, and then nothing is left. `insist`: whatever the budget says."""
         feed = Feed(self._parts.catalog, self.spec.source, self.warn)

@@ -59,6 +59,10 @@ class NamedPicture:
         path = str(self._pictures.path(picture.sha256))
         return Watermark(self._file, picture.sha256, path, self._placement)
 
+    def let_go(self) -> None:
+        """It is in a stream now, which keeps it in the store."""
+        self._reading.let_go()
+
     async def stop(self) -> None:
         """Returns when its worker is gone."""
         await self._reading.stop()

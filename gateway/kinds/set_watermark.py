@@ -62,6 +62,8 @@ class SetWatermark:
 
     def publish(self) -> dict[str, Any]:
         self._stream.shown(self._mark)
+        if self._picture is not None:
+            self._picture.let_go()
         return self._stream.record()
 
     async def stop(self) -> None:

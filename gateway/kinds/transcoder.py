@@ -61,6 +61,8 @@ class OpenTranscoder:
 
     def publish(self) -> dict[str, Any]:
         self._catalog.publish(self._stream)
+        if self._picture is not None:
+            self._picture.let_go()
         self._stream.keep()
         return self._stream.record()
 

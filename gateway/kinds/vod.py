@@ -47,6 +47,8 @@ class OpenFile:
     def publish(self) -> dict[str, Any]:
         self._stream.begin()
         self._catalog.publish(self._stream)
+        if self._picture is not None:
+            self._picture.let_go()
         return self._stream.record()
 
     async def stop(self) -> None:

@@ -29,6 +29,7 @@ class ReadPicture:
         progress.stage("reading")
         with as_failure():
             self._picture = await self._reading.run()
+        self._reading.let_go()
 
     def publish(self) -> dict[str, Any]:
         if self._picture is None:

@@ -16,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from media import libav
+from media import libav, moov
 from media.chunk import Init
 from media.faults import Fault
 from media.fmp4 import Sample
@@ -88,13 +88,17 @@ class Fed:
 
 
 class Input:
-    """The decoder below one init; `audio` is a template for the output's audio track."""
+    """The decoder below one init; `audio` is a template for the output's audio track.
+
+    `turn`: how its frames have to be turned to be upright, in degrees counter-clockwise.
+    """
 
     def __init__(self, init: Init) -> None:
         if init.video is None:
             raise Fault("codec-unsupported", "The source has no picture.", PHASE)
         self.init = init
         self.scale = init.timescale
+        self.turn = moov.turn(init.data)
         self.audio_rate = init.audio.timescale if init.audio else 0
         try:
             opened = av.open(io.BytesIO(init.data), format="mov")

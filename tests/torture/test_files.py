@@ -18,7 +18,9 @@ import aiohttp
 import av
 import pytest
 from av.packet import Packet
+from av.video.frame import VideoFrame
 
+from media import moov
 from media.loop import Loop
 from media.loops import LoopRing
 from media.ring import RingLimits
@@ -30,6 +32,7 @@ from tests.media.clips import Clip
 from tests.media.processes import until
 from tests.media.test_loop import make_index
 from tests.media.test_package_play import packaged
+from tests.torture import pictures
 from tests.torture.cameras import gateway
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
@@ -289,6 +292,21 @@ async def test_V15_a_channel_plays_on_from_its_package_and_warns(harm: str, api:
     assert (record["status"], record["duration"]) == ("LIVE", 4.0)
 
 
+def first_frame(path: Path) -> VideoFrame:
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).reformat(format="rgb24")
+
+
+def unlike(turned: pictures.Shown, flat: pictures.Shown, clockwise: bool) -> float:
+    """How far the colours are from where a quarter turn puts them: parts of the pattern move, most stand still."""
+    total = 0
+    for x in range(10, clips.WIDTH, 20):
+        for y in range(10, clips.HEIGHT, 20):
+            place = (clips.HEIGHT - 1 - y, x) if clockwise else (y, clips.WIDTH - 1 - x)
+            total += sum(abs(a - b) for a, b in zip(turned.at(*place), flat.at(x, y), strict=True))
+    return total
+
+
 @pytest.mark.parametrize(("video", "mode"), [("libx264", "copy"), ("mpeg4", "transcode")])
 async def test_V17_a_phone_s_turned_video_stays_upright(video: str, mode: str, api: Api, tmp_path: Path) -> None:
     flat = clips.make(tmp_path / "flat.mp4", Clip(seconds=Fraction(2), video=video, b_frames=0, sound=None))
@@ -298,6 +316,18 @@ async def test_V17_a_phone_s_turned_video_stays_upright(video: str, mode: str, a
     assert answer.status == 200, answer.body
     record = answer.body["video"]
     assert (record["width"], record["height"], record["mode"]) == (clips.HEIGHT, clips.WIDTH, mode)
+    # What is remuxed keeps its matrix, and a transcoder of it applies it.
+    chunk = (await pictures.newest(pictures.live(api, "c"), 1))[0]
+    assert moov.turn(chunk.init.data) == (90 if mode == "copy" else 0)
+    twin = {"uri": "transcoder://t", "remoteStreamName": "c", "localStreamName": "t"}
+    answer = await api.post("/transcoder/startup", twin, prefer="wait=20, timeout=30")
+    assert answer.status == 200, answer.body
+    assert (answer.body["video"]["width"], answer.body["video"]["height"]) == (clips.HEIGHT, clips.WIDTH)
+    flat_frame = await asyncio.to_thread(first_frame, flat)
+    frame = pictures.frames(await pictures.newest(pictures.live(api, "t")))[0]
+    assert (frame.width, frame.height) == (clips.HEIGHT, clips.WIDTH)
+    turned, flat_one = pictures.Shown(frame), pictures.Shown(flat_frame)
+    assert unlike(turned, flat_one, clockwise=False) * 2 < unlike(turned, flat_one, clockwise=True)
 
 
 @pytest.mark.parametrize(
