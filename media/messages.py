@@ -9,10 +9,14 @@ from media.chunk import AudioTrack, Init, VideoTrack
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Down, first and once: what to do. `spec` is the task's own; it may hold secrets and is never logged."""
+    """Down, first and once: what to do. `spec` is the task's own; it may hold secrets and is never logged.
+
+    `trace` is that of the request that wanted it (W3C Trace Context), "" for none.
+    """
 
     task: str
     spec: dict[str, Any]
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

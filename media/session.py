@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -94,9 +95,12 @@ class CameraStream(Stream):
         self._demanded_at = self._loop.time()
         self._demand.set()
 
-    async def open(self) -> None:
-        """One attempt: returns when a picture is proven. Raises `Fault`, and then nothing of the attempt is left."""
-        await self._try(_at_once)
+    async def open(self, within: float = math.inf) -> None:
+        """One attempt: returns when a picture is proven. Raises `Fault`, and then nothing of the attempt is left.
+
+        Whoever wants it looks at the clock; `within` (seconds) keeps the worker's own limits no longer than that.
+        """
+        await self._try(_at_once, self._spec.within(within))
 
     def keep(self) -> None:
         """From now on the camera is opened again whenever it goes away."""
@@ -134,14 +138,14 @@ class CameraStream(Stream):
             await self._pause(delay)
             fault = await self._reopen()
 
-    async def _try(self, turn: Callable[[], Awaitable[None]]) -> None:
+    async def _try(self, turn: Callable[[], Awaitable[None]], spec: CameraSpec) -> None:
         """One attempt, on the record."""
         began = self._loop.time()
         sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn)
         attempt = self._attempt = self._parts.attempt(self._parts.workers, self._parts.policy, sink)
         self._fresh = True
         try:
-            info = await attempt.open(self._spec, Place(self._epoch, self._end), self._seen.first_transport)
+            info = await attempt.open(spec, Place(self._epoch, self._end), self._seen.first_transport)
         except Fault as fault:
             told = self._seen.judged(fault)
             self._note(told, began)
@@ -152,7 +156,7 @@ class CameraStream(Stream):
     async def _reopen(self) -> Fault | None:
         """One attempt; None when it is live."""
         try:
-            await self._try(lambda: self._parts.turns.turn(self._host))
+            await self._try(lambda: self._parts.turns.turn(self._host), self._spec)
         except Fault as fault:
             return fault
         self.move(Status.LIVE)

@@ -1,7 +1,7 @@
 """What a source is asked to be: plain values that cross from the gateway to a worker."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -58,6 +58,16 @@ class CameraSpec:
     parameters_timeout: float = 10.0
     preflight: bool = True
     silence_timeout: float = 5.0
+
+    def within(self, seconds: float) -> "CameraSpec":
+        """The same, with no limit longer than this."""
+        return replace(
+            self,
+            connect_timeout=min(self.connect_timeout, seconds),
+            keyframe_timeout=min(self.keyframe_timeout, seconds),
+            parameters_timeout=min(self.parameters_timeout, seconds),
+            silence_timeout=min(self.silence_timeout, seconds),
+        )
 
     def url(self) -> str:
         """The address for FFmpeg, with the credentials and the pinned address: a secret, never to be logged."""

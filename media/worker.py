@@ -51,7 +51,8 @@ def main(sock: socket.socket) -> int:
     except Exception as error:
         # FFmpeg's texts hold the URL with its password, so neither the record nor the log gets the text.
         where = "".join(traceback.format_tb(error.__traceback__))
-        print(f"worker task={start.task} error={type(error).__name__}\n{where}", file=sys.stderr, flush=True)
+        trace = f" trace={start.trace}" if start.trace else ""
+        print(f"worker task={start.task} error={type(error).__name__}{trace}\n{where}", file=sys.stderr, flush=True)
         channel.send(Failed("internal", "", f"The {start.task} task failed unexpectedly ({type(error).__name__})."))
         return 1
     return 0

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Final
 
 from media import messages
@@ -21,6 +23,9 @@ from media.messages import Message, Start
 READ_SIZE: Final = 1024 * 1024
 MAX_OUTGOING: Final = 4 * 1024 * 1024  # bytes waiting for a worker that does not read: then it counts as hung
 RESTART_DELAY: Final = 1.0  # seconds between two starts of a fork server that dies at once
+
+# The trace of the request on whose behalf this task runs: each worker is told, and says it where it ends by a defect.
+TRACE: Final[ContextVar[str]] = ContextVar("trace", default="")
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +196,7 @@ class Workers:
                 log.error("worker-not-forked", extra={"task": start.task, "reason": type(error).__name__})
                 worker.watch()
                 return worker
-        worker.send(start)
+        worker.send(replace(start, trace=TRACE.get()))
         return worker
 
     async def close(self, grace: float = 1.0) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,8 @@ Waker = asyncio.Future[None]
 class Run:
     """One job in memory: strong references to its tasks, and the wakers of those who wait for its end or any change.
 
+    Its work runs in the `context` of the request that asked for it, also when it has waited in the queue before.
+
     `record` is what was told last, `told` its revision, `progress_at` the loop's time at which progress was told last.
     """
 
@@ -27,6 +30,7 @@ class Run:
     for_change: set[Waker] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     halt: asyncio.Task[None] | None = None
+    context: Context = field(default_factory=copy_context)
     later: asyncio.TimerHandle | None = None
     progress_at: float = float("-inf")
     record: Record = field(default_factory=dict)

@@ -342,7 +342,8 @@ class Supervisor:
 
     def _start(self, run: Run) -> None:
         progress = WorkProgress(run.job, self._stage, self._loop.time)
-        run.task = self._loop.create_task(run.work.run(progress), name=f"job {run.job.id} {run.job.draft.kind}")
+        name = f"job {run.job.id} {run.job.draft.kind}"
+        run.task = self._loop.create_task(run.work.run(progress), name=name, context=run.context)
         run.task.add_done_callback(partial(self._ran, run))
 
     def _ran(self, run: Run, task: asyncio.Task[None]) -> None:

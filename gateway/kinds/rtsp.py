@@ -99,7 +99,7 @@ class OpenCamera:
     async def run(self, progress: Progress) -> None:
         self._stream.on_phase = progress.stage
         with as_failure():
-            await self._stream.open()
+            await self._stream.open(progress.budget())
 
     def publish(self) -> dict[str, Any]:
         self._catalog.publish(self._stream)

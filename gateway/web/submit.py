@@ -23,6 +23,7 @@ from gateway.web.face import BASE, Face, by_alias, job_path, versioned
 from gateway.web.principal import owner
 from gateway.web.problems import REQUEST_ID, reads_prefer, render
 from media.catalog import Catalog
+from media.workers import TRACE
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,9 @@ class _Method:
         check_free(face.parts.catalog, plan.names)
         if by_alias(request) and not face.supervisor.can_wait:
             raise Failure("capacity-exceeded", "Too many callers are waiting already; try again later.", retry_after=1)
-        return face.supervisor.submit(_draft(request, kind, plan, (job_id, preferences, claim)), plan.work)
+        draft = _draft(request, kind, plan, (job_id, preferences, claim))
+        TRACE.set(draft.trace)
+        return face.supervisor.submit(draft, plan.work)
 
     async def _hold(
         self, request: web.Request, job: Job, preferences: Preferences, *, replayed: bool = False

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from media.messages import Failed, Finished, Message, Phase, Start, Stop
-from media.workers import Worker, Workers
+from media.workers import TRACE, Worker, Workers
 from tests.media.processes import open_files, state, until
 
 
@@ -79,6 +79,18 @@ async def test_a_fault_of_a_task_arrives_as_its_code(workers: Workers, tmp_path:
     worker = workers.spawn(picture(tmp_path / "none.png"), heard.append)
     await worker.gone
     assert [message.code for message in heard if isinstance(message, Failed)] == ["image-not-found"]
+
+
+async def test_a_worker_that_ends_by_a_defect_tells_the_trace_of_its_request(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    TRACE.set("4bf92f3577b34da6a3ce929d0e0e4736")
+    workers = Workers()
+    workers.start()  # here, where its standard error is watched already
+    assert await workers.spawn(Start("picture", {}), lambda _: None).gone == 1
+    await workers.close()
+    told = capfd.readouterr().err
+    assert "worker task=picture error=KeyError trace=4bf92f3577b34da6a3ce929d0e0e4736" in told
 
 
 async def test_a_worker_stuck_in_opening_is_killed_and_reaped_at_once(workers: Workers, silent_camera: str) -> None:

@@ -25,6 +25,7 @@ from gateway.web.events import News
 from gateway.web.face import Face, with_alias
 from gateway.web.metrics import Metrics
 from media.catalog import Catalog
+from media.workers import TRACE
 from tests.jobs.archives import MemoryArchive
 
 Way = Literal["sleep", "fail", "stubborn", "unkillable", "late", "crash"]
@@ -51,11 +52,13 @@ class FakeWork:
 
     params: FakeParams
     published: list[str]
+    traces: dict[str, str]
     held: bool = False
     end: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, progress: Progress) -> None:
         self.held = True
+        self.traces[self.params.name] = TRACE.get()
         for number in range(self.params.stages):
             progress.stage(f"stage-{number}")
             await asyncio.sleep(self.params.seconds / self.params.stages)
@@ -111,7 +114,7 @@ class Answer:
 
 
 class World:
-    """The face on a free port of loopback, with a client; `works` and `published` are what the fakes did."""
+    """The face on a free port of loopback, with a client; `works`, `published` and `traces` are what the fakes did."""
 
     def __init__(self, limits: JobLimits = LIMITS, max_waiters: int = 512, keep: Keep | None = None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -122,6 +125,7 @@ class World:
         self.retention = Retention(self.supervisor, self.archive, keep or Keep())
         self.works: list[FakeWork] = []
         self.published: list[str] = []
+        self.traces: dict[str, str] = {}
         self.catalog = Catalog()
         self.news = News(self.supervisor, self.feed)
         self.supervisor.observers.append(self.news)
@@ -143,7 +147,7 @@ class World:
             if params.name == "nobody":
                 raise Failure("file-not-found", "There is no such file.")
             await asyncio.sleep(0)
-            work = FakeWork(params, self.published)
+            work = FakeWork(params, self.published, self.traces)
             self.works.append(work)
             names = (f"name:{params.name}",) if params.name else ()
             return Plan(names, {"name": params.name, "way": params.way}, work)

@@ -563,6 +563,14 @@ async def test_no_password_anywhere(world: World, caplog: pytest.LogCaptureFixtu
     assert not any(CANARY in text for text in seen)
 
 
+async def test_a_work_runs_under_the_trace_of_its_own_request_also_after_a_queue(world: World) -> None:
+    traces = {name: f"{number:032x}" for number, name in enumerate("abcd", start=1)}
+    for name, trace in traces.items():
+        await world.start("wait=0", {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}, name=name, seconds=1.0)
+    await asyncio.sleep(3.0)
+    assert world.traces == traces
+
+
 async def test_each_line_of_a_job_carries_the_request(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
