@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint soak clean constraints
+.PHONY: demo test lint soak audit clean constraints
 
 # From nothing to a running gateway with a sample camera, a looping channel and something to watch.
 demo: $(VENV)/ready
@@ -21,6 +21,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive gateway media
 
 # The full forms of what `make test` runs shortened: takes long.
 soak: $(VENV)/ready
@@ -38,6 +39,12 @@ constraints:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --output-file constraints.txt
 
+# Asks the advisory databases about every pinned dependency; needs the network, and fails when one cannot be asked about.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9,<3"
+	$(VENV)-audit/bin/pip-audit --strict --require-hashes --disable-pip -r constraints.txt
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(VENV)-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,7 +22,8 @@ class Tls:
     def reload(self) -> None:
         """Reads the files again. Raises `TlsError`, and then the old certificate goes on."""
         try:
-            # Into another context first: a certificate without its key would spoil the one in use.
+            # Into another context first: a certificate without its key would spoil the one in use. No password: a key
+            # that has one is refused, and nobody is asked on a terminal.
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self._cert, self._key, password="")
             self.context.load_cert_chain(self._cert, self._key, password="")
         except OSError as error:  # ssl.SSLError is one

@@ -1,5 +1,6 @@
 """What is still to be told to receivers of webhooks: kept in the store with what it tells of, until it was taken."""
 
+import json
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _BURY: Final = """
 DELETE FROM outbox WHERE given_up IS NOT NULL AND seq <= (
     SELECT seq FROM outbox WHERE given_up IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET :kept)
 """
+_FORGET: Final = "DELETE FROM outbox WHERE target NOT IN (SELECT value FROM json_each(?))"
 _HEADS: Final = """
 SELECT min(seq) AS seq FROM outbox WHERE target = ? AND given_up IS NULL GROUP BY subject ORDER BY seq LIMIT ?
 """
@@ -92,8 +94,7 @@ class Outbox:
 
     async def forget_others(self) -> int:
         """Drop what waits for targets that are not there any more. Gives how much that was."""
-        places = ", ".join("?" * len(self._targets))
-        return await self._store.change(f"DELETE FROM outbox WHERE target NOT IN ({places})", *self._targets)
+        return await self._store.change(_FORGET, json.dumps(self._targets))
 
     def taken(self, seq: int) -> None:
         """The target has it."""

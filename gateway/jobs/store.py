@@ -365,7 +365,10 @@ class Store:
         return None if row is None else row["result"]
 
     def _newest(self, limit: int, query: Query, without: Collection[str]) -> list[Record]:
-        chosen, values = ["TRUE"], list[object]()
+        chosen, values = (
+            ["TRUE"],
+            list[object](),
+        )  # the words of `chosen` are from here; what is asked for is in `values`
         for column, wanted in (("state", query.states), ("kind", query.kinds)):
             if wanted is not None:
                 chosen.append(f"{column} IN ({', '.join('?' * len(wanted))})")

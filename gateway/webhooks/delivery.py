@@ -194,7 +194,7 @@ class Delivery:
             return  # it was under way when another one failed
         self._failures += 1
         pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 16), LONGEST_PAUSE)
-        self._resume_at = self._loop.time() + max(least, pause * random.uniform(0.8, 1.0))
+        self._resume_at = self._loop.time() + max(least, pause * random.uniform(0.8, 1.0))  # nosec B311
 
     def _about(self, parcel: Parcel, why: str) -> dict[str, object]:
         return {"target": self.target.host, "id": parcel.event.id, "type": parcel.event.type, "reason": why}

@@ -26,7 +26,7 @@ class PortPair:
         async with self._opening:
             for _ in range(TRIES):
                 if self._sockets is None:
-                    self._sockets = await self._try(random.randrange(FIRST, LAST, 2))
+                    self._sockets = await self._try(random.randrange(FIRST, LAST, 2))  # nosec B311
         if self._sockets is None:
             raise OSError(f"no pair of free UDP ports was found in {TRIES} tries")
         return self._sockets

@@ -61,13 +61,13 @@ class Datagrams:
 
     def _through(self, packets: Iterable[bytes]) -> Iterable[bytes]:
         for packet in packets:
-            if random.uniform(0, 100) < self.faults.loss:
+            if random.uniform(0, 100) < self.faults.loss:  # nosec B311
                 continue
-            if self.faults.reordering and not self.held and random.random() < 0.1:
+            if self.faults.reordering and not self.held and random.random() < 0.1:  # nosec B311
                 self.held.append(packet)
                 continue
             yield packet
-            if random.uniform(0, 100) < self.faults.duplicates:
+            if random.uniform(0, 100) < self.faults.duplicates:  # nosec B311
                 yield packet
             while self.held:
                 yield self.held.pop()

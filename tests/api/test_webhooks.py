@@ -116,12 +116,12 @@ async def run_outage(settings: Settings, monkeypatch: pytest.MonkeyPatch, down: 
             await receiver.__aexit__()
             went = time.monotonic()
             with black_hole() as port:
-                body = {"uri": f"rtsp://127.0.0.1:{port}/x", "localStreamName": "hole"}
-                stuck = await call(url, "/rtsp/startup", body, prefer="wait=0")
-                assert stuck["state"] == "RUNNING"
                 for _ in range(JOBS):
                     jobs.append((await call(url, "/watermark/startup", MARK, prefer="wait=0"))["id"])
                     await asyncio.sleep(down / 4 / JOBS)
+                body = {"uri": f"rtsp://127.0.0.1:{port}/x", "localStreamName": "hole"}
+                stuck = await call(url, "/rtsp/startup", body, prefer="wait=0")
+                assert stuck["state"] == "RUNNING"
                 process.kill()
                 await process.wait()
         async with gateway_process(settings) as (process, url):
