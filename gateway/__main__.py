@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from gateway import __version__, call, demo, keys_command, logs
 from gateway.app import Gateway
 from gateway.jobs.store import StoreError
+from gateway.jwts import JwtError
 from gateway.keys import Keys
 from gateway.settings import Settings
 from gateway.tls import TlsError
@@ -75,7 +76,7 @@ async def serve(settings: Settings) -> int:
         async with gateway:
             print(f"reelgate ready {gateway.url}", flush=True)
             await stop.wait()
-    except (StoreError, TlsError) as error:
+    except (StoreError, TlsError, JwtError) as error:
         print(f"reelgate: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -89,7 +90,7 @@ def unsafe(settings: Settings) -> str:
     if settings.loopback_only:
         return ""
     keys = Keys(settings.keys_file)
-    if not len(keys):
+    if not len(keys) and settings.jwt_keys is None:
         trouble = f" ({keys.trouble})" if keys.trouble else ""
         return (
             f"whoever reaches that address could control cameras and read files, as there are no API keys{trouble}. "

@@ -18,6 +18,7 @@ from gateway.jobs.ports import Keep
 from gateway.jobs.retention import Retention
 from gateway.jobs.store import Store
 from gateway.jobs.supervisor import Supervisor
+from gateway.jwts import JwtError, Jwts
 from gateway.keys import Keys
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind, Parts
@@ -68,6 +69,7 @@ class Gateway:
         self._supervising = False
         self.keys = Keys(settings.keys_file)
         self.tls: Tls | None = None
+        self.jwts: Jwts | None = None
         self._kinds: dict[str, Kind] = {kind.stream_kind: kind for kind in KINDS if kind.restore}
         self._stack = AsyncExitStack()
 
@@ -81,15 +83,18 @@ class Gateway:
         await self._stack.aclose()
 
     def reload(self) -> None:
-        """Reads keys and certificate again; streams and viewers play on. What cannot be used is told in the log."""
+        """Reads keys, certificate and the keys of tokens again; streams and viewers play on.
+
+        What cannot be used is told in the log, and what was in use before stays.
+        """
         self.keys.reload()
-        try:
-            if self.tls is not None:
-                self.tls.reload()
-        except TlsError as error:
-            log.error("tls-not-reloaded", extra={"error": str(error)})
-        else:
-            log.info("reloaded", extra={"keys": len(self.keys), "trouble": self.keys.trouble})
+        for part, name in ((self.tls, "tls"), (self.jwts, "jwt")):
+            try:
+                if part is not None:
+                    part.reload()
+            except (TlsError, JwtError) as error:
+                log.error(f"{name}-not-reloaded", extra={"error": str(error)})
+        log.info("reloaded", extra={"keys": len(self.keys), "trouble": self.keys.trouble})
 
     def hurry(self) -> None:
         """While it is closing: no more patience with jobs that are still running."""
@@ -102,6 +107,7 @@ class Gateway:
             folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(sweep, settings.media_dir)
         self.tls = _tls(settings)
+        self.jwts = _jwts(settings)
         self.workers = Workers()
         self.workers.start()
         stack.push_async_callback(self.workers.close)
@@ -196,7 +202,7 @@ class Gateway:
         )
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
         face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics)
-        guard = self.access = Access(self.keys, tokens, settings.cors_origins)
+        guard = self.access = Access(self.keys, tokens, settings.cors_origins, jwts=self.jwts)
         app = self.application = application(face, limits, guard)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
@@ -219,6 +225,13 @@ def _tls(settings: Settings) -> Tls | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Tls(settings.tls_cert, settings.tls_key)
+
+
+def _jwts(settings: Settings) -> Jwts | None:
+    """Raises `JwtError`."""
+    if settings.jwt_keys is None:
+        return None
+    return Jwts(settings.jwt_keys, settings.jwt_issuer, settings.jwt_audience)
 
 
 def _targets(settings: Settings) -> list[Target]:

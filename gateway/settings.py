@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     http_plain: bool = False
     tls_cert: OptionalPath = None
     tls_key: OptionalPath = None
+    jwt_keys: OptionalPath = None
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
     cors_origins: Names = ()
     media_dir: Path = Path("media-files")
     media_max_bytes: Annotated[int, Field(ge=1)] = 4 * 1024**3
@@ -131,6 +134,12 @@ class Settings(BaseSettings):
     def _certificate_with_key(self) -> "Settings":
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both, or none")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_named(self) -> "Settings":
+        if self.jwt_keys is not None and not (self.jwt_issuer and self.jwt_audience):
+            raise ValueError("jwt_keys needs jwt_issuer and jwt_audience: a token for others is none for this gateway")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
+from gateway.jwts import Jwts
 from gateway.keys import Key, Keys, Scope, digest
 from gateway.kinds.kind import Params
 from gateway.kinds.names import StreamName
@@ -74,12 +75,13 @@ class Access:
     tokens: PlayTokens
     origins: tuple[str, ...] = ()
     wall: Callable[[], float] = time.time
+    jwts: Jwts | None = None
     tries: Tries = field(default_factory=Tries)
 
     def check(self, request: web.Request) -> None:
         """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
         self._check_site(request)
-        if not self.keys.needed or is_preflight(request, self.origins):
+        if not self.needed or is_preflight(request, self.origins):
             return
         scope = _scope(request)
         if scope is None or (scope is Scope.PLAY and self._has_token(request)):
@@ -88,6 +90,11 @@ class Access:
         request[PRINCIPAL] = key
         if not key.allows(scope):
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
+
+    @property
+    def needed(self) -> bool:
+        """Whether a caller needs a key."""
+        return self.keys.needed or self.jwts is not None
 
     def _check_site(self, request: web.Request) -> None:
         """A page of another site may not act in the name of whoever looks at it: browsers send credentials along."""
@@ -109,7 +116,7 @@ class Access:
         if wait := self.tries.wait(address, text):
             detail = "Too many wrong keys came from this address; try again later."
             raise Failure("rate-limited", detail, retry_after=int(wait) + 1)
-        key = self.keys.find(text)
+        key = self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
         if key is None:
             self.tries.wrong(address)
             raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
