@@ -47,7 +47,7 @@ class Catalog:
 
     def holder_of_uri(self, uri: str) -> Stream | None:
         """The camera or channel of that address, if it is held."""
-        return next((each for each in self.streams() if each.identity.uri == uri and each.status not in ENDED), None)
+        return next((each for each in self.streams() if uri in each.identity.uris and each.status not in ENDED), None)
 
     def by_id(self, stream_id: str) -> Stream | None:
         """Also one that was stopped within the last ten minutes."""

@@ -60,13 +60,15 @@ class Fault(Exception):
     """A medium failed for a known reason.
 
     `code` is one of `CODES`; `phase` says how far it came (a word of `CAMERA_PHASES`, or a stage of a file or picture);
-    `detail` is a sentence for a person: what happened, to what, what to do. It never holds a URL's userinfo.
+    `detail` is a sentence for a person: what happened, to what, what to do. It never holds a URL's userinfo. `item` is
+    the number, from 0, of the file in a list.
     """
 
-    def __init__(self, code: str, detail: str, phase: str = "") -> None:
+    def __init__(self, code: str, detail: str, phase: str = "", item: int | None = None) -> None:
         if code not in CODES:
             raise ValueError(f"unknown fault code {code!r}")
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
         self.phase = phase
+        self.item = item

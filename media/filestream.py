@@ -1,4 +1,4 @@
-"""A file as a live channel: its package, its start, and the ring that is arithmetic on both."""
+"""Files as a live channel: their packages, its start, and the ring that is arithmetic on both."""
 
 import asyncio
 import logging
@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from media.faults import Fault
-from media.index import Entry, Head, Index
-from media.library import Library, Package
-from media.loop import Loop
+from media.index import Head
+from media.library import Library
 from media.loops import LoopRing
-from media.mischief import FaultyRing, Mischief
-from media.packaged import PackageFile
+from media.mischief import FaultyRing, Mischief, Spell
+from media.reel import Reel
+from media.replacement import Replacement
 from media.ring import Ring, RingLimits
 from media.steady import SteadyClock
 from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
 from media.stretch import Start
+from media.timeline import Timeline
 from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 FIRST_DELAY: Final = 0.5  # seconds before a package that broke is made again
 LONGEST_DELAY: Final = 30.0
 LINGER: Final = 20.0  # seconds that a file which has ended is still served, so that its last segments can be fetched
+ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
 
 # Codes of a file that will not get better by trying again.
 HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty", "limits-exceeded"})
@@ -33,11 +35,18 @@ HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty"
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """A file to play: its path, whether it repeats, and the second that it begins at."""
+    """The files to play, one after the other: their paths, whether that repeats, and the second that it begins at."""
 
-    path: str
+    paths: tuple[str, ...]
     loop: bool
     start_at: float = 0.0
+
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> "FileSpec":
+        """The inverse of `asdict`, through JSON; what an older version has written has one `path`."""
+        kept = dict(wanted)
+        kept["paths"] = tuple(kept["paths"]) if "paths" in kept else (kept.pop("path"),)
+        return cls(**kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class Kept:
 
 
 class FileStream(Stream):
-    """A channel. `open` is the job's: the file is packaged as far as is needed. `begin` starts the channel's clock.
+    """A channel. `open` is the job's: the files are packaged as far as is needed. `begin` starts the channel's clock.
 
     `mark` is burnt into its picture. `kept`: it was on air before the gateway was.
     """
@@ -84,17 +93,18 @@ class FileStream(Stream):
         self._loop = asyncio.get_running_loop()
         self._kept = kept
         self.mark: Watermark | None = None
-        self._package: Package | None = None
-        self._was: Package | None = None  # the one given back, for what it was
+        self._reel: Reel | None = None  # after a fault the one that broke, for what it was
         self._ring: LoopRing | None = None
+        self._before: LoopRing | None = None  # the one off air because a file changed while it was packaged
         self._keeper: asyncio.Task[None] | None = None
         self._broken: asyncio.Future[Fault] = self._loop.create_future()
         self._last_error: dict[str, Any] | None = None
         self._next_retry_at: float | None = None
         self._restarts = 0
-        self._replacing: asyncio.Task[None] | None = None
-        self._mischief: dict[str, Any] | None = None
-        self._healing: asyncio.TimerHandle | None = None
+        self._spell: Spell | None = None
+        self._replacement = Replacement(
+            parts.library, identity.id, self._hand_over, lambda detail: self.warn("file-changed", detail)
+        )
         self.on_phase: Callable[[str], None] = lambda _: None
 
     @property
@@ -107,30 +117,29 @@ class FileStream(Stream):
 
     async def open(self) -> None:
         """Until the channel can be played from where it has to begin. Raises `Fault`."""
-        self.on_phase("opening")
-        package = await self._parts.library.acquire(Path(self._spec.path), self.mark)
-        self._package = package
+        for left in reversed(range(ATTEMPTS)):
+            reel = self._reel = Reel(self._parts.library, [Path(path) for path in self._spec.paths], self.mark)
+            try:
+                await self._prepare(reel)
+                return
+            except Fault as fault:
+                await self._release()
+                if not await reel.stale():
+                    raise
+                if not left:
+                    detail = "A file was changed while it was packaged, again and again; write it beside, then rename."
+                    raise Fault("file-changed", detail, fault.phase, fault.item) from None
+
+    async def _prepare(self, reel: Reel) -> None:
+        await reel.acquire(self.on_phase)
         self.on_phase("packaging")
-        package.on_percent.append(self._recoding)
-        try:
-            # A channel that goes on with an old clock needs to know how long a round is.
-            await (asyncio.shield(package.complete) if self._kept else asyncio.shield(package.playable))
-            if self._spec.start_at:
-                await package.reach(self._spec.start_at + float(self._parts.ring.segment))
-                self._check_start(package)
-        except Fault:
-            await self._release()
-            raise
-        finally:
-            package.on_percent.remove(self._recoding)
-
-    def _recoding(self, percent: int) -> None:
-        self.on_phase(f"transcoding {percent} %")
-
-    def _check_start(self, package: Package) -> None:
-        if package.whole is not None and not self._spec.loop and self._spec.start_at >= package.seconds:
-            detail = f"The file lasts {package.seconds:.2f} s: it cannot start at {self._spec.start_at:g} s."
-            raise Fault("limits-exceeded", detail, "opening")
+        if self._kept and self._before is None:
+            await reel.complete()  # a channel that goes on with an old clock needs to know how long a round is
+        if self._spec.start_at:
+            await reel.reach(self._spec.start_at + float(self._parts.ring.segment))
+            if reel.whole and not self._spec.loop and self._spec.start_at >= reel.seconds:
+                detail = f"The channel lasts {reel.seconds:.2f} s: it cannot start at {self._spec.start_at:g} s."
+                raise Fault("limits-exceeded", detail, "opening")
 
     def begin(self) -> None:
         """The channel is on air from now on; it is kept on air until it ends."""
@@ -145,26 +154,24 @@ class FileStream(Stream):
         if self._keeper is not None and self._keeper is not asyncio.current_task():
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
-        self._parts.library.watch.remove(Path(self._spec.path), self._file_is)
-        if self._replacing is not None:
-            self._replacing.cancel()
-            await asyncio.wait({self._replacing})
+        await self._replacement.stop()
         await self._release()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
 
     def kill(self) -> None:
-        """SIGKILL to the packager, unless others wait for it."""
-        if self._package is not None:
-            self._parts.library.kill(self._package)
+        """SIGKILL to the packagers, unless others wait for them."""
+        if self._reel is not None:
+            self._reel.kill()
 
     async def reach(self, seconds: float) -> None:
         """Until this position can be played. Fault: `resource-busy` when the channel is not on air."""
         self._on_air()
-        if self._package is not None:
-            await self._package.reach(seconds)
-            if self._package is not None and seconds > self._package.seconds:
-                detail = f"The file lasts {self._package.seconds:.2f} s; there is no position {seconds:g}."
+        if self._reel is not None:
+            await self._reel.reach(seconds)
+            lasts = self._seconds
+            if lasts is not None and seconds > lasts:
+                detail = f"The channel lasts {lasts:.2f} s; there is no position {seconds:g}."
                 raise Fault("limits-exceeded", detail, "seeking")
 
     def seek(self, seconds: float) -> None:
@@ -195,39 +202,31 @@ class FileStream(Stream):
         if not isinstance(ring, FaultyRing):
             raise RuntimeError("faults are not to be had")
         self._heal()
-        began, wall = self._loop.time(), self._parts.wall()
-        ring.begin(mischief, wall)
-        self._mischief = {"fault": mischief.value, "until": timestamp(wall + seconds), "began": began}
-        self._healing = self._loop.call_later(seconds, self._heal)
+        self._spell = Spell(ring, mischief, seconds, self._parts.wall, self._healed)
         self.on_change(self)
 
     def _heal(self) -> None:
         """The mischief ends, if there is one."""
-        if self._healing is not None:
-            self._healing.cancel()
-        done, self._mischief, self._healing = self._mischief, None, None
-        if done is not None and isinstance(self._ring, FaultyRing):
-            self._ring.heal(self._loop.time() - done["began"], self._parts.wall())
-            self._swap()
-            self.on_change(self)
+        if self._spell is not None:
+            self._spell.end()
+
+    def _healed(self) -> None:
+        self._spell = None
+        self._swap()
+        self.on_change(self)
 
     def _on_air(self) -> LoopRing:
         if self._ring is None or self._ring.ended or self.status in ENDED:
             raise Fault("resource-busy", f"The channel {self.identity.name!r} is not on air; try again later.")
         return self._ring
 
-    def grow(self, entry: Entry) -> None:
-        """One more chunk is on disk."""
+    def grown(self) -> None:
+        """There is more of a package on disk."""
         if self._ring is not None:
-            self._ring.grow(entry)
-
-    def finish(self, whole: Index) -> None:
-        """The package is whole."""
-        if self._ring is not None:
-            self._ring.finish(whole)
+            self._ring.grown()
 
     def fail(self, fault: Fault) -> None:
-        """The package broke while the channel was playing what there was of it."""
+        """A package broke while the channel was playing what there was of it."""
         if not self._broken.done():
             self._broken.set_result(fault)
 
@@ -244,80 +243,51 @@ class FileStream(Stream):
         }
 
     def details(self) -> dict[str, Any]:
-        package = self._package or self._was
-        where = self._ring.position if self._ring is not None else None
-        for code, detail in package.warnings.items() if package else ():
+        reel, ring, spell = self._reel, self._ring, self._spell
+        for code, detail in reel.warnings.items() if reel else ():
             self.warn(code, detail)
+        where = ring.position if ring else None
+        item = ring.file if ring else 0
         return {
-            **_tracks(package.head if package else None),
+            **_tracks(reel.head_of(item) if reel else None),
             "watermark": self.mark.record() if self.mark else None,
             "loop": self._spec.loop,
-            "duration": round(package.seconds, 3) if package and package.head else None,
+            "duration": round(self._seconds, 3) if self._seconds else None,
             "round": where[0] if where else None,
             "position": round(float(where[1]), 3) if where else None,
-            "fault": {key: self._mischief[key] for key in ("fault", "until")} if self._mischief else None,
+            "item": item if where and len(self._spec.paths) > 1 else None,
+            "fault": {"fault": spell.mischief.value, "until": timestamp(spell.until)} if spell else None,
             "restarts": self._restarts,
             "lastError": self._last_error,
             "nextRetryAt": timestamp(self._next_retry_at),
         }
 
+    @property
+    def _seconds(self) -> float | None:
+        """How long a round is: of what is out, even if other files wait for their turn."""
+        length = self._ring.length if self._ring is not None else None
+        return float(length) if length else self._reel.seconds if self._reel is not None else None
+
     def _play(self) -> None:
         """Makes the ring; from here on the channel is arithmetic."""
-        package = self._package
-        if package is None:
+        reel = self._reel
+        if reel is None:
             raise RuntimeError("a channel without a package cannot be played")
-        loop = package.loop(self._parts.ring.segment)
-        ring = (FaultyRing if self._parts.fault_injection else LoopRing)(
-            loop, self._file(package), self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop
-        )
-        self._ring = ring
+        loop = reel.timeline(self._parts.ring.segment, self)
+        kind = FaultyRing if self._parts.fault_injection else LoopRing
+        files = reel.files(self._parts.library.disk)
+        self._ring = kind(loop, files, self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop)
         if self._kept is not None and self._kept.paused:
-            ring.pause()
+            self._ring.pause()
         self._broken = self._loop.create_future()
-        if package.whole is None:
-            package.readers.append(self)
-        self._parts.library.watch.remove(Path(self._spec.path), self._file_is)
-        self._parts.library.watch.add(Path(self._spec.path), self._file_is, package.source)
+        self._replacement.follow(reel, self._spec.loop)
 
-    def _file_is(self, identity: str | None) -> None:
-        """The file has become another, or is gone (None)."""
-        if identity is None:
-            self.warn("file-changed", "The file is gone or may not be read any more; its package plays on.")
-        elif self._package is not None and identity != self._package.source and self._spec.loop:
-            if self._replacing is not None:
-                self._replacing.cancel()
-            self._replacing = self._loop.create_task(self._replace(), name=f"replace-{self.identity.id}")
-
-    async def _replace(self) -> None:
-        """Packages the file as it is now, and plays that from the next join on; keeps the old one if it is no good."""
-        package = self._package
-        if package is None:
-            return
-        new = None
-        try:
-            await asyncio.shield(package.complete)
-            new = await self._parts.library.acquire(Path(self._spec.path), self.mark)
-            await asyncio.shield(new.complete)
-            if "truncated" in new.warnings and "truncated" not in package.warnings:
-                raise Fault("file-changed", "it is cut off")
-        except Fault as fault:
-            self.warn("file-changed", f"The file was changed and cannot be played ({fault.detail}); the old one is.")
-        else:
-            if self._package is package:
-                self._package, new = new, package
-                self.forget_warning("file-changed")
-                self._swap()
-                self.on_change(self)
-        finally:
-            if new is not None:
-                await self._parts.library.release(new)
-
-    def _file(self, package: Package) -> PackageFile:
-        return PackageFile(package.data, self._parts.library.disk)
-
-    def _begins(self, loop: Loop) -> Start:
+    def _begins(self, loop: Timeline) -> Start:
         """Where the channel begins, or goes on."""
         now, wall = self._parts.clock(), self._parts.wall()
+        if self._before is not None:
+            before, self._before = self._before, None
+            return before.after(loop, wall)
         if self._kept is not None:
             ago = 0.0 if self._kept.paused else max(0.0, wall - self._kept.start.wall)
             return replace(self._kept.start, at=now - ago)
@@ -326,17 +296,28 @@ class FileStream(Stream):
             seconds %= loop.length
         return Start(now, wall, loop.key_at(seconds) if seconds else 0)
 
+    def _hand_over(self, new: Reel) -> None:
+        """Files were replaced: `new` is played from the next join on."""
+        self._reel = new
+        self._replacement.follow(new, self._spec.loop)
+        self.forget_warning("file-changed")
+        self._swap()
+        self.on_change(self)
+
     def _swap(self) -> None:
-        """Plays the package that it has from the next join on, if it does not play it already."""
-        ring, package = self._ring, self._package
-        if ring is None or package is None or package.whole is None or ring.paused or not self._spec.loop:
+        """Plays the reel that it has from the next join on, if it does not play it already."""
+        ring, reel = self._ring, self._reel
+        if ring is None or reel is None or not reel.whole or ring.paused or not self._spec.loop:
             return
-        loop = package.loop(self._parts.ring.segment)
-        if ring.loop is not loop and ring.loop.index is not package.whole:
-            ring.replace_at_join(loop, self._file(package))
+        loop = reel.timeline(self._parts.ring.segment, self)
+        if ring.loop is not loop:
+            ring.replace_at_join(loop, reel.files(self._parts.library.disk))
 
     async def _keep(self) -> None:
-        """Runs until the file has ended, the channel is given up, or `stop` cancels it."""
+        """Runs until the files have ended, the channel is given up, or `stop` cancels it.
+
+        It is not given up for what a file is that was changed while it was being packaged: it may change again.
+        """
         delay = FIRST_DELAY
         fault = None if self._ring is not None else await self._reopen()
         while True:
@@ -346,7 +327,7 @@ class FileStream(Stream):
             if fault is None:
                 break
             self._note(fault)
-            if fault.code in HOPELESS:
+            if self._before is None and fault.code in HOPELESS:
                 self.move(Status.FAILED)
                 return
             await self._pause(delay)
@@ -369,21 +350,23 @@ class FileStream(Stream):
 
     async def _watch(self) -> Fault | None:
         """Why the channel went off air; None when it has ended as it should. One that repeats never does."""
-        package, ring = self._package, self._ring
-        if package is None or ring is None:
+        reel, ring = self._reel, self._ring
+        if reel is None or ring is None:
             raise RuntimeError("there is no channel to watch")
-        if package.whole is None:
-            either: list[asyncio.Future[Any]] = [self._broken, package.complete]
+        ending: asyncio.Future[None] = self._loop.create_future()
+        if not self._spec.loop:
+            ending = self._loop.create_task(_end(ring), name=f"end-{self.identity.id}")
+        either: list[asyncio.Future[Any]] = [self._broken, ending]
+        try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if self._broken.done():
-            fault = self._broken.result()
-            await self._release()
-            return fault
-        if self._spec.loop:
-            return await asyncio.shield(self._broken)
-        while not ring.ended:
-            await ring.wait(ring.head)
-        return None
+        finally:
+            ending.cancel()
+        if not self._broken.done():
+            return None
+        fault = self._broken.result()
+        self._before = ring if await reel.stale() else None
+        await self._release()
+        return fault
 
     async def _pause(self, seconds: float) -> None:
         self._next_retry_at = self._parts.wall() + seconds
@@ -392,18 +375,14 @@ class FileStream(Stream):
         self._next_retry_at = None
 
     async def _release(self) -> None:
-        """Closes the ring and gives the package back."""
+        """Closes the ring and gives the packages back."""
         self._heal()
         ring, self._ring = self._ring, None
         if ring is not None:
             self._kept = Kept(ring.start, ring.paused)
             ring.close()
-        package, self._package = self._package, None
-        if package is not None:
-            self._was = package
-            if self in package.readers:
-                package.readers.remove(self)
-            await self._parts.library.release(package)
+        if self._reel is not None:
+            await self._reel.release()
 
     def _note(self, fault: Fault) -> None:
         self._last_error = {
@@ -413,6 +392,12 @@ class FileStream(Stream):
             "at": timestamp(self._parts.wall()),
         }
         log.warning("channel-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
+
+
+async def _end(ring: LoopRing) -> None:
+    """Until the ring has ended; one that repeats never does."""
+    while not ring.ended:
+        await ring.wait(ring.head)
 
 
 def _tracks(head: Head | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ from media.filewatch import FileWatch, Identity
 from media.index import Entry, Head, Index, TornPackage
 from media.loop import Loop
 from media.messages import Failed, Finished, Message, Order, Progress, Ready, Start, Warned
+from media.packaged import PackageFile
 from media.watermark import Watermark
 from media.workers import Worker, Workers, how_ended
 
@@ -64,12 +65,20 @@ class Package:
         self.fault: Fault | None = None
         self.worker: Worker | None = None
         self._loop: Loop | None = None
+        self._file: PackageFile | None = None
         self._step: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the next chunk, or the end
 
     @property
     def data(self) -> Path:
         """The file that the spans of the entries point into."""
         return self.folder / index.DATA_NAME
+
+    def open(self, disk: Executor) -> PackageFile:
+        """Its data file: one descriptor for all channels. Close it after use."""
+        if self._file is None or self._file.closed:
+            self._file = PackageFile(self.data, disk)
+            return self._file
+        return self._file.share()
 
     def on_message(self, message: Message) -> None:
         """What the packager says."""
@@ -180,10 +189,11 @@ class Library:
         self._max_bytes = max_bytes
         self._tidying: asyncio.Task[None] | None = None
         self._untidy = False
-        self.watch = FileWatch(lambda paths: self.on_disk(_identities, paths))
+        self.watch = FileWatch(lambda paths: self.on_media(_identities, paths))
         self._packages: dict[str, Package] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
         self._disk = ThreadPoolExecutor(READERS, "library")
+        self._media = ThreadPoolExecutor(READERS, "media-folder")
         self._loop = asyncio.get_running_loop()
 
     async def acquire(self, path: Path, mark: Watermark | None = None) -> Package:
@@ -192,12 +202,17 @@ class Library:
 
         Raises `Fault`: `file-not-found`, `file-not-regular`.
         """
-        source = await self.on_disk(_key, path)
+        source = await self.on_media(_key, path)
         key = _marked(source, mark)
         package = self._packages.get(key)
         if package is None or package.fault is not None:
             package = self._packages[key] = Package(key, self._cache_dir / key, source, mark)
             self._begin(package, path)
+        package.holders += 1
+        return package
+
+    def hold(self, package: Package) -> Package:
+        """The same, for one more holder."""
         package.holders += 1
         return package
 
@@ -229,7 +244,8 @@ class Library:
             task.cancel()
         if self._making:
             await asyncio.wait(list(self._making.values()))
-        self._disk.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._disk, self._media):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def disk(self) -> ThreadPoolExecutor:
@@ -237,8 +253,16 @@ class Library:
         return self._disk
 
     async def on_disk(self, call: Callable[..., T], *arguments: object) -> T:
-        """Runs a call that touches the disk in a thread of the library's own."""
+        """Runs a call that touches the folder of packages in a thread of the library's own."""
         return await self._loop.run_in_executor(self._disk, call, *arguments)
+
+    async def on_media(self, call: Callable[..., T], *arguments: object) -> T:
+        """Likewise for the media folder: while that does not answer, packages are still read."""
+        return await self._loop.run_in_executor(self._media, call, *arguments)
+
+    async def identity(self, path: Path) -> Identity:
+        """What a file is now, as `Package.source`; None when it cannot be read."""
+        return (await self.on_media(_identities, [path]))[path]
 
     def _heard(self, package: Package, message: Message) -> None:
         """What a packager says; before it recodes it asks whether there is room for that."""

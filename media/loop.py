@@ -7,8 +7,9 @@ from math import floor
 from typing import Final
 
 from media.chunk import Chunk, Init
-from media.index import Entry, Head, Index
+from media.index import AudioSpan, Entry, Head, Index
 from media.ring import RingLimits, Segment
+from media.timeline import Piece
 
 SEGMENT: Final = RingLimits().segment
 LONGEST_SEGMENT: Final = Fraction(10)  # seconds; a group of pictures that lasts longer is cut at any chunk
@@ -23,18 +24,8 @@ class Place:
     k: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A fragment of a chunk: where its bytes are, and the stamps that they get."""
-
-    offset: int
-    size: int
-    sequence: int
-    decode_time: int
-
-
 class Loop:
-    """A pure function of an index: chunk `k` of round `n` is chunk `k` of round 0, `n` lengths later.
+    """The `Timeline` of one file: chunk `k` of round `n` is chunk `k` of round 0, `n` lengths later.
 
     While the package grows there is only as much of round 0 as is on disk. Segments have at least `segment` seconds and
     begin at key frames; a round begins with one.
@@ -82,6 +73,21 @@ class Loop:
         return self.head.init
 
     @property
+    def whole(self) -> bool:
+        """Whether the package is."""
+        return self.index is not None
+
+    @property
+    def timescale(self) -> int:
+        """That of the video."""
+        return self.init.timescale
+
+    @property
+    def sound_rate(self) -> int:
+        """The timescale of the audio; 0 without any."""
+        return self.init.audio.timescale if self.init.audio and self.head.grid else 0
+
+    @property
     def chunk_count(self) -> int:
         """Chunks in a round, so far."""
         return len(self._entries)
@@ -108,6 +114,30 @@ class Loop:
         if len(self._groups) > 1:
             return self._start(self._groups[1])
         return self.index.length if self.index else None
+
+    def init_of(self, number: int) -> Init:
+        """The one init of all chunks."""
+        return self.init
+
+    def file_of(self, number: int) -> int:
+        """There is one file."""
+        return 0
+
+    def first_of(self, file: int) -> int:
+        """There is one file."""
+        return 0
+
+    def next_join(self, number: int) -> int:
+        """The first chunk of the next round, if that chunk is not one."""
+        return -(-number // self.chunk_count) * self.chunk_count
+
+    def broken(self, number: int) -> bool:
+        """A loop has no seams."""
+        return False
+
+    def breaks(self, number: int) -> int:
+        """A loop has no seams."""
+        return 0
 
     def at(self, number: int) -> Place:
         """Where that chunk comes from."""
@@ -161,8 +191,10 @@ class Loop:
     def ended_by(self, seconds: float) -> int:
         """How many chunks end within the first seconds of the loop's own time: the inverse of `ends`."""
         ticks = floor((seconds + TINY) * self.init.timescale)
-        if ticks < 0:
-            return 0
+        return self.ended_by_ticks(ticks) if ticks >= 0 else 0
+
+    def ended_by_ticks(self, ticks: int) -> int:
+        """As `ended_by`, of ticks from 0 on."""
         if self.index is None:
             return bisect_right(self._ends, ticks)
         rounds, rest = divmod(ticks, self.index.length)
@@ -207,11 +239,11 @@ class Loop:
 
     def _sound_count(self, number: int) -> int:
         place = self.at(number)
-        spans = self._entries[place.k].audio
-        return spans[self._variant(place.round) if len(spans) > 1 else 0].count
+        return self._span(place).count
 
-    def _variant(self, round_number: int) -> int:
-        return self.index.variant(round_number) if self.index else 0
+    def _span(self, place: Place) -> AudioSpan:
+        spans = self._entries[place.k].audio
+        return spans[self.index.variant(place.round) if self.index and len(spans) > 1 else 0]
 
     def position(self, elapsed: float) -> tuple[int, Fraction]:
         """Round and seconds in it, of a moment of the loop's own time."""
@@ -221,25 +253,33 @@ class Loop:
         rounds, rest = divmod(seconds, self.length)
         return int(rounds), rest
 
-    def chunk(self, number: int, data: bytes) -> Chunk:
-        """That chunk, `data` being its restamped fragments."""
-        entry = self._entries[self.at(number).k]
-        return Chunk(number, self.init, self.decode_time(number), entry.duration, entry.independent, data)
+    def stamp(self, number: int, ticks: int) -> int:
+        """The same ticks."""
+        return ticks
 
-    def pieces(self, number: int) -> tuple[Piece, ...]:
-        """What to read for that chunk and how to stamp it. Sequence numbers rise: two for each chunk."""
+    def chunk(self, number: int, shift: int, data: bytes) -> Chunk:
+        """That chunk, `shift` ticks later, `data` being its restamped fragments."""
+        entry = self._entries[self.at(number).k]
+        return Chunk(number, self.init, self.decode_time(number) + shift, entry.duration, entry.independent, data)
+
+    def entry(self, k: int) -> Entry:
+        """A chunk of round 0."""
+        return self._entries[k]
+
+    def pieces(self, number: int, shift: int = 0, sound: int = 0) -> tuple[Piece, ...]:
+        """What to read for that chunk and how to stamp it: `shift` and `sound` are ticks later, of video and audio."""
         place = self.at(number)
         entry = self._entries[place.k]
-        offset = self._offset(place.round)
-        video = Piece(entry.video.offset, entry.video.size, 2 * number + 1, offset + entry.decode_time)
+        begins = self._offset(place.round) + entry.decode_time + shift
+        video = Piece(entry.video.offset, entry.video.size, 2 * number + 1, begins)
         grid = self.head.grid
         if grid is None or not entry.audio:
             return (video,)
-        span = entry.audio[self._variant(place.round) if len(entry.audio) > 1 else 0]
+        span = self._span(place)
         if not span.count:
             return (video,)
         first = (self.index.first_frame(place.round) if self.index else 0) + span.first
-        return video, Piece(span.offset, span.size, 2 * number + 2, grid.base + first * grid.frame)
+        return video, Piece(span.offset, span.size, 2 * number + 2, grid.base + first * grid.frame + sound)
 
     def newest_key(self, number: int) -> int | None:
         """The newest independent chunk up to and with that one."""

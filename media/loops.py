@@ -9,17 +9,16 @@ from typing import Final
 
 from media import fmp4
 from media.chunk import Chunk
-from media.index import Entry, Index
-from media.loop import Loop
 from media.packaged import PackageFile
 from media.ring import RingLimits, Segment
 from media.stretch import Start, Stretch
+from media.timeline import Timeline
 
 CACHED: Final = 16  # restamped chunks that the viewers of one channel share
 
 
 class LoopRing:
-    """The `Ring` of a looping file. It has no task, no process, and a timer only while somebody waits.
+    """The `Ring` of a looping file or list of files. It has no task, no process, and a timer only while somebody waits.
 
     `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. What it shows is a
     function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add one, and so does nothing else. A
@@ -28,8 +27,8 @@ class LoopRing:
 
     def __init__(
         self,
-        loop: Loop,
-        file: PackageFile,
+        loop: Timeline,
+        files: Sequence[PackageFile],
         start: Start,
         clock: Callable[[], float],
         limits: RingLimits | None = None,
@@ -39,7 +38,7 @@ class LoopRing:
         self._limits = limits or RingLimits()
         self._repeat = repeat
         self._stretches = [Stretch(loop, start)]
-        self._files = {id(loop): file}
+        self._files = {id(loop): files}
         self._paused_at: float | None = None
         self._closed_at: int | None = None
         self._cache: OrderedDict[int, Chunk] = OrderedDict()
@@ -70,7 +69,8 @@ class LoopRing:
         segments = self.segments()
         if not segments:
             return 0
-        return self._stretch(segments[0].first).start.breaks - segments[0].discontinuity
+        first = segments[0].first
+        return self._stretch(first).breaks(first) - segments[0].discontinuity
 
     @property
     def target_duration(self) -> int:
@@ -81,6 +81,18 @@ class LoopRing:
     def position(self) -> tuple[int, Fraction]:
         """Round and seconds in it."""
         return self._current().position(self._now())
+
+    @property
+    def length(self) -> Fraction | None:
+        """Seconds of a round of what the position is in; None while it grows."""
+        return self._current().loop.length
+
+    @property
+    def file(self) -> int:
+        """Which of the timeline's files the position is in."""
+        stretch = self._current()
+        now = stretch.elapsed(self._now())
+        return stretch.loop.file_of(stretch.loop.ended_by(now)) if stretch.loop.chunk_count else 0
 
     @property
     def paused(self) -> bool:
@@ -95,7 +107,7 @@ class LoopRing:
         return self._start_at(self._goes_on_at(), 0.0)
 
     @property
-    def loop(self) -> Loop:
+    def loop(self) -> Timeline:
         """The newest one: it may be waiting for the join."""
         return self._stretches[-1].loop
 
@@ -120,7 +132,7 @@ class LoopRing:
             found[:0] = [stretch.segment(msn, head) for msn in range(oldest, newest + 1)]
             if len(found) >= most:
                 break
-        whole = self._stretches[-1].loop.index is not None  # else a segment may turn out to be whole before it grows
+        whole = self._stretches[-1].loop.whole  # else a segment may turn out to be whole before it grows
         key = (head, len(self._stretches), self._stretches[-1].end)
         self._listed = (key, tuple(found)) if whole else None
         return tuple(found)
@@ -149,8 +161,8 @@ class LoopRing:
             return cached
         if len(self._stretches) > 1:
             self._prune()
-        pieces, file = stretch.pieces(number), self._files[id(stretch.loop)]
-        read = [await file.read(piece.offset, piece.size) for piece in pieces]
+        pieces, files = stretch.pieces(number), self._files[id(stretch.loop)]
+        read = [await files[piece.file].read(piece.offset, piece.size) for piece in pieces]
         stamped = [
             fmp4.restamp(data, piece.sequence, piece.decode_time) for data, piece in zip(read, pieces, strict=True)
         ]
@@ -191,7 +203,7 @@ class LoopRing:
         """
         last = self._current()
         first = last.loop.key_at(seconds)
-        if last.loop.index is not None:
+        if last.loop.whole:
             first += last.position(self._now())[0] * last.loop.chunk_count
         was_paused, self._paused_at = self.paused, None
         if not was_paused:
@@ -205,42 +217,45 @@ class LoopRing:
         self._cut(self.head)
         start = self._start_at(self._goes_on_at(), wall)
         loop = self.loop
-        rate = loop.init.audio.timescale if loop.init.audio else 0
         moved = replace(
             start,
-            decode=start.decode + round(seconds * loop.init.timescale),
-            sound=start.sound + round(seconds * rate),
+            decode=start.decode + round(seconds * loop.timescale),
+            sound=start.sound + round(seconds * loop.sound_rate),
         )
         self._add(loop, moved)
 
-    def replace_at_join(self, loop: Loop, file: PackageFile) -> None:
-        """From the next round on it plays another package: without a seam if the init is the same.
+    def replace_at_join(self, loop: Timeline, files: Sequence[PackageFile]) -> None:
+        """From the next round or file on it plays another timeline: without a seam if the init is the same.
 
-        A package that waits for the join already gives way to this one. Not for a channel that is paused or growing.
+        One that waits for the join already gives way to this one. Not for a channel that is paused or growing.
         """
         self._drop_future()
         last = self._stretches[-1]
         join = last.next_join(self.head)
         last.end = join
-        self._files[id(loop)] = file
-        broken = loop.init.id != last.loop.init.id
+        self._files[id(loop)] = files
         due = last.due(join - 1) if join > last.start.number else last.start.at
         at = self._now() if due is None else due
         wall = last.wall_at(join)
         behind = last.start.behind + (last.lead or 0.0)
-        start = replace(last.follow(join, loop, 0, broken), at=at, wall=wall, lead=0.0, behind=behind)
-        self._stretches.append(Stretch(loop, start))
+        start = replace(last.follow(join, loop, loop.first_of(last.file_of(join))), at=at, wall=wall, lead=0.0)
+        self._stretches.append(Stretch(loop, replace(start, behind=behind)))
         self._prune()
         self._open_gates()
 
-    def grow(self, entry: Entry) -> None:
-        """The next chunk of the package is on disk. Raises `ValueError` when it does not follow."""
-        self._stretches[-1].loop.grow(entry)
-        self._open_gates()
+    def after(self, loop: Timeline, wall: float) -> Start:
+        """Where another ring begins that goes on, at once and behind a discontinuity, with the first chunk of `loop`.
 
-    def finish(self, index: Index) -> None:
-        """The package is whole."""
-        self._stretches[-1].loop.finish(index)
+        What is out of this one stays as it is; the other one is numbered and stamped behind it.
+        """
+        last = self._stretches[-1]
+        end = self.head if last.end is None else min(last.end, self.head)
+        begun = last.follow(end, loop, 0, broken=True)
+        lead = Stretch(loop, begun).lead or 0.0
+        return replace(begun, at=self._clock(), wall=max(wall, last.wall_at(end)), lead=lead)
+
+    def grown(self) -> None:
+        """There is more of the timeline than there was."""
         self._open_gates()
 
     def close(self) -> None:
@@ -248,8 +263,8 @@ class LoopRing:
         if self._closed_at is None:
             self._closed_at = self.head
             self._open_gates()
-            for file in self._files.values():
-                file.close()
+            for key in list(self._files):
+                self._close_files(key)
 
     @property
     def _last(self) -> int | None:
@@ -280,7 +295,7 @@ class LoopRing:
         last = self._stretches[-1]
         loop = last.loop
         end = self.head if last.end is None else last.end
-        begun = loop.index is not None or first < loop.chunk_count
+        begun = loop.whole or first < loop.chunk_count
         return replace(
             last.follow(end, loop, first, broken),
             at=self._clock(),
@@ -302,7 +317,7 @@ class LoopRing:
             self._stretches[-1].end = None
         self._close_unneeded()
 
-    def _add(self, loop: Loop, start: Start) -> None:
+    def _add(self, loop: Timeline, start: Start) -> None:
         last = self._stretches[-1]
         last.end = start.number
         self._stretches.append(Stretch(loop, start))
@@ -319,7 +334,11 @@ class LoopRing:
     def _close_unneeded(self) -> None:
         needed = {id(stretch.loop) for stretch in self._stretches}
         for key in self._files.keys() - needed:
-            self._files.pop(key).close()
+            self._close_files(key)
+
+    def _close_files(self, key: int) -> None:
+        for file in self._files.pop(key):
+            file.close()
 
     async def _pass_gate(self, number: int) -> None:
         """Until the chunk is due, or something has changed."""

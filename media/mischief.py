@@ -1,6 +1,7 @@
 """Faults on command: a channel that misbehaves for test teams, and the words for it."""
 
 import asyncio
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -59,3 +60,32 @@ class FaultyRing(LoopRing):
     def _is_old(self, number: int) -> bool:
         segments = self.segments()
         return bool(segments) and number < segments[-1].first
+
+
+class Spell:
+    """One mischief for so many seconds; then the ring heals by itself, and `on_healed` is called. `wall`: Unix time."""
+
+    def __init__(
+        self,
+        ring: FaultyRing,
+        mischief: Mischief,
+        seconds: float,
+        wall: Callable[[], float],
+        on_healed: Callable[[], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.mischief = mischief
+        self.until = wall() + seconds
+        self._ring = ring
+        self._wall = wall
+        self._on_healed = on_healed
+        self._clock = loop.time
+        self._began = loop.time()
+        self._timer = loop.call_later(seconds, self.end)
+        ring.begin(mischief, wall())
+
+    def end(self) -> None:
+        """Now, if not before."""
+        self._timer.cancel()
+        self._ring.heal(self._clock() - self._began, self._wall())
+        self._on_healed()

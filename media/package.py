@@ -98,10 +98,13 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
             pace.begin()
         if channel.stopping:
             raise _Stopped
-        if pace.may_play(event):
+        playable = pace.may_play(event)
+        if playable and isinstance(event, Done):
             channel.send(Ready({}))
         if not isinstance(event, Recoding):
             channel.send(_message(event))
+        if playable and isinstance(event, Wrote):
+            channel.send(Ready({}))  # behind its chunk: whoever begins to play then has a whole segment
 
     fd = intake.open_regular(Path(spec["path"]))
     try:

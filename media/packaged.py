@@ -21,12 +21,12 @@ class PackageFile:
         self._executor = executor
         self._at_once = True  # whether the file system can say "not now"
         self._readers = 0
-        self._closed = False
+        self._users = 1
 
     async def read(self, offset: int, size: int) -> bytearray:
         """Exactly these bytes. Fault `file-changed` when they are not there or cannot be read."""
         data = bytearray(size)
-        if self._closed:
+        if self.closed:
             raise Fault("file-changed", "The package has been closed.")
         if not size or (self._at_once and self._read_at_once(data, offset)):
             return data
@@ -41,9 +41,19 @@ class PackageFile:
         reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody uses it any more."""
+        return self._users == 0
+
+    def share(self) -> "PackageFile":
+        """The same, for one more user."""
+        self._users += 1
+        return self
+
     def close(self) -> None:
-        """No more reads; the descriptor is closed with the last one under way."""
-        self._closed = True
+        """One user less. After the last there are no more reads; the descriptor is closed with the one under way."""
+        self._users = max(0, self._users - 1)
         self._close_if_idle()
 
     def _read_at_once(self, data: bytearray, offset: int) -> bool:
@@ -64,7 +74,7 @@ class PackageFile:
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if self._closed and not self._readers and self._fd >= 0:
+        if self.closed and not self._readers and self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 

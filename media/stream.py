@@ -44,15 +44,29 @@ ENDED: Final = frozenset({Status.FAILED, Status.STOPPED})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a stream keeps for life, over restarts of its source and of the gateway. Times are Unix seconds."""
+    """What a stream keeps for life, over restarts of its source and of the gateway. Times are Unix seconds.
+
+    `uri` is a tuple for a list of files.
+    """
 
     name: str
     kind: str
-    uri: str
+    uri: str | tuple[str, ...]
     has_credentials: bool
     created_at: float
     job_id: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> "Identity":
+        """The inverse of `asdict`, through JSON."""
+        uri = wanted["uri"]
+        return cls(**{**wanted, "uri": uri if isinstance(uri, str) else tuple(uri)})
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """All addresses."""
+        return (self.uri,) if isinstance(self.uri, str) else self.uri
 
 
 class Stream(ABC):

@@ -1,12 +1,12 @@
-"""A stretch of a channel: chunks of one loop that follow one another on one clock. Pure arithmetic."""
+"""A stretch of a channel: chunks of one timeline that follow one another on one clock. Pure arithmetic."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
-from media.chunk import Chunk
-from media.loop import Loop, Piece
+from media.chunk import Chunk, Init
 from media.ring import Segment
+from media.timeline import Piece, Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Stretch:
     It ends before the channel's chunk `end`, if that is set.
     """
 
-    def __init__(self, loop: Loop, start: Start, end: int | None = None) -> None:
+    def __init__(self, loop: Timeline, start: Start, end: int | None = None) -> None:
         self.loop = loop
         self.start = start
         self.end = end
@@ -83,36 +83,39 @@ class Stretch:
 
     def round_ends(self) -> int | None:
         """The number of the chunk with which the first round that is not begun yet will begin; None: not known."""
-        if self.loop.index is None:
+        if not self.loop.whole:
             return None
         rounds = self.start.first // self.loop.chunk_count + 1
         return self._channel(rounds * self.loop.chunk_count)
 
     def next_join(self, head: int) -> int:
-        """The first chunk of the next round, none of which is out when the next chunk is `head`."""
-        count = self.loop.chunk_count
-        return self._channel(-(-self._local(head) // count) * count)
+        """The first chunk of the file or round that begins next, none of which is out when the next chunk is `head`."""
+        return self._channel(self.loop.next_join(self._local(head)))
+
+    def init_of(self, number: int) -> Init:
+        """The init of that chunk."""
+        return self.loop.init_of(self._local(number))
+
+    def file_of(self, number: int) -> int:
+        """Which of the timeline's files that chunk is of."""
+        return self.loop.file_of(self._local(number))
+
+    def breaks(self, number: int) -> int:
+        """The channel's discontinuities up to and with that chunk."""
+        return self.start.breaks + self.loop.breaks(self._local(number)) - self.loop.breaks(self.start.first)
 
     def chunk(self, number: int, data: bytes) -> Chunk:
         """That chunk, `data` being its fragments with the stamps of `pieces`."""
         local = self._local(number)
-        made = self.loop.chunk(local, data)
-        return replace(
-            made,
-            number=number,
-            decode_time=made.decode_time + self._shift,
-            discontinuity=self.start.broken and number == self.start.number,
-        )
+        made = self.loop.chunk(local, self._shift, data)
+        return replace(made, number=number, discontinuity=self._broken(number))
 
     def pieces(self, number: int) -> tuple[Piece, ...]:
         """What to read for that chunk and how to stamp it."""
         local = self._local(number)
         moved = 2 * (number - local)
-        video, *audio = self.loop.pieces(local)
-        return (
-            replace(video, sequence=video.sequence + moved, decode_time=video.decode_time + self._shift),
-            *(replace(a, sequence=a.sequence + moved, decode_time=a.decode_time + self.start.sound) for a in audio),
-        )
+        pieces = self.loop.pieces(local, self._shift, self.start.sound)
+        return tuple(replace(piece, sequence=piece.sequence + moved) for piece in pieces) if moved else pieces
 
     def newest_key(self, number: int) -> int | None:
         """The newest independent chunk of the stretch up to and with that one."""
@@ -131,65 +134,70 @@ class Stretch:
         cut = last == self.end  # the stretch ends here, and with it the segment
         stop = min(last, head)
         local = self._local(first)
-        decode_time = self.decode_time(first)
-        ticks = self.decode_time(stop) - decode_time
+        decode_time = self.loop.stamp(local, self.decode_time(first))
+        ticks = self.loop.stamp(local, self.decode_time(stop)) - decode_time
         return Segment(
             msn=msn,
             first=first,
             count=stop - first,
-            init=self.loop.init,
+            init=self.loop.init_of(local),
             decode_time=decode_time,
             duration=ticks,
-            discontinuity=self.start.broken and first == self.start.number,
+            discontinuity=self._broken(first),
             wall=self.wall_at(first),
             complete=stop == last and (whole or cut),
             independent=self.loop.independent(local),
         )
 
     def decode_time(self, number: int) -> int:
-        """Ticks at which that chunk begins, or at which the one before it ends."""
+        """Ticks of the timeline at which that chunk begins, or at which the one before it ends."""
         return self.loop.begins_at(self._local(number)) + self._shift
 
-    def follow(self, end: int, loop: Loop, first: int, broken: bool) -> Start:
-        """Where a stretch begins that goes on at the channel's chunk `end` with chunk `first` of a loop.
+    def follow(self, end: int, loop: Timeline, first: int, broken: bool = False) -> Start:
+        """Where a stretch begins that goes on at the channel's chunk `end` with chunk `first` of a timeline.
 
-        Decode times go on without a gap, rounded up to a tick where the timescale changes; audio never overlaps. The
-        caller sets the times (`at`, `wall`, `lead`, `behind`).
+        Decode times go on without a gap, rounded up to a tick where the timescale changes; audio never overlaps. It is
+        `broken`, asked for or not, where the init changes. The caller sets the times (`at`, `wall`, `lead`, `behind`).
         """
-        seconds = Fraction(self.decode_time(end), self.loop.init.timescale)
-        decode = ceil(seconds * loop.init.timescale)
+        begun = end > self.start.number
+        if not broken and begun:
+            broken = loop.broken(first) or loop.init_of(first).id != self.init_of(end - 1).id
+        seconds = Fraction(self.decode_time(end), self.loop.timescale)
+        decode = ceil(seconds * loop.timescale)
         return Start(
             at=0.0,
             wall=0.0,
             first=first,
             number=end,
-            msn=self.segment_of(end - 1) + 1 if end > self.start.number else self.start.msn,
+            msn=self.segment_of(end - 1) + 1 if begun else self.start.msn,
             decode=decode,
             sound=self._sound(end, loop, first, decode),
             broken=broken,
-            breaks=self.start.breaks + broken,
+            breaks=(self.breaks(end - 1) if begun else self.start.breaks) + broken,
         )
 
     def wall_at(self, number: int) -> float:
         """The Unix time at which the chunk's first sample is (or will be) live."""
-        seconds = (self.decode_time(number) - self.start.decode) / self.loop.init.timescale
+        seconds = (self.decode_time(number) - self.start.decode) / self.loop.timescale
         # Whoever starts with the channel sees its first segment at once: that was live just before.
         ahead = 0.0 if self.start.lead is not None else self.lead or 0.0
         return self.start.wall - ahead + seconds
 
-    def _sound(self, end: int, loop: Loop, first: int, decode: int) -> int:
-        if loop.head.grid is None or loop.init.audio is None:
+    def _sound(self, end: int, loop: Timeline, first: int, decode: int) -> int:
+        if not loop.sound_rate:
             return 0
-        rate = loop.init.audio.timescale
         shift = decode - loop.begins_at(first)
         if loop is self.loop and shift == self._shift:
             return self.start.sound
-        exact = round(Fraction(shift, loop.init.timescale) * rate)
+        exact = round(Fraction(shift, loop.timescale) * loop.sound_rate)
         until, here = self.loop.sound_until(self._local(end)), loop.sound_from(first)
-        if until is None or here is None or self.loop.init.audio is None:
+        if until is None or here is None:
             return exact
-        heard = ceil(Fraction(until + self.start.sound, self.loop.init.audio.timescale) * rate)
+        heard = ceil(Fraction(until + self.start.sound, self.loop.sound_rate) * loop.sound_rate)
         return max(exact, heard - here)
+
+    def _broken(self, number: int) -> bool:
+        return self.start.broken if number == self.start.number else self.loop.broken(self._local(number))
 
     @property
     def _first_segment(self) -> int:
@@ -201,7 +209,7 @@ class Stretch:
         return segment
 
     def _on_disk(self, local: int) -> bool:
-        return self.loop.index is not None or local < self.loop.chunk_count
+        return self.loop.whole or local < self.loop.chunk_count
 
     def _local(self, number: int) -> int:
         return number - self.start.number + self.start.first

@@ -109,6 +109,7 @@ def as_failure() -> Iterator[None]:
 def failure_of(fault: Fault) -> Failure:
     """The job's failure for a fault of a medium."""
     retry_after = RETRY_AFTER if fault.code == "capacity-exceeded" else None
-    if fault.phase:
-        return Failure(fault.code, fault.detail, retry_after=retry_after, phase=fault.phase)
-    return Failure(fault.code, fault.detail, retry_after=retry_after)
+    more: dict[str, Any] = {"phase": fault.phase} if fault.phase else {}
+    if fault.item is not None:
+        more["errors"] = [{"field": f"uri.{fault.item}", "detail": fault.detail}]
+    return Failure(fault.code, fault.detail, retry_after=retry_after, **more)

@@ -1,9 +1,11 @@
-"""Playing a file as a live channel: `/vod/startup`."""
+"""Playing files as a live channel: `/vod/startup`."""
 
+import asyncio
 import re
-from typing import Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
@@ -16,12 +18,28 @@ from media.stream import Identity, Status
 from media.watermark import Watermark
 
 SCHEME: Final = "vod-live://"
+MOST_FILES: Final = 100  # in a list
+PATIENCE: Final = 3.0  # seconds that a look at the media folder may take
+
+
+def _uris(value: Any) -> Any:
+    """One address, or a list of them."""
+    if isinstance(value, list):
+        if not 1 <= len(value) <= MOST_FILES or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"a list of files has 1 to {MOST_FILES} addresses")
+        return tuple(value)
+    if not isinstance(value, str):
+        raise ValueError("an address, or a list of addresses")
+    return value
 
 
 class VodParams(Params):
-    """`uri` is `vod-live://` and a path below the media folder; `startAt` is in seconds; `watermark` is burnt in."""
+    """`uri` is `vod-live://` and a path below the media folder, or a list of such that is played in order.
 
-    uri: str
+    `startAt` is in seconds, from the beginning of the first file; `watermark` is burnt in.
+    """
+
+    uri: Annotated[str | Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_FILES)], BeforeValidator(_uris)]
     local_stream_name: StreamName
     loop: Flag | None = None
     start_at: float = Field(default=0.0, ge=0, le=1e6, allow_inf_nan=False)
@@ -29,7 +47,7 @@ class VodParams(Params):
 
 
 class OpenFile:
-    """The work of one job: the picture read, the file packaged as far as is needed to begin."""
+    """The work of one job: the picture read, the files packaged as far as is needed to begin."""
 
     def __init__(self, stream: FileStream, picture: NamedPicture | None, catalog: Catalog) -> None:
         self._stream = stream
@@ -73,16 +91,16 @@ def file_name(uri: str) -> str:
 
 
 async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
-    """Looks that the file and the picture are there and are regular ones."""
-    name = file_name(params.uri)
-    path = await parts.files.library.on_disk(file_below, parts.settings.media_dir, name, "uri", "file-not-found")
+    """Looks that the files and the picture are there and are regular ones."""
+    uris = (params.uri,) if isinstance(params.uri, str) else params.uri
+    paths = await _paths(uris, parts)
     picture = None
     if params.watermark is not None:
         wanted = full(params.watermark)
         picture = await named(wanted.file, wanted.placement(), parts)
     loop = parts.settings.vod_live_loop if params.loop is None else params.loop
     identity = Identity(params.local_stream_name, "vod", params.uri, False, parts.wall(), ask.job_id)
-    stream = FileStream(identity, FileSpec(str(path), loop, params.start_at), parts.files)
+    stream = FileStream(identity, FileSpec(tuple(map(str, paths)), loop, params.start_at), parts.files)
     for code, detail in ask.warnings().items():
         stream.warn(code, detail)
     echo = {
@@ -95,9 +113,33 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
     return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, picture, parts.catalog))
 
 
+async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:
+    """Where the files are. A `Failure` names the one in the list."""
+    found: dict[str, Path] = {}
+    for number, uri in enumerate(uris):
+        field = "uri" if len(uris) == 1 else f"uri.{number}"
+        try:
+            if uri not in found:
+                found[uri] = await _path(uri, field, parts)
+        except Failure as failure:
+            if len(uris) == 1:
+                raise
+            detail = f"File {number + 1} of {len(uris)}: {failure.detail}"
+            raise Failure(failure.code, detail, errors=[{"field": field, "detail": failure.detail}]) from None
+    return [found[uri] for uri in uris]
+
+
+async def _path(uri: str, field: str, parts: Parts) -> Path:
+    look = parts.files.library.on_media(file_below, parts.settings.media_dir, file_name(uri), field, "file-not-found")
+    try:
+        return await asyncio.wait_for(look, PATIENCE)
+    except TimeoutError:
+        raise Failure("source-timeout", f"The media folder has not answered for {PATIENCE:g} s.") from None
+
+
 def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
     """A channel that was wanted before the gateway went down: it goes on where it would have been."""
-    identity, spec = Identity(**wanted["identity"]), FileSpec(**wanted["file"])
+    identity, spec = Identity.of(wanted["identity"]), FileSpec.of(wanted["file"])
     stream = FileStream(identity, spec, parts.files, Status.WAITING, Kept.of(wanted))
     stream.mark = Watermark.of(wanted.get("mark"))
     parts.catalog.publish(stream)

@@ -159,7 +159,7 @@ class _Shelf:
     def _check_free(self, name: str) -> None:
         for stream in self.catalog.streams():
             identity = stream.identity
-            if identity.uri == f"vod-live://{name}" and stream.status not in ENDED:
+            if f"vod-live://{name}" in identity.uris and stream.status not in ENDED:
                 detail = f"The stream {identity.name!r} plays {name!r}; terminate it first."
                 raise Failure("file-in-use", detail, streamId=identity.id)
 

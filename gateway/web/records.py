@@ -48,7 +48,7 @@ class Problem(Answer):
     request_id: str
     phase: str | None = Field(default=None, description="How far it came.")
     cause: str | None = Field(default=None, description="The code that fits what was seen until the time ran out.")
-    errors: list[FieldError] = Field(default=[], description="The fields of an invalid-field.")
+    errors: list[FieldError] = Field(default=[], description="The fields of an invalid-field, or the file at fault.")
     job: "JobRecord | None" = None
 
 
@@ -155,7 +155,10 @@ class StreamRecord(Answer):
     name: str = Field(examples=["lobby"])
     local_stream_name: str
     kind: str = Field(examples=["rtsp"])
-    uri: str = Field(description="As given, without credentials.", examples=["rtsp://192.0.2.7/live"])
+    uri: str | list[str] = Field(
+        description="As given, without credentials; a list for a channel of a list of files.",
+        examples=["rtsp://192.0.2.7/live"],
+    )
     has_credentials: bool
     status: Status
     wanted: bool

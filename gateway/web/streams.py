@@ -14,7 +14,7 @@ from gateway.web import body
 from gateway.web.face import BASE, Face
 from media.catalog import Catalog
 from media.spec import shown_uri
-from media.stream import Status, Stream
+from media.stream import Identity, Status, Stream
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
@@ -35,17 +35,22 @@ class Filter(Params):
 
 
 class KindFilter(Filter):
-    """The filter of `/rtsp/*` and `/vod/*`."""
+    """The filter of `/rtsp/*` and `/vod/*`. `uri` is a list's as it was given, or one of those in it."""
 
-    uri: str | None = None
+    uri: str | tuple[str, ...] | None = None
     local_stream_name: str | None = None
 
     def matches(self, stream: Stream) -> bool:
         return (
             super().matches(stream)
             and self.local_stream_name in (None, stream.identity.name)
-            and (self.uri is None or shown_uri(self.uri) == stream.identity.uri)
+            and (self.uri is None or self._names(stream.identity))
         )
+
+    def _names(self, identity: Identity) -> bool:
+        if isinstance(self.uri, str):
+            return shown_uri(self.uri) in identity.uris
+        return self.uri == identity.uri
 
 
 class StreamFilter(Filter):

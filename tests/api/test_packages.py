@@ -45,7 +45,7 @@ async def test_a_file_of_the_same_kind_takes_over_at_the_join_without_a_seam(api
     assert ring is not None
     assert channel(api).record()["duration"] == 4.0
     replace(api.gateway.settings.media_dir / "short.mp4", sample_folder / "sample.mp4")
-    await until(lambda: channel(api).record()["duration"] == 12.0, 10)
+    await until(lambda: channel(api).record()["duration"] == 12.0, 20)
     await ring.wait(ring.head + 20)
     assert not any(segment.discontinuity for segment in ring.segments())
     assert channel(api).record()["warnings"] == []

@@ -70,7 +70,7 @@ def test_a_thousand_rounds_have_neither_gap_nor_drift(index: Index) -> None:
     for number in range(1000 * loop.chunk_count):
         pieces = loop.pieces(number)
         place = loop.at(number)
-        chunk = loop.chunk(number, b"")
+        chunk = loop.chunk(number, 0, b"")
         assert pieces[0].decode_time == chunk.decode_time == decode
         assert decode == place.round * index.length + index.entries[place.k].decode_time
         assert pieces[0].sequence > sequence
@@ -116,7 +116,7 @@ def test_at_the_start_exactly_the_first_segment_is_out(index: Index) -> None:
     assert loop.segment_of(out - 1) == 0
     assert loop.segment_of(out) == 1
     assert loop.due(out - 1) == 0
-    assert loop.due(out) == loop.chunk(out, b"").seconds
+    assert loop.due(out) == loop.chunk(out, 0, b"").seconds
 
 
 @given(INDEXES)
@@ -133,7 +133,7 @@ def test_segments_tile_the_rounds_and_begin_at_key_frames(index: Index) -> None:
         for each in range(number, number + segment.count):
             assert loop.segment_of(each) == msn
         last_of_round = (msn + 1) % loop.segments_per_round == 0
-        following = loop.chunk(number + segment.count, b"").seconds
+        following = loop.chunk(number + segment.count, 0, b"").seconds
         long_enough = segment.seconds + following / 2 >= 2 or segment.seconds + following > 10
         assert last_of_round or long_enough
         number, decode = number + segment.count, decode + segment.duration

@@ -58,7 +58,7 @@ def begin(index: Index, tmp_path: Path) -> Iterator[Begin]:
         clock = asyncio.get_running_loop().time  # only a test's own time is virtual, not a fixture's
         at = Start(clock() - since, WALL - since)
         file = PackageFile(tmp_path / "data")
-        ring = LoopRing(loop or Loop.of(index), file, at, clock, RingLimits(window=3, spare=1), repeat)
+        ring = LoopRing(loop or Loop.of(index), [file], at, clock, RingLimits(window=3, spare=1), repeat)
         begun.append(ring)
         return ring
 
@@ -196,7 +196,8 @@ async def test_without_repeat_the_channel_ends_after_one_round(begin: Begin, ind
 
 
 async def test_a_growing_package_is_played_as_far_as_it_is_on_disk(begin: Begin, index: Index) -> None:
-    ring = begin(Loop(index.head))
+    growing = Loop(index.head)
+    ring = begin(growing)
     loop = asyncio.get_running_loop()
     started = loop.time()
     assert ring.segments() == ()
@@ -204,20 +205,22 @@ async def test_a_growing_package_is_played_as_far_as_it_is_on_disk(begin: Begin,
     assert await ring.chunk(0) is None
     waiter = asyncio.create_task(ring.wait(0))
     for entry in index.entries[:4]:
-        ring.grow(entry)
+        growing.grow(entry)
     await asyncio.sleep(0.1)
     assert not waiter.done()  # only the next key frame says that the first segment is whole
-    ring.grow(index.entries[4])
+    growing.grow(index.entries[4])
+    ring.grown()
     assert await waiter
     assert ring.head == 4
     for entry in index.entries[5:9]:
-        ring.grow(entry)
+        growing.grow(entry)
     last = asyncio.create_task(ring.wait(9))
     await asyncio.sleep(20)
     assert not last.done()
     assert ring.head == 9
     assert not ring.ended
-    ring.finish(index)
+    growing.finish(index)
+    ring.grown()
     assert await last
     assert ring.head == int((loop.time() - started) * 2) + 4
     ring.close()

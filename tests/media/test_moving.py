@@ -42,7 +42,7 @@ def begin(index: Index, tmp_path: Path) -> Iterator[Begin]:
         clock = asyncio.get_running_loop().time
         file = PackageFile(tmp_path / "data")
         limits = RingLimits(window=3, spare=1)
-        ring = LoopRing(Loop.of(index), file, kept or Start(clock(), wall()), clock, limits, repeat)
+        ring = LoopRing(Loop.of(index), [file], kept or Start(clock(), wall()), clock, limits, repeat)
         begun.append(ring)
         return ring
 
@@ -220,7 +220,7 @@ async def test_another_file_takes_over_at_the_join_without_a_seam(begin: Begin, 
     ring = begin()
     await asyncio.sleep(7.0)
     longer = write_package(tmp_path / "other", seconds=8)
-    ring.replace_at_join(Loop.of(longer), PackageFile(tmp_path / "other"))
+    ring.replace_at_join(Loop.of(longer), [PackageFile(tmp_path / "other")])
     moments = []
     first = ring.head
     for number in range(first, 30):
@@ -242,7 +242,7 @@ async def test_another_init_takes_over_behind_a_discontinuity(begin: Begin, tmp_
     other = make_index(100, rate=None)
     other = replace(other, head=replace(other.head, init=replace(other.head.init, data=b"another")))
     (tmp_path / "other").write_bytes(bytes(1))
-    ring.replace_at_join(Loop.of(other), PackageFile(tmp_path / "other"))
+    ring.replace_at_join(Loop.of(other), [PackageFile(tmp_path / "other")])
     await asyncio.sleep(7.0)
     kinds = [(segment.init.timescale, segment.discontinuity) for segment in ring.segments()]
     assert kinds == [(100, False)] * 3 + [(12800, True), (12800, False)]
@@ -253,7 +253,8 @@ async def test_another_init_takes_over_behind_a_discontinuity(begin: Begin, tmp_
 async def test_audio_never_overlaps_where_a_channel_is_moved() -> None:
     index = make_index(250, base=3840)
     clock = asyncio.get_running_loop().time
-    ring = LoopRing(Loop.of(index), None, Start(clock(), wall()), clock, RingLimits(window=50))  # type: ignore[arg-type]
+    playing = Loop.of(index)
+    ring = LoopRing(playing, [], Start(clock(), wall()), clock, RingLimits(window=50))
     heard = 0
     number = 0
     for step in range(40):
@@ -267,7 +268,7 @@ async def test_audio_never_overlaps_where_a_channel_is_moved() -> None:
             for sound in pieces[1:]:
                 assert sound.decode_time >= heard
                 local = each - stretch.start.number + stretch.start.first
-                heard = sound.decode_time + 1024 * stretch.loop._sound_count(local)
+                heard = sound.decode_time + 1024 * playing._sound_count(local)
             video = Fraction(pieces[0].decode_time + 0, 12800)
             assert abs(Fraction(heard - 3840, 48000) - video) < 1
         number = ring.head

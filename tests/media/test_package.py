@@ -252,7 +252,7 @@ def test_a_worker_tells_the_gateway_all_that_a_channel_needs(clip: Path, tmp_pat
     assert [index.Head.unpacked(info["head"]) for info in progress if "head" in info] == [made.head]
     chunks = [index.Entry.unpacked(info["chunk"]) for info in progress if "chunk" in info]
     assert without_audio(chunks) == without_audio(made.entries[:-1])
-    assert [at for at, message in enumerate(channel.told) if isinstance(message, Ready)] == [7]
+    assert [at for at, message in enumerate(channel.told) if isinstance(message, Ready)] == [8]
     assert channel.told[-1] == Finished({"seconds": 4.0})
 
 

@@ -98,7 +98,7 @@ def test_V2_audio_of_another_length_neither_gaps_nor_drifts(sound: Fraction, tmp
 
 def test_V5_after_72_hours_nothing_has_drifted() -> None:
     now = 100.0
-    ring = LoopRing(Loop.of(make_index(101)), None, Start(now, 0.0), lambda: now, RingLimits())  # type: ignore[arg-type]
+    ring = LoopRing(Loop.of(make_index(101)), [], Start(now, 0.0), lambda: now, RingLimits())
     lead = ring.segments()[0].seconds
     for hour in range(1, 73):
         now = 100.0 + 3600 * hour
