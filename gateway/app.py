@@ -146,13 +146,12 @@ class Gateway:
         ring = RingLimits(
             Fraction(settings.hls_segment_duration), settings.hls_window, max_bytes=settings.ring_max_bytes
         )
-        cameras = CameraParts(self.workers, self._policy, ring, settings.jobs_cancel_grace, time.time)
+        self.calibration = Calibration(self.workers, self.capacity)
+        grace = settings.jobs_cancel_grace
+        cameras = CameraParts(self.workers, self._policy, ring, grace, time.time, self.calibration)
         files = FileParts(self.library, ring, time.time, self.clock, settings.fault_injection)
         pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures", self.catalog.pictures)
-        self.calibration = Calibration(self.workers, self.capacity)
-        transcoders = TranscoderParts(
-            self.catalog, self.workers, self.calibration, ring, settings.jobs_cancel_grace, time.time
-        )
+        transcoders = TranscoderParts(self.catalog, self.workers, self.calibration, ring, grace, time.time)
         stills = Stills(self.workers, time.time)
         return Parts(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, stills, time.time)
 

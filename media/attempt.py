@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from media.addresses import AddressPolicy
+from media.capacity import Load
 from media.chunk import Init
 from media.faults import Fault
 from media.messages import (
@@ -15,7 +16,9 @@ from media.messages import (
     Finished,
     InitMade,
     Message,
+    Order,
     Phase,
+    Progress,
     Ready,
     Start,
     Stats,
@@ -32,8 +35,7 @@ HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which 
 STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chunk, after which there is no picture
 UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
 
-# What no browser plays and no source here carries (media.sdp has the words); others are for the worker to judge.
-UNPLAYABLE: Final = frozenset({"mjpeg", "mpeg4", "mpv", "mp2t", "h261", "h263", "h263-1998", "h263-2000", "vp8"})
+CARRIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.sdp
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,18 @@ class Sink:
     stats: Callable[[dict[str, Any]], None]
     warned: Callable[[str, str], None]
     turn: Callable[[], Awaitable[None]]  # waits until the camera's host may be connected to once more
+    admission: "Admission"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who says whether there is room for a camera whose pictures must be transcoded.
+
+    `ready` is awaited before a worker is spent on one; `admit` promises cores or raises `Fault`.
+    """
+
+    ready: Callable[[], Awaitable[None]]
+    admit: Callable[[Load], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,8 @@ class Attempt:
         described = await preflight(spec, self._policy, self._enter)
         for warning in described.warnings:
             self._sink.warned("camera-odd", warning)
-        _check_offer(described)
+        if _check_offer(described):
+            await self._sink.admission.ready()
         self._login = described.authentication
         return described.pin(spec)
 
@@ -190,6 +205,8 @@ class Attempt:
                 self._sink.stats(info)
             case Warned(code, detail):
                 self._sink.warned(code, detail)
+            case Progress({"transcode": {"width": width, "height": height, "fps": fps}}):
+                self._answer(Load((width, height), (width, height), fps))
             case Ready(info):
                 if not self._ready.done():
                     self._ready.set_result(info)
@@ -199,6 +216,16 @@ class Attempt:
                 self._fault = Fault("source-protocol-error", "The camera ended the stream.", self._phase)
             case _:
                 log.error("worker-message-unexpected", extra={"type": type(message).__name__})
+
+    def _answer(self, load: Load) -> None:
+        """Tells the worker whether it may transcode."""
+        try:
+            self._sink.admission.admit(load)
+            told: dict[str, Any] = {"admitted": True}
+        except Fault as fault:
+            told = {"refused": fault.detail, "code": fault.code}
+        if self._worker is not None:
+            self._worker.send(Order(told))
 
     def _beat(self) -> None:
         """Looks whether a live worker still speaks, which it does every second, and still makes chunks."""
@@ -217,17 +244,12 @@ class Attempt:
             self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
 
 
-def _check_offer(described: Described) -> None:
-    """Raises `Fault` when nothing of what the camera offers can be carried."""
+def _check_offer(described: Described) -> bool:
+    """Whether the camera's video has to be transcoded. Raises `Fault` when it offers no video at all."""
     offered = [track.codec for track in described.tracks if track.media == "video"]
     if not offered:
         raise Fault("source-no-media", "The camera offers sound and no picture; check its profile.", "describing")
-    if all(codec in UNPLAYABLE for codec in offered):
-        detail = (
-            f"The camera sends {', '.join(offered)}, which no browser plays and which is not transcoded here; "
-            "choose H.264 or H.265 in its settings, or a profile that has it."
-        )
-        raise Fault("codec-unsupported", detail, "describing")
+    return CARRIED.isdisjoint(offered)
 
 
 def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:

@@ -83,7 +83,7 @@ class Cutter:
     ) -> None:
         self._channel = channel
         self._video = video
-        self._codec = video.codec_context.name
+        self._codec = libav.codec_of(video)
         self._sound = sound
         self._proof = proof
         self._timeline = timeline

@@ -49,7 +49,7 @@ def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS
     with no error and no corrupt flag; else None. Packets that merely claim to be key frames are common: random RTP
     gave some within two seconds, every time.
     """
-    codec = video.codec_context.name
+    codec = codec_of(video)
     sets = fmp4.parameter_sets(data, codec) or fmp4.parameter_sets(video.codec_context.extradata or b"", codec)
     units = [unit for unit in fmp4.nal_units(data) if unit not in sets]
     decoder = _decode(codec, _annexb(*sets, *units), b"", max_pixels)
@@ -66,6 +66,11 @@ def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS
     )
 
 
+def codec_of(video: VideoStream) -> str:
+    """`h264` for what libx264 makes as well: the codec, not who decodes or encodes it."""
+    return video.codec_context.codec.canonical_name
+
+
 def decodes(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS) -> bool:
     """Whether this key frame, in the form of the stream's extradata, decodes alone and without a flaw."""
     context = video.codec_context
@@ -75,7 +80,7 @@ def decodes(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS) -> bo
 def has_parameters(video: VideoStream) -> bool:
     """Whether the stream's extradata holds a sequence parameter set."""
     extradata = video.codec_context.extradata or b""
-    return extradata.startswith(b"\1") or bool(fmp4.parameter_sets(extradata, video.codec_context.name))
+    return extradata.startswith(b"\1") or bool(fmp4.parameter_sets(extradata, codec_of(video)))
 
 
 def _decode(codec: str, data: bytes, extradata: bytes, max_pixels: int) -> VideoCodecContext | None:

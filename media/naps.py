@@ -15,7 +15,7 @@ class Naps:
         self._start: tuple[float, float] | None = None
         self._promptest = 0.0
         self._at = 0.0
-        self._behind = False
+        self.behind = False  # pictures come too late: there is work to catch up with
 
     def note(self, arrival: float, shown: float) -> None:
         """A picture that is to be shown at `shown` of the camera's clock came at `arrival` of ours; seconds."""
@@ -24,8 +24,8 @@ class Naps:
         late = (arrival - self._start[0]) - (shown - self._start[1])
         self._promptest = min(late, self._promptest + FORGET * (arrival - self._at))
         self._at = arrival
-        self._behind = late - self._promptest > BEHIND
+        self.behind = late - self._promptest > BEHIND
 
     def due(self, waited: float) -> bool:
         """Whether to take a nap after a packet that took `waited` seconds to come."""
-        return self._start is not None and waited > WAITED and not self._behind
+        return self._start is not None and waited > WAITED and not self.behind

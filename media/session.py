@@ -10,8 +10,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from media.addresses import AddressPolicy
-from media.attempt import Attempt, Place, Sink
+from media.attempt import Admission, Attempt, Place, Sink
 from media.backoff import REFUSED_LOGIN, STEADY, Backoff
+from media.calibration import Calibration
+from media.capacity import Load
 from media.chunk import Init
 from media.faults import Fault
 from media.hosts import HostTurns
@@ -36,6 +38,7 @@ class CameraParts:
     ring: RingLimits
     stop_grace: float
     wall: Callable[[], float]
+    calibration: Calibration
     turns: HostTurns = field(default_factory=HostTurns)
     attempt: Callable[[Workers, AddressPolicy, Sink], Attempt] = Attempt
 
@@ -100,7 +103,11 @@ class CameraStream(Stream):
 
         Whoever wants it looks at the clock; `within` (seconds) keeps the worker's own limits no longer than that.
         """
-        await self._try(_at_once, self._spec.within(within))
+        try:
+            await self._try(_at_once, self._spec.within(within))
+        except Fault:
+            self._release()
+            raise
 
     def keep(self) -> None:
         """From now on the camera is opened again whenever it goes away."""
@@ -112,6 +119,7 @@ class CameraStream(Stream):
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
         await self._let_go()
+        self._release()
         self._ring.close()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
@@ -141,7 +149,8 @@ class CameraStream(Stream):
     async def _try(self, turn: Callable[[], Awaitable[None]], spec: CameraSpec) -> None:
         """One attempt, on the record."""
         began = self._loop.time()
-        sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn)
+        admission = Admission(self._parts.calibration.done, self._admit)
+        sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn, admission)
         attempt = self._attempt = self._parts.attempt(self._parts.workers, self._parts.policy, sink)
         self._fresh = True
         try:
@@ -192,6 +201,7 @@ class CameraStream(Stream):
     async def _rest(self) -> None:
         """IDLE until somebody asks."""
         self._demand.clear()
+        self._release()
         self.move(Status.IDLE)
         await self._demand.wait()
 
@@ -199,6 +209,13 @@ class CameraStream(Stream):
         """TEARDOWN, and the worker's end."""
         if self._attempt is not None:
             await self._attempt.stop(self._parts.stop_grace)
+
+    def _admit(self, load: Load) -> None:
+        """Cores for a camera that is transcoded. One that was let in once is let in again, whatever the budget says."""
+        self._parts.calibration.capacity.reserve(self.identity.id, load, insist=self._keeper is not None)
+
+    def _release(self) -> None:
+        self._parts.calibration.capacity.release(self.identity.id)
 
     async def _pause(self, seconds: float) -> None:
         self._seen.next_retry_at = self._parts.wall() + seconds
@@ -208,6 +225,7 @@ class CameraStream(Stream):
 
     def _give_up(self, fault: Fault) -> None:
         self.warn("given-up", f"No further attempt is made after {fault.code}: {fault.detail}")
+        self._release()
         self._ring.close()
         self.move(Status.WAITING)  # the table has no way from IDLE to FAILED
         self.move(Status.FAILED)
@@ -295,7 +313,8 @@ class _Seen:
         return fault
 
     def _measured(self) -> dict[str, Any]:
-        return {"bitrate": self.stats.get("bitrate"), "gop": self.stats.get("gop"), "reason": None}
+        mode = self.info.get("videoMode") or {"reason": None}
+        return {"bitrate": self.stats.get("bitrate"), "gop": self.stats.get("gop"), **mode}
 
     def record(self, init: Init | None, now: float) -> dict[str, Any]:
         """The members of the Stream record."""

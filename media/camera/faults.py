@@ -21,7 +21,6 @@ DESCRIPTIONS: Final = (
     "no_sprop",
     "bad_sprop",
     "no_config",
-    "mjpeg",
     "nothing",
     "metadata",
     "backchannel",
@@ -84,7 +83,7 @@ class Faults:
         self.resized = not self.resized
 
     def describe(self, how: str) -> None:
-        """Answer DESCRIBE with an odd description: `no_sprop`, `mjpeg`, `nothing` and others (see the reference)."""
+        """Answer DESCRIBE with an odd description: `no_sprop`, `metadata`, `nothing` and others (see the reference)."""
         if how not in DESCRIPTIONS:
             raise ValueError(f"description {how!r}: must be one of {', '.join(DESCRIPTIONS)}")
         self.description = how

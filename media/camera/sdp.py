@@ -27,7 +27,7 @@ def describe(tracks: Sequence[Track], host: str, how: str = "", base: str = "") 
 
 def _odd(text: str, how: str, base: str) -> str:
     """The description as some camera or other would have written it."""
-    head, *media = re.split(r"(?=^m=)", text, flags=re.MULTILINE)
+    head, *_ = re.split(r"(?=^m=)", text, flags=re.MULTILINE)
     match how:
         case "no_sprop":
             return re.sub(r";?sprop-[a-z-]+=[^;\r]*", "", text)
@@ -35,9 +35,6 @@ def _odd(text: str, how: str, base: str) -> str:
             return re.sub(r"(sprop-[a-z-]+=)[^;\r]*", r"\1%%%not-base64", text)
         case "no_config":
             return re.sub(r";?config=[0-9A-F]*", "", text)
-        case "mjpeg":
-            jpeg = "m=video 0 RTP/AVP 26\r\na=control:trackID=0\r\n"
-            return head + "".join(jpeg if part.startswith("m=video") else part for part in media)
         case "nothing":
             return head
         case "metadata":

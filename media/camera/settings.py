@@ -5,8 +5,8 @@ from fractions import Fraction
 from typing import Final, Literal
 from urllib.parse import quote
 
-Codec = Literal["h264", "h265"]
-CODECS: Final[tuple[Codec, ...]] = ("h264", "h265")
+Codec = Literal["h264", "h265", "mjpeg"]
+CODECS: Final[tuple[Codec, ...]] = ("h264", "h265", "mjpeg")
 Sound = Literal["aac", "pcma", "pcmu", "g726", "l16", "opus"]
 SOUNDS: Final[tuple[Sound, ...]] = ("aac", "pcma", "pcmu", "g726", "l16", "opus")
 Scheme = Literal["basic", "digest", "digest-sha256", "digest-any"]
@@ -18,9 +18,10 @@ class ClipSettings:
     """The pictures and the sound. Equal settings make equal clips, so a clip is made once in a process.
 
     Sizes in pixels, even; `fps` frames a second, exact; `gop` seconds from key frame to key frame; `bitrate` bits a
-    second of the video. `b_frames` are put between references, in closed GOPs. `sound` is the codec of the audio: AAC
-    as mono at 48 kHz, the others as cameras have them. Raises `ValueError` on what an encoder or a receiver could not
-    take.
+    second of the video. `b_frames` are put between references, in closed GOPs. With `mjpeg` every picture is a key
+    frame, all are of one quality, and sides are in whole eights, at most 2040 (RFC 2435). `sound` is the codec of the
+    audio: AAC as mono at 48 kHz, the others as cameras have them. Raises `ValueError` on what an encoder or a receiver
+    could not take.
     """
 
     width: int = 640
@@ -41,6 +42,8 @@ class ClipSettings:
         for side in (self.width, self.height):
             if side % 2 or not 80 <= side <= 4096:
                 raise ValueError(f"size {self.width}x{self.height}: each side must be even and from 80 to 4096")
+        if self.codec == "mjpeg" and (self.width % 8 or self.height % 8 or max(self.width, self.height) > 2040):
+            raise ValueError(f"size {self.width}x{self.height}: JPEG by RTP has sides in whole eights, at most 2040")
         if not Fraction(1, 10) <= self.fps <= 240:
             raise ValueError(f"fps {self.fps}: must be from 0.1 to 240")
         if not 0 < self.gop <= 60:

@@ -1,6 +1,7 @@
 """A camera over RTSP: opens it, proves a picture, and cuts what it sends into chunks."""
 
 import errno
+import os
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,9 +18,10 @@ from media.clock import GapMeter
 from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
 from media.line import Line
-from media.messages import Finished, Phase, Ready, Stats, Warned
+from media.messages import Finished, Order, Phase, Progress, Ready, Stats, Warned
 from media.naps import NAP, Naps
 from media.overheard import Overheard
+from media.recast import Recast
 from media.spec import CameraSpec, Secret
 
 READ_TIMEOUT: Final = 0.2  # seconds: how soon a silent camera's reader looks at the stop flag again
@@ -27,6 +29,8 @@ STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera 
 PATIENCE: Final = 3  # a camera of few frames a second may miss this many
 FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobody knows how slow the camera is
 CARRIED: Final = frozenset({"h264", "hevc"})
+NICE: Final = 5  # whoever transcodes waits for those who only carry
+LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
 REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 STATS_EVERY: Final = 1.0
@@ -155,10 +159,11 @@ class _Reader:
         self._timeline = timeline
         self._overheard = overheard
         self._video = self._pick_video()
+        self._recast = self._recast_of(self._video)
         self._sound = self._pick_sound()
         self._played_at = self._frame_at = self._stats_at = time.monotonic()
         self._packet_at: float | None = None
-        self._frames = self._bytes = 0
+        self._frames = self._bytes = self._left_out = 0
         self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
         self._gaps = GapMeter()
         self._cutter: Cutter | None = None
@@ -200,7 +205,6 @@ class _Reader:
         if self._packet_at is None:
             self._channel.send(Phase("waiting-keyframe"))
         self._packet_at = now
-        self._bytes += packet.size
         is_video = packet.stream is self._video
         if is_video:
             self._frames += 1
@@ -208,34 +212,51 @@ class _Reader:
             self._gaps.note(now)
             if self._naps is not None and self._cutter is not None and packet.pts is not None and packet.time_base:
                 self._naps.note(now, float(packet.pts * packet.time_base))
-        if self._cutter is not None:
-            if is_video:
-                self._cutter.video(packet)
-            else:
+        if not is_video:
+            self._bytes += packet.size
+            if self._cutter is not None:
                 self._cutter.audio(packet)
-        elif is_video:
+        elif self._recast is not None:
+            late = self._naps is not None and self._naps.behind
+            self._left_out += late
+            for made in self._recast.packets(packet, skip=late):
+                self._show(made, now)
+            if self._cutter is None:
+                self._check_limits(now)
+        else:
+            self._show(packet, now)
+
+    def _show(self, packet: "Packet[Any]", now: float) -> None:
+        """One packet of video that can be carried as it is."""
+        self._bytes += packet.size
+        if self._cutter is not None:
+            self._cutter.video(packet)
+        else:
             self._try_to_go_live(packet, now)
 
     def _try_to_go_live(self, packet: "Packet[Any]", now: float) -> None:
         data = bytes(packet)
+        video = self._recast.stream if self._recast else self._video
         if not fmp4.goes_on(data):
             self._opening = []
         if packet.is_keyframe:
             self._opening.append(packet)
-            proof = libav.prove_keyframe(self._video, b"".join(map(bytes, self._opening)))
+            proof = libav.prove_keyframe(video, b"".join(map(bytes, self._opening)))
             if proof is not None:
-                self._go_live(proof, now)
+                self._go_live(video, proof, now)
                 return
         self._check_limits(now)
 
-    def _go_live(self, proof: libav.Proof, now: float) -> None:
-        self._cutter = Cutter(self._channel, self._video, self._sound, proof, self._timeline)
+    def _go_live(self, video: VideoStream, proof: libav.Proof, now: float) -> None:
+        self._cutter = Cutter(self._channel, video, self._sound, proof, self._timeline)
         waited = now - self._played_at
         if waited > LONG_GOP:
             detail = f"The first key frame took {waited:.1f} s; every viewer may wait that long. 1 to 2 s are usual."
             self._channel.send(Warned("long-gop", detail))
         self._channel.send(Phase("live"))
-        self._channel.send(Ready(self._cutter.describe() | {"transport": self._transport()}))
+        mode = {"mode": "transcode", "reason": self._recast.reason} if self._recast else None
+        told = {"transport": self._transport(), "videoMode": mode}
+        self._channel.send(Ready(self._cutter.describe() | told))
         for packet in self._opening:
             self._cutter.video(packet)
         self._opening = []
@@ -255,7 +276,8 @@ class _Reader:
         waited = now - self._played_at
         if self._packet_at is None and waited > self._camera.silence_timeout:
             raise Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
-        if waited > self._camera.parameters_timeout and not libav.has_parameters(self._video):
+        late = waited > self._camera.parameters_timeout
+        if late and self._recast is None and not libav.has_parameters(self._video):
             raise Fault("source-no-parameters", "The camera sends video without codec parameters.", "waiting-keyframe")
         if waited > self._camera.keyframe_timeout:
             raise Fault("source-no-keyframe", "The camera sent no decodable key frame in time.", "waiting-keyframe")
@@ -273,17 +295,37 @@ class _Reader:
         if self._camera.transport == "udp":
             info["loss"] = self._overheard.missed
         self._channel.send(Stats(info))
+        if self._left_out:
+            detail = f"The machine is too slow to transcode the camera: {self._left_out} pictures were left out."
+            self._channel.send(Warned("overloaded", detail))
         self._stats_at, self._frames, self._bytes = now, 0, 0
 
     def _pick_video(self) -> VideoStream:
         streams = self._container.streams.video
         if not streams:
             raise Fault("source-no-media", "The camera offers no video.", "setup")
-        stream = streams[0]
-        if stream.codec_context.name not in CARRIED:
-            detail = f"The camera sends {stream.codec_context.name}; only H.264 and H.265 can be played."
-            raise Fault("codec-unsupported", detail, "setup")
-        return stream
+        return next((each for each in streams if _codec(each) in CARRIED), streams[0])
+
+    def _recast_of(self, video: VideoStream) -> Recast | None:
+        """None for a codec that is carried as it is."""
+        if _codec(video) in CARRIED:
+            return None
+        os.nice(NICE)
+        try:
+            return Recast(video, self._ask_leave)
+        except ValueError as error:
+            raise Fault("codec-unsupported", f"The camera's video cannot be decoded: {error}.", "setup") from None
+
+    def _ask_leave(self, width: int, height: int, fps: float) -> None:
+        """Transcoding needs cores, which only the gateway can promise. Raises `Fault` when it does not."""
+        self._channel.send(Progress({"transcode": {"width": width, "height": height, "fps": fps}}))
+        match self._channel.receive(LEAVE_WAIT):
+            case Order({"refused": str(detail), "code": str(code)}):
+                raise Fault(code, detail, "waiting-keyframe")
+            case Order():
+                return
+        if not self._channel.stopping:
+            raise Fault("internal", "The gateway did not say whether there is room to transcode.", "waiting-keyframe")
 
     def _pick_sound(self) -> Sound | None:
         streams = self._container.streams.audio
@@ -297,3 +339,7 @@ class _Reader:
 
     def _transport(self) -> str:
         return "udp" if self._camera.transport == "udp" else "tcp"
+
+
+def _codec(video: VideoStream) -> str:
+    return libav.codec_of(video) if video.codec_context is not None else ""

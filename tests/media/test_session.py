@@ -9,6 +9,8 @@ import pytest
 
 from media.addresses import AddressPolicy
 from media.attempt import Attempt, Place, Sink
+from media.calibration import Calibration
+from media.capacity import Capacity
 from media.faults import Fault
 from media.hosts import HostTurns
 from media.ring import RingLimits
@@ -85,7 +87,8 @@ def cameras(site: Site, count: int = 1, **manner: Any) -> list[CameraStream]:
             super().__init__(sink)
 
     loop = asyncio.get_running_loop()
-    parts = CameraParts(Workers(), AddressPolicy(), RingLimits(), 0.3, loop.time, HostTurns(), Bound)
+    calibration = Calibration(Workers(), Capacity(2))
+    parts = CameraParts(Workers(), AddressPolicy(), RingLimits(), 0.3, loop.time, calibration, HostTurns(), Bound)
 
     def one(number: int) -> CameraStream:
         uri = f"rtsp://recorder/{number}"

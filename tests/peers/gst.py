@@ -21,6 +21,14 @@ H265: Final = (
     "x265enc tune=zerolatency speed-preset=ultrafast bitrate=600 key-int-max=25 ! "
     "h265parse ! rtph265pay name=pay0 pt=96 config-interval=-1"
 )
+JPEG: Final = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=25/1 ! "
+    "jpegenc quality=60 ! rtpjpegpay name=pay0 pt=26"
+)
+VP8: Final = (
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=25/1 ! "
+    "vp8enc deadline=1 cpu-used=8 keyframe-max-dist=25 target-bitrate=600000 ! rtpvp8pay name=pay0 pt=96"
+)
 PCMA: Final = (
     "audiotestsrc is-live=true wave=sine ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8"
 )

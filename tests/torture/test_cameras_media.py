@@ -262,6 +262,31 @@ async def test_C41_one_picture_in_five_seconds_is_no_stall(tmp_path: Path) -> No
         assert "#EXT-X-TARGETDURATION:5" in (await api.get("/live/cam/media.m3u8")).body.decode()
 
 
+async def test_C43_a_camera_of_jpegs_is_transcoded(api: Api) -> None:
+    capacity = api.gateway.calibration.capacity
+    async with camera(clip={"codec": "mjpeg", "sound": "pcma"}) as peer:
+        opened = await start(api, peer.url)
+        assert opened.status == 200, opened.body
+        video = opened.body["video"]
+        assert (video["codec"], video["mode"]) == ("h264", "transcode")
+        assert (video["width"], video["height"], video["fps"]) == (160, 120, 25)
+        assert video["reason"] == "mjpeg is played by no browser"
+        held = capacity.used
+        assert held > 0
+        await media(api, 2.5)
+        run = await chunks(api)
+        check_run(run)
+        check_times(decoded(run))
+        assert [chunk.independent for chunk in run].count(True) == 2  # a key frame every two seconds
+        assert run[0].init.codecs.endswith("mp4a.40.2")
+        peer.drop()
+        await status_becomes(api, "WAITING")
+        assert capacity.used == held
+        await status_becomes(api, "LIVE")
+        await api.post("/rtsp/terminate", {"localStreamName": "cam"})
+        assert capacity.used == 0
+
+
 def test_C47_a_picture_over_the_limit_is_no_key_frame() -> None:
     key = make_tracks(ClipSettings(**SMALL))[0].units[0]
     data = b"".join(b"\0\0\0\1" + nal for nal in unpack(key.payloads))

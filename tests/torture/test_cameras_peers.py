@@ -16,10 +16,12 @@ PEERS: Final = {
     "h265-pcma": (f"{gst.H265} {gst.PCMA}", "h265", "tcp"),
     "h264-aac-udp": (f"{gst.H264} {gst.AAC}", "h264", "udp"),
     "h265-pcma-udp": (f"{gst.H265} {gst.PCMA}", "h265", "udp"),
+    "jpeg-opus": (f"{gst.JPEG} {gst.OPUS}", "h264", "tcp"),
+    "vp8-aac-udp": (f"{gst.VP8} {gst.AAC}", "h264", "udp"),
 }
 
 
-async def test_C18_C19_C20_gstreamer_by_tcp_and_udp(tmp_path: Path) -> None:
+async def test_C18_C19_C20_C43_gstreamer_by_tcp_and_udp(tmp_path: Path) -> None:
     async with gateway(tmp_path) as api:
 
         async def one(name: str) -> None:
@@ -35,6 +37,7 @@ async def test_C18_C19_C20_gstreamer_by_tcp_and_udp(tmp_path: Path) -> None:
                 assert stream["audio"]["codec"] == "aac", name
                 await media(api, 2.5, name)
                 run = await chunks(api, name)
+                assert (stream["video"]["mode"] == "transcode") is name.startswith(("jpeg", "vp8")), name
                 assert len(decoded(run)) > 40, name
                 assert not await warnings(api, name), name
                 read = await ffmpeg.packets(f"{api.gateway.url}/live/{name}/index.m3u8", 2.0)
@@ -43,4 +46,5 @@ async def test_C18_C19_C20_gstreamer_by_tcp_and_udp(tmp_path: Path) -> None:
 
         names = list(PEERS)
         await asyncio.gather(*map(one, names[:2]))
-        await asyncio.gather(*map(one, names[2:]))
+        await asyncio.gather(*map(one, names[2:4]))
+        await asyncio.gather(*map(one, names[4:]))

@@ -194,17 +194,15 @@ async def test_C37_a_job_cancelled_in_any_phase_leaves_nothing(api: Api) -> None
                 await peer.until_empty()
 
 
-async def test_C43_a_camera_of_jpegs_is_refused_with_the_reason(api: Api) -> None:
-    async with camera("describe=mjpeg") as peer:
+async def test_C43_a_camera_of_jpegs_for_which_there_is_no_room_is_refused_with_the_reason(tmp_path: Path) -> None:
+    async with gateway(tmp_path, transcode_cores=0.001) as api, camera(clip={"codec": "mjpeg"}) as peer:
         told = await start(api, peer.url)
-        assert (told.status, told.body["code"], told.body["phase"]) == (422, "codec-unsupported", "describing")
-        assert "mjpeg" in told.body["detail"]
-
-
-@pytest.mark.xfail(strict=True, reason="a camera of JPEGs is refused; transcoding it to H.264 is not built yet")
-async def test_C43_a_camera_of_jpegs_is_transcoded(api: Api) -> None:
-    async with camera("describe=mjpeg") as peer:
-        assert (await start(api, peer.url)).status == 200
+        assert (told.status, told.body["code"], told.body["phase"]) == (503, "capacity-exceeded", "waiting-keyframe")
+        assert int(told.headers["Retry-After"]) > 0
+        assert "transcode_cores" in told.body["detail"]
+        assert api.gateway.calibration.capacity.used == 0
+        async with asyncio.timeout(5):
+            await peer.until_empty()
 
 
 async def test_C44_a_sloppy_description_opens(api: Api) -> None:
