@@ -83,13 +83,19 @@ async def gateway(folder: Path) -> AsyncIterator[tuple[str, int]]:
         await process.wait()
 
 
-async def start(session: aiohttp.ClientSession, base: str, name: str, file: str = FILE) -> float:
+async def start(session: aiohttp.ClientSession, base: str, name: str, file: str = FILE, **more: Any) -> float:
     """Starts a channel; gives the seconds until its first chunk can be played."""
     began = time.monotonic()
-    body = {"uri": f"vod-live://{file}", "localStreamName": name, "loop": True}
+    body = {"uri": f"vod-live://{file}", "localStreamName": name, "loop": True, **more}
     async with session.post(f"{base}/rest-api/v3/vod/startup", json=body, headers={"Prefer": "wait=5"}) as answer:
-        if answer.status != 200:
-            raise RuntimeError(await answer.text())
+        status, said, job = answer.status, await answer.text(), answer.headers.get("Job-Id", "")
+    while status == 202:  # something to recode: it takes longer than a call may
+        await asyncio.sleep(0.2)
+        result = f"{base}/rest-api/v3/jobs/{job}/result"
+        async with session.get(result) as answer:
+            status, said = answer.status, await answer.text()
+    if status != 200:
+        raise RuntimeError(said)
     async with session.get(f"{base}/live/{name}/media.m3u8") as playlist:
         await playlist.read()
     return time.monotonic() - began

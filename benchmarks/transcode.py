@@ -5,12 +5,14 @@
 Both get the same file, logo and settings, one after the other, and are nice to the same degree. CPU time is what the
 kernel counted for the child process; the smaller part of ffmpeg's that is its start (measured with one frame) is told
 beside it. Then a gateway runs a live channel and its watermarked twin: the delay that the transcoder adds, from the
-end of a chunk in the source's ring to the same moment in the twin's.
+end of a chunk in the source's ring to the same moment in the twin's. Last, looping channels with a watermark that the
+packager has burnt in, one HLS viewer each, beside an ffmpeg that loops the same file and puts the picture on it live.
 """
 
 import asyncio
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,12 +23,14 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
+import aiohttp
 import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
+from benchmarks import loops
 from media import image, libav, picture
 from media.channel import Channel
 from media.cutter import Timeline
@@ -41,6 +45,9 @@ from tests.torture import pictures
 
 SIZES = ((1280, 720, 25), (1920, 1080, 30))
 LOGO = (200, 100)
+CHANNELS = 20  # looping ones with a watermark
+STRETCH = 8.0  # seconds over which they are measured
+SETTLE = 4.0  # seconds for what has just started to become steady
 
 
 def main(seconds: int, runs: int) -> None:
@@ -51,6 +58,8 @@ def main(seconds: int, runs: int) -> None:
             clip = write(Path(folder, f"{height}.mp4"), (width, height), fps, seconds)
             compare(clip, logo, (width, height, fps), seconds, runs)
         asyncio.run(delay(Path(folder)))
+        for width, height, fps in SIZES:
+            asyncio.run(looping(Path(folder), logo, (width, height, fps), seconds))
 
 
 def write(path: Path, size: tuple[int, int], fps: int, seconds: int) -> Path:
@@ -159,20 +168,63 @@ def chunks(clip: Path, fps: int) -> Iterator[Message]:
 
 
 def ffmpeg(clip: Path, logo: Path, shape: tuple[int, int, int], *more: str) -> None:
+    subprocess.run(command(clip, logo, shape, *more), check=True)
+
+
+def command(clip: Path, logo: Path, shape: tuple[int, int, int], *more: str, live: bool = False) -> list[str]:
+    """What ffmpeg is called with; `live`: for ever, at the pace of the file."""
     width, height, fps = shape
     look, rate = Look(width, height, Fraction(1), 2, 2, 2), Rate(float(fps), None, Fraction(2))
     settings = [word for name, value in options(rate, look).items() for word in (f"-{name}:v", value)]
     count = str(threads(look))
     decoder = ("-threads", count, "-thread_type", "slice")
-    command = [
-        "nice", "-n", str(NICE), "ffmpeg", "-nostdin", "-v", "error", "-y", *decoder, "-i", str(clip), "-i", str(logo),
+    for_ever = ("-re", "-stream_loop", "-1") if live else ()
+    return [
+        "nice", "-n", str(NICE), "ffmpeg", "-nostdin", "-v", "error", "-y", *for_ever, *decoder,
+        "-i", str(clip), "-i", str(logo),
         "-filter_complex_threads", "1",
         "-filter_complex", "[1]format=yuva420p[l];[0][l]overlay=x=100:y=100:format=yuv420:eof_action=repeat",
         "-an", "-c:v", "libx264", *settings, "-b:v", str(bits(rate, look)), "-threads", count,
         "-force_key_frames", "expr:gte(t,n_forced*2)", *more,
         "-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof", "/dev/null",
     ]  # fmt: skip
-    subprocess.run(command, check=True)
+
+
+async def looping(folder: Path, logo: Path, shape: tuple[int, int, int], seconds: int) -> None:
+    """The gateway's CPU for each marked channel after its first round, and ffmpeg's for the same."""
+    _, height, fps = shape
+    process = await asyncio.create_subprocess_exec(*command(folder / f"{height}.mp4", logo, shape, live=True))
+    try:
+        await asyncio.sleep(SETTLE)
+        theirs = await loops.load([process.pid], STRETCH)
+    finally:
+        process.kill()
+        await process.wait()
+    place = folder / f"loop{height}"
+    (place / "media").mkdir(parents=True)
+    for each in (folder / f"{height}.mp4", logo):
+        shutil.copyfile(each, place / "media" / each.name)
+    async with loops.gateway(place) as (base, pid), aiohttp.ClientSession() as session:
+        await asyncio.sleep(SETTLE)
+        quiet = await loops.load([pid], STRETCH)
+        for number in range(CHANNELS):
+            await loops.start(session, base, f"c{number}", f"{height}.mp4", watermark={"file": logo.name})
+        viewers = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.loops", "--watch", base, str(CHANNELS), stdout=subprocess.PIPE
+        )
+        try:
+            await asyncio.sleep(2 * seconds + SETTLE)  # packaged, and the first round is over
+            ours = max(1e-6, await loops.load([pid], 2 * STRETCH) - quiet) / CHANNELS
+        finally:
+            viewers.kill()
+            told, _ = await viewers.communicate()
+    counts = [int(line) for line in told.split()]
+    got = (counts[-2] - counts[len(counts) // 2]) / (len(counts) - 2 - len(counts) // 2) / CHANNELS
+    print(
+        f"{height}p{fps} loop, marked, watched: {100 * ours:.3f} % of a core each ({got:.2f} segments a second), ",
+        end="",
+    )
+    print(f"ffmpeg live {100 * theirs:.1f} %: {theirs / ours:.0f} times cheaper", flush=True)
 
 
 async def delay(folder: Path) -> None:
