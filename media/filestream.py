@@ -93,6 +93,7 @@ class FileStream(Stream):
         self._loop = asyncio.get_running_loop()
         self._kept = kept
         self.mark: Watermark | None = None
+        self._seen_mark: Watermark | None = None  # what the reel before had, as long as the join is waited for
         self._reel: Reel | None = None  # after a fault the one that broke, for what it was
         self._ring: LoopRing | None = None
         self._before: LoopRing | None = None  # the one off air because a file changed while it was packaged
@@ -113,12 +114,13 @@ class FileStream(Stream):
 
     @property
     def pictures(self) -> frozenset[str]:
-        return frozenset({self.mark.sha256} if self.mark else ())
+        marks = (self.mark, self._reel.mark if self._reel else None)
+        return frozenset(mark.sha256 for mark in marks if mark)
 
     async def open(self) -> None:
         """Until the channel can be played from where it has to begin. Raises `Fault`."""
         for left in reversed(range(ATTEMPTS)):
-            reel = self._reel = Reel(self._parts.library, [Path(path) for path in self._spec.paths], self.mark)
+            reel = self._reel = self.version(self.mark)
             try:
                 await self._prepare(reel)
                 return
@@ -179,6 +181,29 @@ class FileStream(Stream):
         self._heal()
         self._on_air().seek(Fraction(seconds), self._parts.wall())
         self._swap()
+        self.on_change(self)
+
+    @property
+    def loops(self) -> bool:
+        """Whether it repeats."""
+        return self._spec.loop
+
+    def version(self, mark: Watermark | None) -> Reel:
+        """Its files with that watermark, to be acquired and given to `take`."""
+        return Reel(self._parts.library, [Path(path) for path in self._spec.paths], mark)
+
+    def take(self, version: Reel) -> None:
+        """Plays it from a join on, when it is whole; it is the channel's own from now on. Fault: `resource-busy`."""
+        self._on_air()
+        self.mark = version.mark
+        self.forget_warning("watermark-kept")
+        self._replacement.take(version, self._keep_mark)
+        self.on_change(self)
+
+    def _keep_mark(self, fault: Fault) -> None:
+        """The version that was to come has broken."""
+        self.mark = self._reel.mark if self._reel else None
+        self.warn("watermark-kept", f"The watermark could not be changed ({fault.detail}); the old one stays.")
         self.on_change(self)
 
     def pause(self) -> None:
@@ -250,7 +275,7 @@ class FileStream(Stream):
         item = ring.file if ring else 0
         return {
             **_tracks(reel.head_of(item) if reel else None),
-            "watermark": self.mark.record() if self.mark else None,
+            **self._watermarks(),
             "loop": self._spec.loop,
             "duration": round(self._seconds, 3) if self._seconds else None,
             "round": where[0] if where else None,
@@ -261,6 +286,23 @@ class FileStream(Stream):
             "lastError": self._last_error,
             "nextRetryAt": timestamp(self._next_retry_at),
         }
+
+    def _watermarks(self) -> dict[str, Any]:
+        """What viewers see, and what they will from a join on, if that is something else."""
+        seen, ring = self._seen(), self._ring
+        coming = None
+        if seen != self.mark:
+            handed = self._reel is not None and self._reel.mark == self.mark
+            record = self.mark.record() if self.mark else {"file": None}
+            coming = record | {"at": timestamp(ring.joins_at) if ring and handed else None}
+        return {"watermark": seen.record() if seen else None, "nextWatermark": coming}
+
+    def _seen(self) -> Watermark | None:
+        reel, ring = self._reel, self._ring
+        if reel is None or ring is None:
+            return self.mark
+        plays = ring.playing is reel.timeline(self._parts.ring.segment, self)
+        return reel.mark if plays else self._seen_mark
 
     @property
     def _seconds(self) -> float | None:
@@ -297,7 +339,8 @@ class FileStream(Stream):
         return Start(now, wall, loop.key_at(seconds) if seconds else 0)
 
     def _hand_over(self, new: Reel) -> None:
-        """Files were replaced: `new` is played from the next join on."""
+        """Another version of its files is there: `new` is played from the next join on."""
+        self._seen_mark = self._seen()
         self._reel = new
         self._replacement.follow(new, self._spec.loop)
         self.forget_warning("file-changed")

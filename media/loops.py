@@ -112,6 +112,17 @@ class LoopRing:
         return self._stretches[-1].loop
 
     @property
+    def playing(self) -> Timeline:
+        """The one that the newest chunk is of."""
+        return self._current().loop
+
+    @property
+    def joins_at(self) -> float | None:
+        """The Unix time of the join that the newest timeline waits for; None when it waits for none."""
+        last = self._stretches[-1]
+        return last.start.wall if last is not self._current() else None
+
+    @property
     def waiting(self) -> int:
         """How many callers are in `wait`."""
         return sum(len(gate.waiters) for gate in self._gates.values())

@@ -1,10 +1,12 @@
-"""Files that change under their channel: packaged anew beside it, and handed over when they are good."""
+"""What a channel will play from a join on: files that were changed, or another version of them, packaged beside it."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from media.capacity import RETRY_AFTER
 from media.faults import Fault
 from media.filewatch import Told
 from media.library import Library
@@ -28,6 +30,7 @@ class Replacement:
         self._watching: dict[Path, Told] = {}
         self._changed: dict[Path, str] = {}
         self._reel: Reel | None = None
+        self._coming: Reel | None = None
         self._repeats = False
         self._task: asyncio.Task[None] | None = None
         self._releasing: set[asyncio.Task[None]] = set()
@@ -40,15 +43,36 @@ class Replacement:
             told = self._watching[path] = partial(self._is_now, path)
             self._library.watch.add(path, told, key)
 
+    def take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
+        """`new`, which is its own from here on, is handed over when it is whole; `refused` when it breaks.
+
+        What was under way is given up. A file that changes meanwhile is seen when the new version plays.
+        """
+        self._give_up()
+        self._coming = new
+        self._task = asyncio.get_running_loop().create_task(self._take(new, refused), name=f"take-{self._name}")
+
     async def stop(self) -> None:
         """Watches nothing more."""
         self._forget()
-        left = set(self._releasing)
-        if self._task is not None and self._task not in left:
-            self._task.cancel()
-            left.add(self._task)
+        task = self._task
+        self._give_up()
+        left = {*self._releasing, *({task} if task is not None else ())}
         if left:
             await asyncio.wait(left)
+
+    def _give_up(self) -> None:
+        """Ends what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            self._release(coming)
+
+    def _release(self, reel: Reel) -> None:
+        task = asyncio.get_running_loop().create_task(reel.release(), name=f"release-{self._name}")
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     def _forget(self) -> None:
         for path, told in self._watching.items():
@@ -63,25 +87,42 @@ class Replacement:
             self._warn("The file is gone or may not be read any more; its package plays on.")
         elif reel is not None and self._repeats and identity != reel.keys.get(path):
             self._changed[path] = identity
-            if self._task is not None and self._task not in self._releasing:
-                self._task.cancel()
+            if self._coming is not None:
+                return
+            self._give_up()
             self._task = asyncio.get_running_loop().create_task(self._run(reel), name=f"replace-{self._name}")
 
     async def _run(self, reel: Reel) -> None:
         """Packages what has changed, hands it over, and gives back what was played until then."""
         new = await self._renewed(reel)
-        if new is None:
+        if new is not None:
+            self._change(reel, new)
+
+    async def _take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
+        reel = self._reel
+        try:
+            await new.complete()
+        except Fault as fault:
+            self._coming = None
+            self._release(new)
+            refused(fault)
+            if self._changed and reel is not None:
+                await self._run(reel)
             return
-        task = asyncio.current_task()
-        assert task is not None
-        self._releasing.add(task)  # from here on it is not cancelled, whatever changes next
-        if self._reel is reel:
+        if reel is not None:
+            with suppress(Fault):  # broken: the channel comes back with the new version by itself
+                await reel.complete()  # a timeline that grows has no join yet
+        self._coming = None
+        self._change(reel, new)
+
+    def _change(self, reel: Reel | None, new: Reel) -> None:
+        """Hands over, unless the channel plays something else by now."""
+        if reel is not None and self._reel is reel and reel.whole:
             self._changed.clear()
             self._hand_over(new)
-            await reel.release()
+            self._release(reel)
         else:
-            await new.release()
-        self._releasing.discard(task)
+            self._release(new)
 
     async def _renewed(self, reel: Reel) -> Reel | None:
         while self._changed:
@@ -89,6 +130,9 @@ class Replacement:
                 await reel.complete()
                 return await reel.renew(dict(self._changed))
             except Fault as fault:
+                if fault.code == "capacity-exceeded":
+                    await asyncio.sleep(RETRY_AFTER)
+                    continue
                 self._warn(f"The file was changed and cannot be played ({fault.detail}); the old one is.")
                 self._changed.pop(reel.paths[fault.item or 0], None)  # until it changes again; others may be good
         return None

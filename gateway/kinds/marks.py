@@ -1,5 +1,6 @@
 """What a request may say of a watermark, shared by the kinds that take one."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
@@ -39,6 +40,38 @@ class MarkParams(Params):
 MarkField = Annotated[str, Field(min_length=1, max_length=1024)] | MarkParams
 
 
+class ChangeParams(Params):
+    """`watermark` is another picture; without it the one that is there is moved or faded, and with nothing at all (or
+    `watermark` null) it is removed. What is not said stays as it is."""
+
+    watermark: MarkField | None = None
+    anchor: Anchor | None = None
+    x: Place | None = None
+    y: Place | None = None
+    width: Width | None = None
+    opacity: Opacity | None = None
+
+    @property
+    def says_where(self) -> bool:
+        """Whether anything but the picture is said."""
+        return any(value is not None for value in (self.anchor, self.x, self.y, self.width, self.opacity))
+
+    def placement(self, before: Placement) -> Placement:
+        """What is said, on top of what is there. An anchor said anew forgets the old distances; a place the old
+        anchor."""
+        mark = self.watermark if isinstance(self.watermark, MarkParams) else None
+        if mark is not None:
+            before = mark.placement()
+        anchor, x, y = self.anchor, self.x, self.y
+        if anchor is None and x is None and y is None:
+            anchor, x, y = before.anchor, before.x, before.y
+        elif anchor is None and before.anchor is None:
+            x, y = before.x if x is None else x, before.y if y is None else y
+        width = before.width if self.width is None else self.width
+        opacity = before.opacity if self.opacity is None else self.opacity
+        return Placement(anchor, x, y, width, opacity)
+
+
 def full(mark: MarkField) -> MarkParams:
     """A file name alone means the default place."""
     return MarkParams(file=mark) if isinstance(mark, str) else mark
@@ -70,6 +103,45 @@ class NamedPicture:
     def kill(self) -> None:
         """SIGKILL now."""
         self._reading.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a watermark: a picture that has to be read first, or else one that is known; neither: none."""
+
+    picture: NamedPicture | None = None
+    mark: Watermark | None = None
+
+    async def read(self) -> Watermark | None:
+        """The watermark from now on. Raises `Fault`."""
+        return self.mark if self.picture is None else await self.picture.read()
+
+    def let_go(self) -> None:
+        """As that of the picture."""
+        if self.picture is not None:
+            self.picture.let_go()
+
+    async def stop(self) -> None:
+        """As that of the picture."""
+        if self.picture is not None:
+            await self.picture.stop()
+
+    def kill(self) -> None:
+        """As that of the picture."""
+        if self.picture is not None:
+            self.picture.kill()
+
+
+async def change(params: ChangeParams, before: Watermark | None, parts: Parts) -> Change:
+    """What is asked for, on top of what is there; looks that the picture is. Raises `Failure`."""
+    if params.watermark is not None:
+        where = params.placement(before.placement if before else Placement())
+        return Change(picture=await named(full(params.watermark).file, where, parts))
+    if not params.says_where:
+        return Change()
+    if before is None:
+        raise invalid("watermark", "There is no watermark to move; name a picture.")
+    return Change(mark=before.moved(params.placement(before.placement)))
 
 
 async def named(file: str, placement: Placement, parts: Parts) -> NamedPicture:

@@ -24,6 +24,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "vod.seek": {"localStreamName": "channel", "position": 3.5},
     "vod.pause": {"localStreamName": "channel"},
     "vod.resume": {"localStreamName": "channel"},
+    "vod.set_watermark": {"localStreamName": "channel", "watermark": "logo.png"},
     "watermark.startup": {"watermark": "logo.png"},
 }
 

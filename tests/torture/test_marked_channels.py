@@ -1,17 +1,23 @@
 """Looping channels with a watermark burnt in, from REST to the pixels that a player sees."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
+from gateway.app import Gateway
 from tests.api.conftest import Answer, Api
 from tests.media.pictures import Pixel, plain
 from tests.media.processes import until
 from tests.torture import pictures
-from tests.torture.pictures import put
+from tests.torture.pictures import GREY, put
 
 pytestmark = pytest.mark.media
 
@@ -48,3 +54,141 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
     assert all(a.decode_time + a.duration == b.decode_time for a, b in pairwise(chunks))
     ticks = sum(chunk.duration for chunk in chunks)
     assert len(pictures.frames(chunks)) == ticks * 25 // chunks[0].init.timescale
+
+
+async def remark(api: Api, name: str = "c", **what: Any) -> Answer:
+    return await api.post("/vod/set_watermark", {"localStreamName": name, **what}, prefer="wait=5, timeout=30")
+
+
+async def record(api: Api, name: str = "c") -> dict[str, Any]:
+    found: dict[str, Any] = (await api.post("/vod/find", {"localStreamName": name})).body[0]
+    return found
+
+
+async def seen(api: Api, name: str = "c") -> dict[str, Any]:
+    """The record when the watermark that was asked for is on air."""
+    async with asyncio.timeout(20):
+        while (await record(api, name))["nextWatermark"] is not None:
+            await pictures.newest(pictures.live(api, name), 1)
+    return await record(api, name)
+
+
+async def test_a_changed_watermark_is_packaged_beside_the_channel_and_comes_at_a_join_without_a_seam(api: Api) -> None:
+    assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
+    await until(lambda: api.gateway.workers.alive == 0, 20)
+    ring = pictures.live(api, "c")
+    first = ring.head
+    answer = await remark(api, watermark="blue.png", y=60)
+    assert answer.status == 200, answer.body
+    assert (answer.body["watermark"]["file"], answer.body["nextWatermark"]["file"]) == ("red.png", "blue.png")
+    assert (await seen(api))["watermark"] == {**answer.body["watermark"], **named(api, "blue.png"), "y": 60}
+    chunks = await pictures.collected(ring, first, ring.head)
+    assert len({chunk.init.id for chunk in chunks}) == 1
+    assert not any(chunk.discontinuity for chunk in chunks)
+    assert all(a.decode_time + a.duration == b.decode_time for a, b in pairwise(chunks))
+    key = next(number for number, chunk in enumerate(chunks) if chunk.independent)
+    frames = [pictures.Shown(frame) for frame in pictures.frames(chunks[key:])]
+    blue = [frame.is_(BLUE, 140, 80) for frame in frames]
+    join = blue.index(True)
+    assert not any(blue[:join])
+    assert all(blue[join:])
+    assert all(frame.is_(RED, 140, 70) for frame in frames[:join])
+    frames[-1].check_box(BLUE, 100, 60, 80, 40)
+    ticks = chunks[0].init.timescale // 25
+    shown_from = chunks[key].decode_time // ticks
+    assert (shown_from + join) % 50 == 0  # a round is two seconds
+
+
+def named(api: Api, file: str) -> dict[str, str]:
+    return {"file": file, "sha256": sha256((api.gateway.settings.media_dir / file).read_bytes()).hexdigest()}
+
+
+async def test_a_watermark_is_removed_put_on_moved_and_faded_at_joins(api: Api) -> None:
+    assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
+    answer = await remark(api)
+    assert answer.body["nextWatermark"]["file"] is None
+    assert (await seen(api))["watermark"] is None
+    after = await record(api)
+    assert (after["video"]["mode"], after["warnings"]) == ("copy", [])
+    shown = await pictures.picture(api, "c")
+    assert shown.is_(GREY, 140, 70)
+    assert (await remark(api, x=5)).body["code"] == "invalid-field"
+    assert (await remark(api, watermark={"file": "blue.png", "anchor": "top-left"}, opacity=0.5)).status == 200
+    assert (await seen(api))["watermark"]["opacity"] == 0.5
+    (await pictures.picture(api, "c")).check_box((64, 64, 192), 16, 16, 80, 40)
+    assert (await remark(api, opacity=1, anchor="center")).status == 200
+    await seen(api)
+    (await pictures.picture(api, "c")).check_box(BLUE, 280, 160, 80, 40)
+
+
+async def test_a_marked_channel_is_as_it_was_after_a_restart_without_its_picture_or_a_worker(tmp_path: Path) -> None:
+    async with pictures.gateway(tmp_path) as api:
+        put(api, "red.png", plain(RED, 80, 40))
+        before = (await channel(api, {"file": "red.png", "x": 100, "y": 50})).body
+        await until(lambda: api.gateway.workers.alive == 0, 20)
+        settings = api.gateway.settings
+    (settings.media_dir / "red.png").unlink()
+    async with Gateway(settings) as gateway, ClientSession() as session:
+        api = Api(gateway, session)
+        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 10)
+        after = await record(api)
+        assert (after["id"], after["watermark"]) == (before["id"], before["watermark"])
+        (await pictures.picture(api, "c")).check_box(RED, 100, 50, 80, 40)
+        assert gateway.workers.alive == 0
+
+
+async def test_a_file_that_is_replaced_gets_the_watermark_too(api: Api) -> None:
+    assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
+    await until(lambda: api.gateway.workers.alive == 0, 20)
+    pictures.grey(api.gateway.settings.media_dir / "grey.mp4", (480, 200))
+    ring = pictures.live(api, "c")
+    async with asyncio.timeout(20):
+        while (await pictures.newest(ring, 1))[-1].init.video.width != 480:  # type: ignore[union-attr]
+            pass
+    shown = await pictures.picture(api, "c")
+    assert shown.size == (480, 200)
+    shown.check_box(RED, 100, 50, 80, 40)
+
+
+async def test_what_cannot_be_burnt_in_changes_nothing_and_says_why(api: Api) -> None:
+    put(api, "half.png", plain(RED, 80, 40)[:-40])
+    put(api, "moving.gif", b"GIF89a" + bytes(40))
+    for mark, code in (("none.png", "image-not-found"), ("half.png", "image-corrupt")):
+        assert (await channel(api, mark)).body["code"] == code
+    assert (await channel(api, "red.png")).status == 200
+    await until(lambda: api.gateway.workers.alive == 0, 20)
+    for what, code in (
+        ({"watermark": "half.png"}, "image-corrupt"),
+        ({"watermark": "moving.gif"}, "image-not-supported"),
+        ({"watermark": "../red.png"}, "invalid-field"),
+        ({"name": "other"}, "not-found"),
+    ):
+        assert (await remark(api, **what)).body["code"] == code, what
+    assert (await channel(api, None, "once", loop=False)).status == 200
+    assert (await remark(api, "once", watermark="red.png")).body["code"] == "invalid-field"
+    capacity = api.gateway.capacity
+    capacity.cores = 1.0
+    capacity.reserve_thread("other")
+    refused = await remark(api, watermark="blue.png")
+    assert (refused.status, refused.body["code"]) == (503, "capacity-exceeded")
+    assert int(refused.headers["Retry-After"]) > 0
+    after = await record(api)
+    assert (after["watermark"]["file"], after["nextWatermark"]) == ("red.png", None)
+    assert api.gateway.catalog.pictures() == {after["watermark"]["sha256"]}
+
+
+async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
+    await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 60)
+    assert (await channel(api, None)).status == 200
+    await until(lambda: api.gateway.workers.alive == 0, 20)
+    answer = await remark(api, watermark="red.png")
+    assert answer.status == 200, answer.body
+    assert answer.body["nextWatermark"]["at"] is None  # not packaged yet
+    os.kill(api.gateway.workers.pids()[0], signal.SIGKILL)
+    await until(lambda: api.gateway.workers.alive == 0, 20)
+    (stream,) = (one for one in api.gateway.catalog.streams() if one.identity.name == "c")
+    await until(lambda: bool(stream.record()["warnings"]), 20)
+    after = await record(api)
+    assert [warning["code"] for warning in after["warnings"]] == ["watermark-kept"]
+    assert (after["watermark"], after["nextWatermark"], after["status"]) == (None, None, "LIVE")
+    assert api.gateway.capacity.used == 0

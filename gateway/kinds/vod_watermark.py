@@ -1,0 +1,80 @@
+"""Changing the watermark of a looping channel: `/vod/set_watermark`; the new version is packaged beside it."""
+
+from typing import Any, Final
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import Progress
+from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
+from gateway.kinds.marks import Change, ChangeParams, change, echo_of, invalid
+from gateway.kinds.names import StreamName
+from media.filestream import FileStream
+from media.reel import Reel
+
+
+class ChannelWatermarkParams(ChangeParams):
+    """`localStreamName` is that of a looping channel. `watermark` is another picture; without it the one that is there
+    is moved or faded, and with nothing else (or `watermark` null) it is removed. What is not said stays as it is."""
+
+    local_stream_name: StreamName
+
+
+class RemarkChannel:
+    """The work of one job: the picture read, and the new version packaged so far that nothing can stop it any more.
+
+    Viewers see it from a join on, when all of it is packaged.
+    """
+
+    def __init__(self, stream: FileStream, change: Change) -> None:
+        self._stream = stream
+        self._change = change
+        self._reel: Reel | None = None
+
+    async def run(self, progress: Progress) -> None:
+        with as_failure():
+            if self._change.picture is not None:
+                progress.stage("reading")
+            self._reel = self._stream.version(await self._change.read())
+            await self._reel.acquire(progress.stage)
+
+    def publish(self) -> dict[str, Any]:
+        if self._reel is None:
+            raise RuntimeError("there is no version to publish")
+        with as_failure():
+            self._stream.take(self._reel)
+        self._reel = None
+        self._change.let_go()
+        return self._stream.record()
+
+    async def stop(self) -> None:
+        await self._change.stop()
+        if self._reel is not None:
+            await self._reel.release()
+
+    def kill(self) -> None:
+        self._change.kill()
+        if self._reel is not None:
+            self._reel.kill()
+
+
+async def plan(params: ChannelWatermarkParams, ask: Ask, parts: Parts) -> Plan:
+    """Finds the channel, and looks that the picture is there."""
+    stream = parts.catalog.holder(params.local_stream_name)
+    if not isinstance(stream, FileStream):
+        raise Failure("not-found", f"There is no channel of a file named {params.local_stream_name!r}.")
+    if not stream.loops:
+        raise invalid("localStreamName", "The channel does not loop: there is no join at which it could change.")
+    wanted = await change(params, stream.mark, parts)
+    for code, detail in ask.warnings().items():
+        stream.warn(code, detail)
+    echo = params.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(params.watermark)}
+    # Not its name, which the stream holds: only one job at a time changes a watermark.
+    return Plan((f"watermark:{stream.identity.id}",), echo, RemarkChannel(stream, wanted))
+
+
+KIND: Final = Kind(
+    name="vod.set_watermark",
+    path="/vod/set_watermark",
+    pool="file",
+    params=ChannelWatermarkParams,
+    plan=plan,
+)
