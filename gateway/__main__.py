@@ -16,6 +16,7 @@ from gateway.jwts import JwtError
 from gateway.keys import Keys
 from gateway.settings import Settings
 from gateway.tls import TlsError
+from gateway.web.listener import raise_file_limit
 from gateway.webhooks import command as webhooks_command
 
 
@@ -60,6 +61,7 @@ async def serve(settings: Settings) -> int:
     if reason:
         print(f"reelgate: refusing to listen on {settings.http_host}: {reason}", file=sys.stderr)
         return 2
+    raise_file_limit()
     stop = asyncio.Event()
     gateway = Gateway(settings)
     loop = asyncio.get_running_loop()

@@ -30,6 +30,7 @@ from gateway.tls import Tls, TlsError
 from gateway.web.access import Access
 from gateway.web.events import News
 from gateway.web.face import Face
+from gateway.web.listener import Crowd, Site, most_connections
 from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
 from gateway.web.routes import application
@@ -207,7 +208,9 @@ class Gateway:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         context = self.tls.context if self.tls is not None else None
-        site = web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=context)
+        self.crowd = Crowd(most_connections(settings.http_max_connections))
+        self.metrics.watch_connections(self.crowd)
+        site = Site(runner, self.crowd, settings.http_host, settings.http_port, ssl_context=context)
         await site.start()
         host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
         self.url = f"{'http' if context is None else 'https'}://{host}:{runner.addresses[0][1]}"

@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8081
     http_plain: bool = False
+    http_max_connections: Annotated[int, Field(ge=16)] = 10_000
     tls_cert: OptionalPath = None
     tls_key: OptionalPath = None
     jwt_keys: OptionalPath = None

@@ -1,5 +1,6 @@
 """Request bodies: JSON objects into parameters, nonsense into one clear failure."""
 
+import asyncio
 import json
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -16,12 +17,22 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
+PATIENCE: Final = 10.0  # seconds for a body, which is small
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+
+
+async def read(request: web.Request) -> bytes:
+    """The body, whole. Raises `Failure` `too-slow` when it does not come, and then the connection ends."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await request.read()
+    except TimeoutError:
+        raise Failure("too-slow", f"The body did not come within {PATIENCE:g} s; send the request again.") from None
 
 
 async def read_object(request: web.Request, *, optional: bool = False) -> dict[str, Any]:
     """The body as a JSON object, without its null members (null means absent). Raises `Failure` `bad-request`."""
-    data = await request.read()
+    data = await read(request)
     if not data.strip() and optional:
         return {}
     try:

@@ -17,6 +17,7 @@ from gateway import files
 from gateway.files import TYPES, Found, Upload
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
+from gateway.web import body
 from gateway.web.face import BASE
 from media.catalog import Catalog
 from media.stream import ENDED
@@ -98,7 +99,7 @@ class _Shelf:
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All files, by name; 200 and an empty array when there is none."""
-        await request.read()
+        await body.read(request)
         found = await asyncio.to_thread(files.listed, self.root)
         return web.json_response([_record(each) for each in found], headers=FRESH)
 

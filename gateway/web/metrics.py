@@ -20,6 +20,7 @@ from gateway.jobs.retention import Retention
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
+from gateway.web.listener import Crowd
 from gateway.webhooks.webhooks import Webhooks
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -69,6 +70,10 @@ class Metrics:
     def watch_webhooks(self, webhooks: Webhooks) -> None:
         """From now on their figures are read at each scrape."""
         self.registry.register(_Webhooks(webhooks))
+
+    def watch_connections(self, crowd: Crowd) -> None:
+        """From now on they are counted at each scrape."""
+        self.registry.register(_Connections(crowd))
 
     # Of the jobs.
 
@@ -170,6 +175,17 @@ class _Standing(Collector):
         yield evicted
         yield GaugeMetricFamily("gateway_event_subscribers", "Listeners of /events.", self.feed.listeners)
         yield CounterMetricFamily("gateway_event_drops", "Listeners that were too slow.", self.feed.dropped)
+
+
+@dataclass(frozen=True)
+class _Connections(Collector):
+    """What is looked up of connections."""
+
+    crowd: Crowd
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("gateway_connections", "Connections of callers and viewers.", len(self.crowd))
+        yield CounterMetricFamily("gateway_connections_dropped", "Connections ended as too many.", self.crowd.dropped)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
 }
 
 STATUSES: Final = tuple(sorted({row.status for row in FAILURES.values()}))
-JOB_STATUSES: Final = tuple(status for status in STATUSES if status not in (405, 408, 410))
+JOB_STATUSES: Final = tuple(status for status in STATUSES if status not in (405, 410))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,15 +39,14 @@ def problem(request: web.Request, failure: Failure, **more: Any) -> web.Response
     return render(request, failure.record(), failure.retry_after, **more)
 
 
+def document(record: dict[str, Any], *, instance: str, request_id: str) -> dict[str, Any]:
+    """The problem document of a failure's record."""
+    return {"type": TYPE_PREFIX + str(record["code"]), **record, "instance": instance, "requestId": request_id}
+
+
 def render(request: web.Request, record: dict[str, Any], retry_after: int | None = None, **more: Any) -> web.Response:
     """The answer for a failure's record (a fresh one, or one kept with a job)."""
-    document = {
-        "type": TYPE_PREFIX + str(record["code"]),
-        **record,
-        "instance": request.path,
-        "requestId": request[REQUEST_ID],
-        **more,
-    }
+    content = document(record, instance=request.path, request_id=request[REQUEST_ID]) | more
     headers = {hdrs.CACHE_CONTROL: "no-store"}
     status = int(record["status"])
     if retry_after is None and status in (429, 503):
@@ -56,7 +55,7 @@ def render(request: web.Request, record: dict[str, Any], retry_after: int | None
         headers[hdrs.RETRY_AFTER] = str(max(1, retry_after))
     if "holder" in record:
         headers[hdrs.LINK] = f'<{JOBS}{record["holder"]}>; rel="monitor"'
-    body = json.dumps(document, ensure_ascii=False).encode()
+    body = json.dumps(content, ensure_ascii=False).encode()
     response = web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
     if record["code"] == "draining":
         response.force_close()  # whoever balances the load should look elsewhere

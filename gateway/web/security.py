@@ -14,6 +14,7 @@ EXPOSED: Final = (
     "Content-Location",
     "Content-Range",
     "ETag",
+    "Idempotency-Replayed",
     "Job-Id",
     "Link",
     "Location",
@@ -25,14 +26,19 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 async def harden(request: web.Request, response: web.StreamResponse) -> None:
     """A signal: adds what is missing, and takes away what tells too much."""
+    secured(response)
+    if request.secure:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def secured(response: web.StreamResponse) -> None:
+    """The same, as far as it does not depend on the request."""
     headers = response.headers
     headers.pop(hdrs.SERVER, None)
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
     if response.content_type.endswith("json"):
         headers.setdefault("Content-Security-Policy", POLICY)
-    if request.secure:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
 
 
 def open_to(app: web.Application, origins: Sequence[str]) -> None:

@@ -108,7 +108,7 @@ class _Family:
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All that are not stopped; 200 and an empty array when there is none."""
-        await request.read()
+        await body.read(request)
         return _answer(self._matching(lambda _: True))
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:

@@ -140,7 +140,7 @@ def check_free(catalog: Catalog, names: tuple[str, ...]) -> None:
         if holder is not None:
             what = f"name {value!r}" if sort == "name" else "address"
             detail = f"The {what} belongs to the stream {holder.identity.name!r}; terminate it first."
-            raise Failure(f"{sort}-in-use", detail, streamId=holder.identity.id)
+            raise Failure("name-in-use" if sort == "name" else "uri-in-use", detail, streamId=holder.identity.id)
 
 
 def _draft(request: web.Request, kind: Kind, plan: Plan, terms: tuple[str, Preferences, Claim | None]) -> Draft:

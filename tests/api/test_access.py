@@ -52,6 +52,14 @@ class Guarded:
         check(method, path, answer.status, answer.headers, answer.body)
         return answer
 
+    async def status(self, method: str, path: str, who: str) -> int:
+        """How a request is answered, without waiting for the end of an answer that has none."""
+        headers = {"Authorization": f"Bearer {self.texts[who]}"}
+        async with self.session.request(
+            method, self.gateway.url + path, headers=headers, allow_redirects=False
+        ) as answer:
+            return answer.status
+
 
 @asynccontextmanager
 async def guard(settings: Settings) -> AsyncIterator[Guarded]:
@@ -98,13 +106,11 @@ async def test_the_table_of_scopes_holds_cell_by_cell(guarded: Guarded) -> None:
     cells = 0
     for method, route, path in paths(guarded.gateway):
         needed = scope_of(method, route)
-        if route.endswith("/events") or (method, route) == ("DELETE", f"{BASE}/media/{{name}}"):
-            continue  # without an end; tested below
         for scope in Scope:
             allowed = needed is None or needed in IMPLIED[scope]
-            answer = await guarded.ask(method, path, scope)
-            assert (answer.status != 403) == allowed, (method, route, scope, answer)
-            assert answer.status != 401
+            status = await guarded.status(method, path, scope)
+            assert (status != 403) == allowed, (method, route, scope, status)
+            assert status != 401
             cells += 1
     assert cells > 4 * 40
 

@@ -2,20 +2,28 @@
 
 import asyncio
 import contextlib
+import email
+import json
 import re
 import resource
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from gateway.app import Gateway
 from gateway.settings import Settings
+from gateway.web.listener import Crowd, Site
 from gateway.web.security import EXPOSED
-from tests.api.conftest import Api
+from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
+from tests.api.test_promises import gateway_process
+from tests.media.processes import until
 
 FIND = "/rest-api/v3/stream/find_all"
+MEDIA = "/rest-api/v3/media/find_all"
 PORTAL = "https://portal.example"
 
 
@@ -134,16 +142,166 @@ async def test_no_address_gets_into_a_header(api: Api, path: str) -> None:
     assert b"location" not in head
 
 
-async def test_a_thousand_idle_connections_do_not_keep_a_caller_waiting(api: Api) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+async def test_a_malformed_request_is_told_so_by_a_problem_that_quotes_nothing_and_names_no_server(api: Api) -> None:
+    head, _, body = (await raw(api, b"GET /evil\r\nHTTP/9.9\r\n\r\n")).partition(b"\r\n\r\n")
+    headers = email.message_from_bytes(head.partition(b"\r\n")[2])
+    check_problem(Answer(400, headers, json.loads(body)), 400, "bad-request")
+    assert "Server" not in headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert b"evil" not in body
+
+
+@pytest.mark.parametrize("path", [FIND, "/rest-api/v3/watermark/startup", "/rest-api/v3/jobs/find", MEDIA])
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.web.body.PATIENCE", 0.1)
     host, port = api.gateway.url.removeprefix("http://").split(":")
-    idle = [await asyncio.open_connection(host, int(port)) for _ in range(1000)]
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{{".encode())
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b'"code": "too-slow"')).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
+# Connections.
+
+
+@contextlib.asynccontextmanager
+async def listening(most: int, silence: float) -> AsyncIterator[tuple[int, Crowd]]:
+    """A listener of its own: `/` answers at once, `/hold` when it is let go."""
+    held = asyncio.Event()
+
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    async def hold(_: web.Request) -> web.Response:
+        await held.wait()
+        return web.Response(text="held")
+
+    app = web.Application()
+    app.add_routes([web.get("/", hello), web.get("/hold", hold)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    crowd = Crowd(most)
     try:
-        async with asyncio.timeout(5):
-            assert (await api.get("/livez")).status == 200
-        check_problem(await api.post("/stream/find", {"name": "nobody"}), 404, "not-found")
+        await Site(runner, crowd, "127.0.0.1", 0, silence=silence).start()
+        yield runner.addresses[0][1], crowd
     finally:
-        for _, writer in idle:
+        held.set()
+        await runner.cleanup()
+    assert not len(crowd)
+
+
+async def ask(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return reader, writer
+
+
+async def test_a_connection_is_ended_when_the_head_of_a_request_does_not_come_the_first_or_the_next() -> None:
+    async with listening(100, silence=0.3) as (port, crowd), asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b""
+        writer.close()
+        for path in ("/", "/hold"):
+            reader, writer = await ask(port, path)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            if path == "/":
+                assert (await reader.read()).endswith(b"hello")
+                assert not len(crowd)
+            else:  # this one waits for its answer, and is not idle
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(reader.read(1), 1.0)
+                assert len(crowd) == 1
             writer.close()
+
+
+async def test_of_too_many_connections_the_longest_silent_one_goes_and_who_has_asked_stays() -> None:
+    async with listening(8, silence=60.0) as (port, crowd), asyncio.timeout(20):
+        busy = [await ask(port, "/hold") for _ in range(4)]
+        await until(lambda: len(crowd) == 4)
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+        await until(lambda: crowd.dropped == 46)
+        assert len(crowd) == 8
+        for reader, _ in silent[:46]:
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        for path in ("/", "/"):
+            reader, writer = await ask(port, path)
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+            writer.close()
+        held = [await ask(port, "/hold") for _ in range(4)]  # now all have asked
+        await until(lambda: crowd.dropped >= 50)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        assert not any(writer.transport.is_closing() for _, writer in busy)
+        for each in [*busy, *silent, *held, (reader, writer)]:
+            each[1].close()
+
+
+async def run_idle(settings: Settings, count: int) -> dict[str, float]:
+    """So many idle connections to a gateway of its own, while a stream is watched. Gives what was measured."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    writers: list[asyncio.StreamWriter] = []
+    try:
+        async with gateway_process(settings) as (_, url), aiohttp.ClientSession() as session:
+            port = int(url.rpartition(":")[2])
+            channel = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}
+            async with session.post(f"{url}/rest-api/v3/vod/startup", json=channel) as answer:
+                assert answer.status == 200
+            async with session.get(f"{url}/live/c.mp4") as watching:
+                for _ in range(count // 100):
+                    opened = await asyncio.gather(
+                        *(asyncio.open_connection("127.0.0.1", port) for _ in range(100)), return_exceptions=True
+                    )
+                    writers += [each[1] for each in opened if not isinstance(each, BaseException)]
+                asked = time.monotonic()
+                async with session.get(f"{url}{FIND}") as answer:
+                    assert answer.status == 200
+                    (stream,) = await answer.json()
+                took = time.monotonic() - asked
+                assert stream["status"] == "LIVE"
+                seen = 0
+                async with asyncio.timeout(20):
+                    while seen < 500_000:  # pictures of more time than has passed
+                        seen += len(await watching.content.readany())
+                async with session.get(f"{url}/metrics") as answer:
+                    figures = dict(re.findall(r"^(gateway_connections\w*) (\S+)$", await answer.text(), re.MULTILINE))
+        return {
+            "opened": len(writers),
+            "here": float(figures["gateway_connections"]),
+            "dropped": float(figures["gateway_connections_dropped_total"]),
+            "answer": took,
+        }
+    finally:
+        for writer in writers:
+            writer.transport.abort()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.media
+async def test_a_thousand_idle_connections_are_bounded_while_a_stream_plays_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_MAX_CONNECTIONS", "500")
+    found = await run_idle(settings, 1000)
+    assert found["opened"] == 1000
+    assert found["here"] <= 500
+    assert found["dropped"] >= 500
+    assert found["answer"] < 5
+
+
+@pytest.mark.soak
+@pytest.mark.media
+async def test_ten_thousand_idle_connections_are_held_while_a_stream_plays_on(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = await run_idle(settings, 10_000)
+    with capsys.disabled():
+        print(f"\n{found}")
+    assert found["opened"] == 10_000
+    assert found["here"] + found["dropped"] >= 10_000
+    assert found["answer"] < 5
