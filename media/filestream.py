@@ -133,8 +133,7 @@ class FileStream(Stream):
                     raise Fault("file-changed", detail, fault.phase, fault.item) from None
 
     async def _prepare(self, reel: Reel) -> None:
-        await reel.acquire(self.on_phase)
-        self.on_phase("packaging")
+        await reel.acquire(lambda stage: self.on_phase(stage))
         if self._kept and self._before is None:
             await reel.complete()  # a channel that goes on with an old clock needs to know how long a round is
         if self._spec.start_at:
@@ -142,6 +141,7 @@ class FileStream(Stream):
             if reel.whole and not self._spec.loop and self._spec.start_at >= reel.seconds:
                 detail = f"The channel lasts {reel.seconds:.2f} s: it cannot start at {self._spec.start_at:g} s."
                 raise Fault("limits-exceeded", detail, "opening")
+        reel.quiet()
 
     def begin(self) -> None:
         """The channel is on air from now on; it is kept on air until it ends."""
@@ -271,6 +271,10 @@ class FileStream(Stream):
         reel, ring, spell = self._reel, self._ring, self._spell
         for code, detail in reel.warnings.items() if reel else ():
             self.warn(code, detail)
+        if reel is not None and reel.stalled:
+            self.warn("stalled", "The packager makes no progress; look at the disk that the file is on.")
+        else:
+            self.forget_warning("stalled")
         where = ring.position if ring else None
         item = ring.file if ring else 0
         return {

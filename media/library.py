@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from media import cache, index
+from media import cache, index, progress
 from media.capacity import Capacity
 from media.faults import Fault
 from media.filewatch import FileWatch, Identity
@@ -58,6 +58,9 @@ class Package:
         self.seconds = 0.0  # how long the file claims to be, until it is whole
         self.percent: int | None = None  # of recoding, if there is any
         self.on_percent: list[Callable[[int], None]] = []
+        self.stalled = False  # whether its packager waits for a disk
+        self.on_stalled: list[Callable[[bool], None]] = []
+        self.told = 0  # messages of its packager
         self.warnings: dict[str, str] = {}
         self.readers: list[Reader] = []
         self.playable: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # the first segment is there
@@ -82,6 +85,7 @@ class Package:
 
     def on_message(self, message: Message) -> None:
         """What the packager says."""
+        self.told += 1
         match message:
             case Progress({"head": head, "seconds": seconds}):
                 self.head, self.seconds = Head.unpacked(head), seconds
@@ -108,6 +112,12 @@ class Package:
             self.percent = percent
             for told in list(self.on_percent):
                 told(percent)
+
+    def stall(self, stalled: bool) -> None:
+        """The packager makes no progress, or goes on again."""
+        self.stalled = stalled
+        for told in list(self.on_stalled):
+            told(stalled)
 
     def finish(self, whole: Index) -> None:
         """The index is there: from now on the package needs nobody."""
@@ -333,7 +343,14 @@ class Library:
         mark = package.mark.order() if package.mark else None
         start = Start("package", {"path": str(path), "folder": str(package.folder), "mark": mark})
         package.worker = self._workers.spawn(start, lambda message: self._heard(package, message))
-        status = await asyncio.shield(package.worker.gone)
+        watching = self._loop.create_task(
+            progress.watch(package.worker, lambda: package.told, package.stall), name=f"progress-{package.key}"
+        )
+        try:
+            status = await asyncio.shield(package.worker.gone)
+        finally:
+            watching.cancel()
+        package.stalled = False
         package.worker = None
         self._capacity.release(package.key)
         try:

@@ -44,23 +44,44 @@ class Reel:
         self._packages: list[Package] = []
         self._released = False
         self._growing: list[_Growing] = []
+        self._stage = ""
+        self._told: Callable[[str], None] = lambda _: None
         self._timeline: Timeline | None = None
 
     async def acquire(self, told: Callable[[str], None] = lambda _: None) -> None:
-        """Until each file can be played from its beginning. `told` hears what is going on, for people. Raises `Fault`.
+        """Until each file can be played from its beginning. Raises `Fault`.
 
-        The first file is packaged first, and the job is done when all have shown that they are media.
+        The first file is packaged first. `told` hears what is going on, in words for people, until `quiet`.
         """
+        self._told = told
         for number, path in enumerate(self.paths):
-            told("opening" if len(self.paths) == 1 else f"opening {number + 1} of {len(self.paths)}")
+            of = "" if len(self.paths) == 1 else f" {number + 1} of {len(self.paths)}"
+            self._say(f"opening{of}")
             with self._naming(number):
                 package = await self._library.acquire(path, self.mark)
             self._packages.append(package)
-            told("packaging" if len(self.paths) == 1 else f"packaging {number + 1} of {len(self.paths)}")
-            with self._naming(number), _hearing(package, told):
+            package.on_percent.append(self._recoding)
+            package.on_stalled.append(self._stalled)
+            self._say(f"packaging{of}")
+            self._stalled(package.stalled)
+            with self._naming(number):
                 await asyncio.shield(package.playable)
             if number + 1 < len(self.paths):
                 await self._room()
+
+    def quiet(self) -> None:
+        """Nobody is told any more what is going on."""
+        self._told = lambda _: None
+
+    def _say(self, stage: str) -> None:
+        self._stage = stage
+        self._told(stage)
+
+    def _recoding(self, percent: int) -> None:
+        self._say(f"transcoding {percent} %")
+
+    def _stalled(self, stands: bool) -> None:
+        self._told("stalled" if stands else self._stage)
 
     async def renew(self, key_of: dict[Path, str]) -> "Reel":
         """The same list with those files packaged again that are not any more what they were; whole. Raises `Fault`.
@@ -87,8 +108,13 @@ class Reel:
         if self._released:
             return
         self._released = True
+        self.quiet()
         for growing in self._growing:
             growing.end()
+        for package in self._packages:
+            if self._recoding in package.on_percent:
+                package.on_percent.remove(self._recoding)
+                package.on_stalled.remove(self._stalled)
         for package in self._packages:
             await self._library.release(package)
 
@@ -147,6 +173,11 @@ class Reel:
                 said = detail if len(self.paths) == 1 else f"File {number + 1}: {detail}"
                 found[code] = f"{found[code]} {said}" if code in found else said
         return found
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a packager waits for a disk that does not answer."""
+        return any(package.stalled for package in self._packages)
 
     @property
     def keys(self) -> dict[Path, str]:
@@ -221,15 +252,3 @@ class _Growing:
         """Hears of nothing more."""
         if self in self._package.readers:
             self._package.readers.remove(self)
-
-
-@contextmanager
-def _hearing(package: Package, told: Callable[[str], None]) -> Iterator[None]:
-    def recoding(percent: int) -> None:
-        told(f"transcoding {percent} %")
-
-    package.on_percent.append(recoding)
-    try:
-        yield
-    finally:
-        package.on_percent.remove(recoding)

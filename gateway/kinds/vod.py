@@ -153,6 +153,7 @@ KIND: Final = Kind(
     pool="file",
     params=VodParams,
     plan=plan,
+    timeout_cause={"stalled": "source-timeout"}.get,
     stream_kind="vod",
     restore=restore,
 )

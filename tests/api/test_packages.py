@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.api.conftest import Api
 from tests.media import clips
 from tests.media.clips import Clip
 from tests.media.processes import until
+from tests.torture.test_files import long_file
 
 pytestmark = pytest.mark.media
 
@@ -78,6 +80,50 @@ async def test_a_file_that_breaks_or_goes_away_is_played_on_from_its_package(api
     assert await ring.wait(head + 2)
     assert await ring.chunk(head + 2) is not None
     assert channel(api).status == "LIVE"
+
+
+async def test_a_file_that_is_overwritten_while_it_is_packaged_does_not_end_its_channel(
+    api: Api, sample_folder: Path
+) -> None:
+    path = api.gateway.settings.media_dir / "long.mp4"
+    await asyncio.to_thread(long_file, path, 30_000)
+    answer = await api.post("/vod/startup", {**CHANNEL, "uri": "vod-live://long.mp4"})
+    assert answer.status == 200, answer.body
+    packager = api.gateway.workers.pids()[0]
+    os.kill(packager, signal.SIGSTOP)
+    path.write_bytes(os.urandom(path.stat().st_size))
+    before = channel(api).ring
+    assert before is not None
+    head = before.head
+    os.kill(packager, signal.SIGKILL)  # as a damaged file may end it
+    await until(lambda: (channel(api).record()["lastError"] or {}).get("code") == "file-not-media", 20)
+    assert channel(api).status == "WAITING"  # that may still change
+    replace(path, sample_folder / "short.mp4")
+    await until(lambda: channel(api).status == "LIVE", 20)
+    assert channel(api).record()["duration"] == 4.0
+    ring = channel(api).ring
+    assert ring is not None
+    newest = ring.segments()[-1]
+    assert newest.first >= head
+    assert newest.msn > 0
+    assert ring.segments()[0].discontinuity
+    assert newest.decode_time > 0
+
+
+async def test_a_file_that_changes_under_its_job_is_packaged_as_it_is_then(api: Api, sample_folder: Path) -> None:
+    path = api.gateway.settings.media_dir / "long.mp4"
+    await asyncio.to_thread(long_file, path, 30_000)
+    body = {**CHANNEL, "uri": "vod-live://long.mp4", "startAt": 1100}
+    job = (await api.post("/vod/startup", body, prefer="wait=0, timeout=60")).body["id"]
+    await until(lambda: len(api.gateway.workers.pids()) == 2)
+    packager = api.gateway.workers.pids()[0]
+    os.kill(packager, signal.SIGSTOP)
+    path.write_bytes(os.urandom(path.stat().st_size))
+    replace(path, sample_folder / "short.mp4")
+    os.kill(packager, signal.SIGKILL)  # as a damaged file ends it
+    await until(lambda: api.gateway.catalog.holder("c") is not None, 20)
+    assert (await api.get(f"/rest-api/v3/jobs/{job}")).body["state"] == "DONE"
+    assert channel(api).record()["duration"] == 4.0
 
 
 async def test_twenty_calls_for_one_file_package_it_once(api: Api) -> None:

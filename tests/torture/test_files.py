@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from itertools import pairwise
@@ -20,7 +21,8 @@ import pytest
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from media import moov
+from gateway.kinds import vod
+from media import library, moov
 from media.loop import Loop
 from media.loops import LoopRing
 from media.ring import RingLimits
@@ -444,13 +446,53 @@ async def test_V21_a_packager_that_hangs_on_its_disk_is_cancelled_at_once(api: A
     assert job.body["state"] == "CANCELLED"
 
 
-@pytest.mark.xfail(reason="nobody tells yet that a packager makes no progress", strict=True)
 async def test_V21_a_packager_that_makes_no_progress_is_reported(api: Api) -> None:
-    await asyncio.to_thread(long_file, folder(api) / FILE, 90_000)
-    await startup(api)
-    os.kill(api.gateway.workers.pids()[0], signal.SIGSTOP)
-    await asyncio.sleep(5.5)
+    await asyncio.to_thread(long_file, folder(api) / FILE, 60_000)
+    body = {"uri": f"vod-live://{FILE}", "localStreamName": "late", "loop": True, "startAt": 2300}
+    job = (await api.post("/vod/startup", body, prefer="wait=0, timeout=60")).body["id"]
+    assert (await startup(api)).status == 200
+    packager = api.gateway.workers.pids()[0]
+    os.kill(packager, signal.SIGSTOP)
+    waiting = api.gateway.supervisor.get(job)
+    assert waiting is not None
+    await until(lambda: waiting.stage == "stalled", 20)
     assert "stalled" in await codes(api)
+    os.kill(packager, signal.SIGCONT)
+    await until(lambda: api.gateway.workers.alive == 0, 30)
+    assert "stalled" not in await codes(api)
+    assert (await api.get(f"/rest-api/v3/jobs/{job}")).body["state"] == "DONE"
+
+
+async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips.make(folder(api) / FILE, Clip())
+    await startup(api)
+    await whole(api)
+    back = threading.Event()
+    real = library._key
+    monkeypatch.setattr(library, "_key", lambda path: back.wait(30) and real(path))  # stat(2) on a hung NFS
+    monkeypatch.setattr(vod, "PATIENCE", 0.3)
+    try:
+        hung = [
+            (
+                await api.post("/vod/startup", {"uri": f"vod-live://{FILE}", "localStreamName": name}, prefer="wait=0")
+            ).body
+            for name in ("d", "e", "f", "g")
+        ]
+        ring = api.gateway.catalog.ring("c")
+        assert ring is not None
+        assert await ring.wait(ring.head)
+        assert await ring.chunk(ring.head - 1) is not None
+        late = await startup(api, FILE, "h")
+        assert (late.status, late.body["code"]) == (504, "source-timeout")
+        for job in hung:
+            began = asyncio.get_running_loop().time()
+            await api.post("/jobs/terminate", {"id": job["id"]}, prefer="wait=5")
+            assert (await api.post("/jobs/find", {"id": job["id"]})).body["state"] == "CANCELLED"
+            assert asyncio.get_running_loop().time() - began < 0.1 + 0.9  # a noisy machine
+    finally:
+        back.set()
 
 
 async def test_V23_moves_are_acknowledged_by_new_timestamps(api: Api) -> None:
