@@ -1,17 +1,20 @@
 """Twenty cameras that misbehave at random, for as long as it takes to see a leak."""
 
 import asyncio
+import csv
 import os
 import random
 import threading
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from statistics import median
+from statistics import linear_regression, median
 
 import pytest
 
 from media.camera.server import Camera
+from media.workers import Workers
 from tests.media.processes import open_files, until
 from tests.torture.cameras import camera, gateway, start
 
@@ -19,6 +22,9 @@ pytestmark = [pytest.mark.media, pytest.mark.soak]
 
 CAMERAS = 20
 MINUTES = float(os.environ.get("REELGATE_SOAK_MINUTES", "30"))
+KEPT = os.environ.get("REELGATE_SOAK_SAMPLES")  # a CSV file, for `python -m benchmarks.plot`
+SETTLED = 0.25  # of the time, after which rings are full and every kind of fault has been there
+STEEPEST = 0.05  # of the memory, in the rest of the time: what noise may look like
 
 PLAN: tuple[Callable[[Camera], None], ...] = (
     Camera.drop,
@@ -37,25 +43,59 @@ PLAN: tuple[Callable[[Camera], None], ...] = (
 )
 
 
-def memory() -> float:
-    """MB of this process: the gateway's, the cameras' and the test's."""
+@dataclass(frozen=True)
+class Sample:
+    """One look: memory in MB of this process (the gateway's, the cameras' and the test's) and of all workers."""
+
+    minutes: float
+    memory: float
+    workers_memory: float
+    open_files: int
+    processes: int
+    threads: int
+
+
+def look(minutes: float, workers: Workers) -> Sample:
+    pids = workers.pids()
+    shared = sum(map(_proportional, pids))
+    return Sample(round(minutes, 3), _resident(), round(shared, 1), open_files(), len(pids), threading.active_count())
+
+
+def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _proportional(pid: int) -> float:
+    with suppress(OSError):  # it has ended meanwhile
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1e3
+    return 0.0
+
+
+def keep(samples: list[Sample], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [each.name for each in fields(Sample)])
+        writer.writeheader()
+        writer.writerows(map(asdict, samples))
 
 
 @pytest.mark.timeout(3600)
 async def test_twenty_cameras_under_random_faults_leave_nothing_behind(tmp_path: Path) -> None:
-    samples: list[float] = []
+    samples: list[Sample] = []
     loop = asyncio.get_running_loop()
     async with gateway(tmp_path) as api, AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(camera()) for _ in range(CAMERAS)]
         files, threads = open_files(), threading.active_count()
         for number, peer in enumerate(peers):
             assert (await start(api, peer.url, f"cam{number}")).status == 200
-        end = loop.time() + MINUTES * 60
-        while loop.time() < end:
+        began = loop.time()
+        while (passed := loop.time() - began) < MINUTES * 60:
             random.choice(PLAN)(random.choice(peers))
             await asyncio.sleep(random.uniform(0.2, 2.0))
-            samples.append(memory())
+            samples.append(look(passed / 60, api.gateway.workers))
+            if KEPT and len(samples) % 60 == 0:
+                keep(samples, Path(KEPT))
         for peer in peers:
             peer.heal()
         streams = list(api.gateway.catalog.streams())
@@ -67,8 +107,17 @@ async def test_twenty_cameras_under_random_faults_leave_nothing_behind(tmp_path:
         await until(lambda: all(not peer.clients for peer in peers))
         assert open_files() <= files
         assert threading.active_count() <= threads + 4  # the resolver's, which stay
-    quarter = len(samples) // 4
-    early, late = median(samples[quarter : 2 * quarter]), median(samples[-quarter:])
-    print(f"memory {early:.1f} MB in the second quarter, {late:.1f} MB in the last")
-    # Rings fill within half a minute; from then on there is nothing that may grow.
-    assert late < early * 1.05 or MINUTES < 5
+    if KEPT:
+        keep(samples, Path(KEPT))
+    check(samples)
+
+
+def check(samples: list[Sample]) -> None:
+    """Nothing grows once all has settled."""
+    settled = samples[round(len(samples) * SETTLED) :]
+    length = settled[-1].minutes - settled[0].minutes
+    for name in ("memory", "open_files", "processes", "threads"):
+        values = [float(getattr(sample, name)) for sample in settled]
+        slope = linear_regression([sample.minutes for sample in settled], values).slope
+        print(f"{name}: median {median(values):.1f}, {slope * 60:+.2f} an hour; ", end="")
+        assert slope * length < median(values) * STEEPEST or MINUTES < 5, name
