@@ -84,7 +84,6 @@ class Attempt:
         self._phase = "resolving"
         self._phase_at = self._loop.time()
         self._heard_at = self._chunk_at = self._loop.time()
-        self._login = ""  # how the preflight logged in
         self._longest_chunk = 0.0  # seconds between two chunks
         self._watchdog: asyncio.TimerHandle | None = None
         self.timings: dict[str, int] = {}  # milliseconds spent in each phase that is over
@@ -130,7 +129,6 @@ class Attempt:
             self._sink.warned("camera-odd", warning)
         if _check_offer(described):
             await self._sink.admission.ready()
-        self._login = described.authentication
         return described.pin(spec)
 
     async def _open_by(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
@@ -149,13 +147,7 @@ class Attempt:
         if not worker.gone.done():
             self._fault = self._fault or Fault("source-timeout", "The camera was not open in time.", self._phase)
             worker.kill()
-        fault = await self.over()
-        if fault.code == "source-auth-failed" and self._login.startswith("sha-256"):
-            fault.detail = (
-                "The password is right, but the camera asks for it by Digest with SHA-256 alone, which FFmpeg cannot "
-                "answer; let the camera offer MD5 or Basic as well."
-            )
-        raise fault
+        raise await self.over()
 
     async def over(self) -> Fault:
         """Waits until the worker is gone and says why."""

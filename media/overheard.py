@@ -1,4 +1,4 @@
-"""What FFmpeg says in its log and nowhere else: that it asks for PLAY, what was refused, what was lost."""
+"""What FFmpeg says in its log and nowhere else: PLAY is asked for, a redirect followed, something refused or lost."""
 
 import logging
 import re
@@ -9,17 +9,19 @@ import av
 
 _PLAY: Final = "hello state="  # libavformat/rtspdec.c says so as it begins to play
 _REFUSED: Final = re.compile(r"method ([A-Z_]+) failed: (\d{3})")
+_REDIRECT: Final = re.compile(r"Redirecting to (\S+)")  # and it says so before it connects
 _MISSED: Final = re.compile(r"RTP: missed (-?\d+) packets")
 
 
 class Overheard(logging.Handler):
     """Listens to FFmpeg's log, once in a process. Nothing of it is kept or passed on: it holds URLs with passwords."""
 
-    def __init__(self, on_play: Callable[[], None]) -> None:
+    def __init__(self, on_play: Callable[[], None], on_redirect: Callable[[str], None]) -> None:
         super().__init__()
         self.missed = 0  # RTP packets, while `losses` are listened for
         self.refused: tuple[str, int] | None = None  # the last method that was refused, and the status
         self._on_play = on_play
+        self._on_redirect = on_redirect
         self._playing = False
         logger = logging.getLogger("libav")
         logger.handlers, logger.propagate = [self], False
@@ -38,6 +40,8 @@ class Overheard(logging.Handler):
             self._on_play()
         elif found := _REFUSED.search(text):
             self.refused = found[1], int(found[2])
+        elif found := _REDIRECT.search(text):
+            self._on_redirect(found[1])
         elif found := _MISSED.search(text):
             missed = int(found[1])
             # A number that came late looks like a gap of nearly 2^16: sequence numbers have 16 bits.

@@ -33,9 +33,9 @@ class Described:
 
     `address` and `port` are what was connected to: checked, literal, to be used by whoever connects next. `uri` is the
     camera's, after redirects and without userinfo. `credentials` says whether they may be sent there; `authentication`
-    how they were: `basic`, a digest's algorithm (FFmpeg 8.1 knows `md5` and `md5-sess`, but not `sha-256`), or ""
-    where nobody asked. `tracks` are those that were asked for. `warnings` are words for oddities. `server` and `public`
-    (methods) are the camera's own claims. `timings`: milliseconds by phase.
+    how they were: `basic`, a digest's algorithm, or "" where nobody asked. `relay`: the camera offers SHA-256 alone,
+    which FFmpeg 8.1 does not know. `tracks` are those that were asked for. `warnings` are words for oddities. `server`
+    and `public` (methods) are the camera's own claims. `timings`: milliseconds by phase.
     """
 
     address: str
@@ -44,6 +44,7 @@ class Described:
     redirected: bool
     credentials: bool
     authentication: str
+    relay: bool
     tracks: tuple[Track, ...]
     warnings: tuple[str, ...]
     server: str
@@ -52,7 +53,7 @@ class Described:
 
     def pin(self, spec: CameraSpec) -> CameraSpec:
         """`spec` with the place that was found: its final uri, its address, and no credentials that are not for it."""
-        spec = replace(spec, uri=self.uri, address=self.address)
+        spec = replace(spec, uri=self.uri, address=self.address, relay=self.relay)
         return spec if self.credentials else replace(spec, username="", password=Secret())
 
 
@@ -236,6 +237,7 @@ def _described(spec: CameraSpec, visit: _Visit, options: Answer, answer: Answer,
         redirected=redirected,
         credentials=bool(visit.auth.username or visit.auth.password),
         authentication=visit.auth.scheme,
+        relay=visit.auth.sha256_alone,
         tracks=tracks,
         warnings=tuple(warnings),
         server=_printable(answer.value("server") or options.value("server"), spec.password),

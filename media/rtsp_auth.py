@@ -74,6 +74,7 @@ class Authenticator:
 
     username: str
     password: Secret = field(default_factory=Secret)
+    sha256_alone: bool = False  # the camera offers nothing that FFmpeg 8.1 could answer
     _challenge: Challenge | None = None
     _requests: int = 0  # made with the nonce of `_challenge`
 
@@ -89,13 +90,15 @@ class Authenticator:
             )
         if not _encodable(self.username, self.password.reveal()):
             raise Fault("source-auth-failed", "the user name or the password holds characters that cannot be sent")
-        best = max(read_challenges(values), key=lambda challenge: challenge.strength, default=None)
+        offered = read_challenges(values)
+        best = max(offered, key=lambda challenge: challenge.strength, default=None)
         if best is None or not best.strength:
             raise Fault("source-auth-failed", "the camera offers no way to authenticate that is known here")
         if self._requests and not best.stale:
             raise Fault("source-auth-failed", "the camera refused the user name or the password; check both")
         self._challenge = best
         self._requests = 0
+        self.sha256_alone = all(each.algorithm.startswith("sha-256") for each in offered if each.strength)
 
     @property
     def scheme(self) -> str:

@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from media.faults import Fault
+from media.tls import unverified
 
 MAX_HEADERS: Final = 16 * 1024
 MAX_BODY: Final = 64 * 1024
@@ -52,7 +51,7 @@ class Connection:
 
         Cameras come with certificates that they signed themselves. Raises OSError (ssl.SSLError is one).
         """
-        context = _unverified() if tls_name else None
+        context = unverified() if tls_name else None
         name = tls_name or None
         reader, writer = await asyncio.open_connection(
             address, port, ssl=context, server_hostname=name, limit=MAX_HEADERS
@@ -161,12 +160,3 @@ def _not_rtsp(line: str) -> Fault:
     spoken = next((name for name in ("HTTP", "SSH") if line.upper().startswith(name)), "")
     what = f"{spoken}, not RTSP" if spoken else "something that is not RTSP"
     return Fault("source-protocol-error", f"the peer speaks {what}; check the port of the address")
-
-
-def _unverified() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with suppress(ssl.SSLError):  # cameras keep old ciphers and small keys
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    return context

@@ -44,7 +44,8 @@ class CameraSpec:
     """A camera to open. `uri` holds no userinfo; `address` is the checked IP address to connect to ("" = resolve).
 
     Limits are in seconds: to the answer of DESCRIBE, from PLAY to a decoded key frame, to codec parameters, and from
-    PLAY to the first packet. Without `preflight` the camera is not asked before a worker opens it.
+    PLAY to the first packet. Without `preflight` the camera is not asked before a worker opens it. `relay`: it wants a
+    login that FFmpeg cannot do.
     """
 
     uri: str
@@ -58,6 +59,7 @@ class CameraSpec:
     parameters_timeout: float = 10.0
     preflight: bool = True
     silence_timeout: float = 5.0
+    relay: bool = False
 
     def within(self, seconds: float) -> "CameraSpec":
         """The same, with no limit longer than this."""

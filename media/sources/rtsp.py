@@ -1,13 +1,11 @@
 """A camera over RTSP: opens it, proves a picture, and cuts what it sends into chunks."""
 
-import errno
 import os
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
 import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -17,22 +15,18 @@ from media.channel import Channel
 from media.clock import GapMeter
 from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
-from media.line import Line
-from media.messages import Finished, Order, Phase, Progress, Ready, Stats, Warned
+from media.messages import Failed, Finished, Order, Phase, Progress, Ready, Stats, Warned
 from media.naps import NAP, Naps
-from media.overheard import Overheard
+from media.opening import Opened
 from media.recast import Recast
 from media.spec import CameraSpec, Secret
 
-READ_TIMEOUT: Final = 0.2  # seconds: how soon a silent camera's reader looks at the stop flag again
 STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera counts as gone
 PATIENCE: Final = 3  # a camera of few frames a second may miss this many
 FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobody knows how slow the camera is
 CARRIED: Final = frozenset({"h264", "hevc"})
 NICE: Final = 5  # whoever transcodes waits for those who only carry
 LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
-REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
-UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 STATS_EVERY: Final = 1.0
 FAREWELL: Final = 0.2  # seconds that a camera has to answer TEARDOWN; the gateway kills after `jobs_cancel_grace`
 
@@ -44,124 +38,35 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
     """
     camera = CameraSpec(**{**spec["camera"], "password": Secret(spec["camera"]["password"])})
     channel.send(Phase("setup"))
-    played_at: list[float] = []
 
-    def on_play() -> None:
-        played_at.append(time.monotonic())
-        channel.send(Phase("playing"))
+    def forbidden(fault: Fault) -> None:
+        channel.send(Failed(fault.code, fault.phase, fault.detail))
+        os._exit(0)  # FFmpeg is about to connect, and nothing else stops it
 
-    overheard = Overheard(on_play)
+    opened = Opened(camera, on_play=lambda: channel.send(Phase("playing")), on_forbidden=forbidden)
     try:
-        container = _open(camera)
-    except _NotOpened as reason:
-        raise reason.fault(overheard.refused, playing=bool(played_at)) from None
-    overheard.losses(wanted=camera.transport == "udp")
-    line = None
-    try:
-        line = _line_to(camera.address)
-        if not played_at:
-            on_play()
+        opened.check()
         timeline = Timeline(spec["epoch"], spec["notBefore"])
-        _Reader(channel, camera, container, timeline, overheard).read(played_at[0])
+        _Reader(channel, camera, opened, timeline).read()
     finally:
-        container.close()  # sends TEARDOWN
-        if line is not None:
-            if channel.stopping:
-                line.hear_out(FAREWELL)
-            line.close()
+        opened.close(FAREWELL if channel.stopping else 0.0)
     channel.send(Finished({}))
-
-
-class _NotOpened(Exception):
-    """FFmpeg gave up, with one of the few errors that it keeps distinct, or because its time was over."""
-
-    def __init__(self, error: Exception, out_of_time: bool) -> None:
-        super().__init__()
-        self._error = error
-        self._out_of_time = out_of_time
-
-    def fault(self, refused: tuple[str, int] | None, *, playing: bool) -> Fault:
-        """Told apart by what was refused, by how far it came, and by the clock before the error itself."""
-        if playing and self._out_of_time:
-            return Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
-        if self._out_of_time:
-            return Fault("source-timeout", "The camera did not answer in time while it was set up.", "setup")
-        if refused is not None:
-            return _refusal(*refused)
-        code = getattr(self._error, "errno", None)
-        if code == errno.ECONNREFUSED:
-            return Fault("source-refused", "The camera's host refused the connection.", "connecting")
-        if code in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-            return Fault("source-unreachable", "The camera's host cannot be reached.", "connecting")
-        phase = "playing" if playing else "setup"
-        return Fault("source-protocol-error", "The camera broke off or broke the protocol while it was opened.", phase)
-
-
-def _refusal(method: str, status: int) -> Fault:
-    phase = REFUSED_IN.get(method, "setup")
-    if status == 401:
-        return Fault("source-auth-failed", "The camera refused the user name or the password.", phase)
-    if status == 404:
-        return Fault("source-not-found", "The camera has no stream at this path.", phase)
-    if status in (453, 503):
-        detail = f"The camera answers {status} to {method}; it may be at its limit of sessions."
-        return Fault("source-busy", detail, phase)
-    if status == 461:
-        return Fault("source-protocol-error", "The camera refuses this transport; try the other one.", phase)
-    return Fault("source-protocol-error", f"The camera answers {status} to {method}.", phase)
-
-
-def _open(camera: CameraSpec) -> InputContainer:
-    """OPTIONS to PLAY and the first packet. Raises `_NotOpened`."""
-    udp = camera.transport == "udp"
-    options = {
-        "rtsp_transport": "udp" if udp else "tcp",
-        "timeout": str(int(camera.connect_timeout * 1_000_000)),
-        "allowed_media_types": "video+audio" if camera.audio else "video",
-        "analyzeduration": "0",
-        "probesize": "32",
-        "protocol_whitelist": "rtsp,rtsps,rtp,udp,tcp,tls,http",
-        "user_agent": "Reelgate",
-        **(UDP_OPTIONS if udp else {}),
-    }
-    limit = min(camera.connect_timeout, camera.silence_timeout)  # FFmpeg applies it once more to the first packet
-    began = time.monotonic()
-    try:
-        return av.open(camera.url(), format="rtsp", options=options, timeout=(limit, READ_TIMEOUT))
-    except (av.FFmpegError, OSError) as error:
-        elapsed = time.monotonic() - began
-        # The exception's text holds the URL with its password: it goes nowhere.
-        raise _NotOpened(error, elapsed >= limit * 0.95) from None
-
-
-def _line_to(address: str) -> Line | None:
-    """FFmpeg's connection. Raises `Fault` when it leads elsewhere than to the pinned address: it follows redirects.
-
-    The preflight has followed and checked those that the camera made then; one that comes only now was not checked.
-    """
-    line = Line.find()
-    if line is not None and address and not line.leads_to(address):
-        line.close()
-        detail = "The camera sent its viewer on to another address after it had been checked."
-        raise Fault("source-forbidden", detail, "setup")
-    return line
 
 
 class _Reader:
     """One open camera: from PLAY to the end."""
 
-    def __init__(
-        self, channel: Channel, camera: CameraSpec, container: InputContainer, timeline: Timeline, overheard: Overheard
-    ) -> None:
+    def __init__(self, channel: Channel, camera: CameraSpec, opened: Opened, timeline: Timeline) -> None:
         self._channel = channel
         self._camera = camera
-        self._container = container
+        self._container = opened.container
         self._timeline = timeline
-        self._overheard = overheard
+        self._overheard = opened.overheard
         self._video = self._pick_video()
         self._recast = self._recast_of(self._video)
         self._sound = self._pick_sound()
-        self._played_at = self._frame_at = self._stats_at = time.monotonic()
+        self._played_at = opened.played_at
+        self._frame_at = self._stats_at = time.monotonic()
         self._packet_at: float | None = None
         self._frames = self._bytes = self._left_out = 0
         self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
@@ -169,9 +74,8 @@ class _Reader:
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
-    def read(self, played_at: float) -> None:
-        """Until the camera ends or the gateway says stop. Raises `Fault`. `played_at` is when PLAY was asked for."""
-        self._played_at = played_at
+    def read(self) -> None:
+        """Until the camera ends or the gateway says stop. Raises `Fault`."""
         asked = time.monotonic()
         for packet in self._packets():
             if self._channel.stopping:
