@@ -52,6 +52,7 @@ from media.steady import SteadyClock
 from media.stills import Stills
 from media.stream import ENDED, Stream
 from media.transcoder import TranscoderParts
+from media.whep import Broadcasts
 from media.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class Gateway:
         self.catalog = Catalog()
         self.parts = self._parts()
         stack.push_async_callback(self.calibration.close)
+        stack.push_async_callback(self.broadcasts.close)
         self.supervisor = Supervisor(
             _job_limits(settings), self.store, max_waiters=settings.jobs_max_waiters, revision=self.store.revision
         )
@@ -154,7 +156,12 @@ class Gateway:
         pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures", self.catalog.pictures)
         transcoders = TranscoderParts(self.catalog, self.workers, self.calibration, ring, grace, time.time)
         stills = Stills(self.workers, time.time)
-        return Parts(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, stills, time.time)
+        self.broadcasts = Broadcasts(self.workers)
+        return Parts(
+            *(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, stills),
+            broadcasts=self.broadcasts,
+            wall=time.time,
+        )
 
     def _watch(self, stack: AsyncExitStack) -> None:
         """Whoever looks on at the jobs and streams: news, figures, and what clears away."""

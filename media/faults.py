@@ -17,6 +17,7 @@ CAMERA_PHASES: Final = (
 # Every code that this side may raise. The gateway's table of failures gives each a status; a test compares the two.
 CODES: Final = frozenset(
     {
+        "bad-request",
         "capacity-exceeded",
         "codec-unsupported",
         "file-changed",

@@ -180,6 +180,21 @@ def avc_profile(config: bytes) -> bytes:
     raise ValueError("there is no H.264 sequence parameter set in these bytes")
 
 
+def avc_parameter_sets(avcc: bytes) -> tuple[bytes, ...]:
+    """SPS and PPS of an `avcC` record (14496-15 5.3.3.1), in order. Raises `ValueError` when it is cut short."""
+    found: list[bytes] = []
+    at = 5
+    for mask in (0x1F, 0xFF):  # how many SPS there are is in five bits, the PPS have a byte
+        count, at = avcc[at : at + 1], at + 1
+        for _ in range(count[0] & mask if count else 0):
+            end = at + 2 + int.from_bytes(avcc[at : at + 2])
+            found.append(avcc[at + 2 : end])
+            at = end
+    if len(avcc) < at or not found:
+        raise ValueError("an avcC record that is cut short")
+    return tuple(found)
+
+
 def hevc_codec_string(hvcc: bytes) -> str:
     """ISO/IEC 14496-15 Annex E.3 for H.265: `hvc1.1.6.L93.90`, from an `hvcC` record. Raises `ValueError` if short."""
     if len(hvcc) < 13 or hvcc[0] != 1:

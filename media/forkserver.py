@@ -25,6 +25,7 @@ from media import worker
 
 MAX_MESSAGE: Final = 4096
 MAX_FILES: Final = 64  # open files of a worker
+MOST_FILES: Final = 512  # to which a task that serves many peers may raise that
 OOM_SCORE: Final = 500  # the kernel takes a worker before it takes the gateway
 
 
@@ -81,7 +82,7 @@ def _be_a_worker(fd: int, wake: tuple[int, int]) -> None:
         for inherited in wake:
             os.close(inherited)
         os.setsid()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MOST_FILES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - one write
             file.write(str(OOM_SCORE))

@@ -53,6 +53,15 @@ def turn(data: bytes) -> int:
     return 0
 
 
+def avc_config(data: bytes) -> bytes:
+    """The `avcC` record (ISO/IEC 14496-15, 5.3.3.1) of the first H.264 track. Raises `ValueError` without one."""
+    moov = boxes.find(data, b"moov")
+    for trak in boxes.children(data, moov.start, moov.end) if moov else ():
+        if trak.kind == b"trak" and (entry := _entry(data, trak)).kind == b"avc1":
+            return _inside(data, entry, _VIDEO_ENTRY, b"avcC")
+    raise ValueError("there is no H.264 track in these bytes")
+
+
 def _timescale(data: bytes, trak: Box) -> int:
     mdhd = boxes.payload(data, b"mdia/mdhd", trak)
     at = 20 if mdhd[0] == 1 else 12  # version 1 has 64-bit times, section 8.4.2

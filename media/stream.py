@@ -173,6 +173,7 @@ def playback(name: str) -> dict[str, str]:
         "mp4": f"{base}.mp4",
         "snapshot": f"{base}.jpg",
         "mjpeg": f"{base}.mjpeg",
+        "whep": f"{base}/whep",
     }
 
 

@@ -26,12 +26,21 @@ class Task:
 
 GIB: Final = 1024**3
 
+
+def _webrtc(channel: Channel, spec: dict[str, Any]) -> None:
+    # Only when it is asked for: it belongs to an extra, and no other worker has a use for what it loads.
+    from media import webrtc
+
+    webrtc.run(channel, spec)
+
+
 TASKS: Final[dict[str, Task]] = {
     "rtsp": Task(rtsp.run, 2 * GIB, None),
     "package": Task(package.run, 1 * GIB, None),
     "picture": Task(picture.run, GIB // 2, 2),
     "still": Task(snapshot.run, 1 * GIB, 3),
     "transcode": Task(transcode.run, 2 * GIB, None),
+    "webrtc": Task(_webrtc, 2 * GIB, None),
     "calibrate": Task(calibrate.run, GIB, 5),
 }
 

@@ -71,6 +71,7 @@ FAILURES: Final[dict[str, FailureCode]] = {
     "source-no-keyframe": _row(504, True, "The source sent no decodable key frame in time"),
     "worker-crashed": _row(500, True, "A worker process crashed"),
     "worker-hung": _row(500, True, "A worker process stopped responding"),
+    "not-installed": _row(501, False, "Not installed"),
     "internal": _row(500, False, "Internal error"),
 }
 

@@ -20,6 +20,7 @@ from media.session import CameraParts
 from media.stills import Stills
 from media.stream import Stream
 from media.transcoder import TranscoderParts
+from media.whep import Broadcasts
 from media.workers import Workers
 
 
@@ -49,6 +50,7 @@ class Parts:
     pictures: Pictures
     transcoders: TranscoderParts
     stills: Stills
+    broadcasts: Broadcasts
     wall: Callable[[], float]
 
 

@@ -30,6 +30,7 @@ from media.stream import playback
 
 REALM: Final = 'realm="Reelgate", charset="UTF-8"'
 COOKIE: Final = "reelgate_play"
+PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
 TOKEN: Final = web.RequestKey("play_token", str)
 TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
 WINDOW: Final = 60.0  # seconds
@@ -90,6 +91,8 @@ class Access:
         request[PRINCIPAL] = key
         if not key.allows(scope):
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
+        if _is_page(request):
+            request[TOKEN] = self.tokens.sign(request.match_info["name"], int(self.wall()) + PAGE)
 
     @property
     def needed(self) -> bool:
@@ -156,6 +159,11 @@ def is_preflight(request: web.Request, origins: tuple[str, ...]) -> bool:
 def _scope(request: web.Request) -> Scope | None:
     resource = request.match_info.route.resource
     return Scope.READ if resource is None else scope_of(request.method, resource.canonical)
+
+
+def _is_page(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical == "/live/{name}/"
 
 
 def middleware(access: Access) -> Middleware:

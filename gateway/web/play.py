@@ -14,14 +14,17 @@ from gateway.web import pictures, progressive, static
 from gateway.web.lowlatency import Edge, EdgeLimits, Written, directives
 from gateway.web.mse import ViewerLimits, arrival, is_gone, show
 from gateway.web.viewers import Streams, ViewerCaps, Viewers
+from gateway.web.whep import Whep
 from media import hls
 from media.chunk import Chunk, Init
 from media.ring import Ring, Segment
 from media.stills import Stills
+from media.whep import Broadcasts
 
 LIVE: Final = "/live/{name:[^/]+}"
 # Without the slash, unless it is one of the one-file ways of watching: api.md, Watching.
 LIVE_BARE: Final = r"/live/{name:[^/]+(?<!\.mp4)(?<!\.jpg)(?<!\.mjpeg)}"
+WHEP: Final = f"{LIVE}/whep"
 UNCHANGING: Final = {"Cache-Control": "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 MEASURED: Final = 4  # newest segments whose bytes are counted for BANDWIDTH
 
@@ -39,9 +42,20 @@ class PlayLimits:
     caps: ViewerCaps = field(default_factory=ViewerCaps)
 
 
-def routes(streams: Streams, limits: PlayLimits, stills: Stills | None = None) -> list[web.RouteDef]:
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """What makes something else of a stream than what it is, in worker processes; None: it is not on offer."""
+
+    stills: Stills | None = None
+    broadcasts: Broadcasts | None = None
+
+
+NOTHING_MADE: Final = Makers()
+
+
+def routes(streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE) -> list[web.RouteDef]:
     """All routes of watching, with the pages. Failures are raised as `Failure`: a middleware renders them."""
-    play = _Play(streams, limits, stills)
+    play = _Play(streams, limits, makers)
     return [
         *static.routes(),
         web.get(LIVE_BARE, _add_slash),
@@ -55,17 +69,20 @@ def routes(streams: Streams, limits: PlayLimits, stills: Stills | None = None) -
         web.get(f"{LIVE}.jpg", play.picture),
         web.get(f"{LIVE}.mjpeg", play.pictures),
         web.get(f"{LIVE}/mse", play.mse),
+        web.post(WHEP, play.whep_offer),
+        web.delete(f"{WHEP}/{{session:[^/]+}}", play.whep_delete),
     ]
 
 
 class _Play:
     """The handlers. Every wait in them ends at a limit, or within a tick of the client's going away."""
 
-    def __init__(self, streams: Streams, limits: PlayLimits, stills: Stills | None) -> None:
+    def __init__(self, streams: Streams, limits: PlayLimits, makers: Makers) -> None:
         self._streams = streams
         self._limits = limits
-        self._stills = stills
+        self._stills = makers.stills
         self._viewers = Viewers(streams, limits.caps)
+        self._whep = Whep(makers.broadcasts, self._viewers)
         self._edges: WeakKeyDictionary[Ring, Edge] = WeakKeyDictionary()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -125,6 +142,18 @@ class _Play:
             await socket.prepare(request)
             await show(request, socket, ring, self._is_current(request, ring), limits)
         return socket
+
+    async def whep_offer(self, request: web.Request) -> web.StreamResponse:
+        self._whep.check(request)
+        ring, number = await self._held(request, lambda ring: ring.newest_key())
+        chunk = await ring.chunk(number)
+        if chunk is None:
+            raise Failure("no-keyframe-yet", "The stream has no key frame just now; ask again.", retry_after=1)
+        name = request.match_info["name"]
+        return await self._whep.offer(request, chunk, lambda: self._streams.ring(name))
+
+    async def whep_delete(self, request: web.Request) -> web.StreamResponse:
+        return self._whep.delete(request)
 
     async def film(self, request: web.Request) -> web.StreamResponse:
         ring, _ = await self._held(request, lambda ring: ring.newest_key())

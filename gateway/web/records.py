@@ -146,6 +146,10 @@ class Playback(Answer):
     page: str = Field(examples=["/live/lobby/"])
     hls: str = Field(examples=["/live/lobby/index.m3u8"])
     mse: str = Field(examples=["/live/lobby/mse"])
+    mp4: str = Field(examples=["/live/lobby.mp4"])
+    snapshot: str = Field(examples=["/live/lobby.jpg"])
+    mjpeg: str = Field(examples=["/live/lobby.mjpeg"])
+    whep: str = Field(description="Needs the extra `webrtc`; 501 without it.", examples=["/live/lobby/whep"])
 
 
 class StreamRecord(Answer):

@@ -23,6 +23,7 @@ from gateway.web import (
     security,
     streams,
     submit,
+    whep,
 )
 from gateway.web.face import BASE, Face, with_alias
 
@@ -50,7 +51,9 @@ def application(
     app.add_routes(docs_page.routes())
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
-    app.add_routes(play.routes(face.parts.catalog, limits, face.parts.stills))
+    app.add_routes(play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts)))
     app.on_response_prepare.extend([security.harden, access.keep_token])
+    if not guard.origins:  # pages of other sites get their own answers
+        app.router.add_options(play.WHEP, whep.options)
     security.open_to(app, guard.origins)
     return app

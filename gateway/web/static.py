@@ -16,6 +16,7 @@ ASSETS: Final = {
     "player.js": "text/javascript",
     "start.css": "text/css",
     "start.js": "text/javascript",
+    "whep.js": "text/javascript",
 }
 # Scripts, styles and pictures come from files only; the player hands its MediaSource to <video> as a blob.
 POLICY: Final = "; ".join(

@@ -233,6 +233,22 @@ async def test_a_play_token_opens_one_stream_for_a_while(guarded: Guarded) -> No
     check_problem(await guarded.ask("POST", f"{BASE}/stream/play_token", "read", {"name": "one"}), 403, "forbidden")
 
 
+async def test_a_player_page_that_is_opened_with_a_key_may_fetch_its_stream_for_an_hour(guarded: Guarded) -> None:
+    body = {"uri": "vod-live://sample.mp4", "localStreamName": "one", "loop": True}
+    assert (await guarded.ask("POST", f"{BASE}/vod/startup", "control", body)).status == 200
+    opened = await guarded.ask("GET", "/live/one/", "play")
+    cookie = opened.headers["Set-Cookie"]
+    assert "Path=/live/one/" in cookie
+    kept = cookie.partition(";")[0]
+    assert (await guarded.ask("GET", "/live/one/media.m3u8", Cookie=kept)).status == 200
+    assert (await guarded.ask("GET", "/live/two/media.m3u8", Cookie=kept)).status == 401
+    now, tokens = guarded.gateway.access.wall(), guarded.gateway.access.tokens
+    assert tokens.check(kept.partition("=")[2], now + 3500) == "one"
+    assert tokens.check(kept.partition("=")[2], now + 3601) is None
+    assert "Set-Cookie" not in (await guarded.ask("GET", "/live/one/media.m3u8", "play")).headers
+    assert "Set-Cookie" not in (await guarded.ask("GET", "/live/one/")).headers
+
+
 @pytest.mark.parametrize("token", ["", ".", "..", "p1.9999999999.b25l.", "p1.x.y.z", "\ud800.a", "é.é", "a" * 5000])
 def test_a_token_that_is_none_opens_nothing(token: str) -> None:
     assert PlayTokens(b"secret").check(token, 0.0) is None

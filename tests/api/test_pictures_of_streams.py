@@ -11,8 +11,8 @@ import pytest
 from media.camera.server import Camera
 from media.stills import Stills
 from tests.api.conftest import Api
+from tests.media.processes import until
 from tests.peers import ffmpeg
-from tests.web.watching import until
 
 pytestmark = pytest.mark.media
 

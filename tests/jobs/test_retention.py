@@ -16,7 +16,7 @@ from tests.jobs.archives import MemoryArchive
 from tests.jobs.store_writer import record_of
 from tests.jobs.test_supervisor import LIMITS
 from tests.jobs.works import Sleep, draft
-from tests.web.watching import until
+from tests.media.processes import until
 
 NOW = 1e9
 

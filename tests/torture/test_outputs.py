@@ -18,9 +18,10 @@ from media.camera.server import Camera
 from media.camera.settings import CameraSettings
 from media.ring import LiveRing
 from tests.media.feeding import Feeder
+from tests.media.processes import until
 from tests.peers import hlsjs
 from tests.web.follower import Follower
-from tests.web.watching import FakeStreams, Server, an_app, until
+from tests.web.watching import FakeStreams, Server, an_app
 
 pytestmark = pytest.mark.media
 

@@ -15,7 +15,8 @@ from media.chunk import Init, VideoTrack
 from media.ring import LiveRing, RingLimits
 from tests.checker import MediaPlaylist, PlaylistChecker
 from tests.media.feeding import TIMESCALE, Feeder, an_init
-from tests.web.watching import FakeStreams, Server, an_app, until
+from tests.media.processes import until
+from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
 

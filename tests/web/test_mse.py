@@ -14,7 +14,8 @@ from gateway.web.mse import ViewerLimits, behind
 from gateway.web.play import PlayLimits
 from media.ring import LiveRing, RingLimits
 from tests.media.feeding import Feeder, an_init
-from tests.web.watching import FakeStreams, Server, an_app, until
+from tests.media.processes import until
+from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
 QUICK = PlayLimits(hold=0.3, viewer=ViewerLimits(stuck=0.8, farewell=1.5, tick=0.05))

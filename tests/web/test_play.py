@@ -15,7 +15,8 @@ from gateway.web.play import PlayLimits
 from media.ring import RingLimits
 from tests.checker import PlaylistChecker, parse_multivariant
 from tests.media.feeding import Feeder, an_init
-from tests.web.watching import FakeStreams, Server, an_app, until
+from tests.media.processes import until
+from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
 

@@ -13,7 +13,8 @@ from gateway.web.mse import ViewerLimits
 from gateway.web.play import PlayLimits
 from gateway.web.viewers import ViewerCaps, Viewers
 from tests.media.feeding import Feeder
-from tests.web.watching import FakeStreams, Server, an_app, until
+from tests.media.processes import until
+from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
 VIEWERS = 99

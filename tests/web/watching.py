@@ -1,7 +1,6 @@
 """What the tests of watching share: streams in a dictionary, and an app around the routes."""
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.jobs.failures import Failure
-from gateway.web.play import PlayLimits, routes
+from gateway.web.play import NOTHING_MADE, Makers, PlayLimits, routes
 from media.ring import LiveRing, Ring, RingLimits
 
 
@@ -53,13 +52,6 @@ async def problems(request: web.Request, handler: object) -> web.StreamResponse:
         )
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Looks again and again, for ten seconds at the most: for what happens on the other side of a socket."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 (there is no event to wait for: that is the point)
-            await asyncio.sleep(0.005)
-
-
 class Server(TestServer):
     """A test server that leaves handlers alone when their client goes away, as the gateway does.
 
@@ -74,7 +66,7 @@ class Server(TestServer):
         return await super()._make_runner(**{**kwargs, "handler_cancellation": self._cancels})
 
 
-def an_app(streams: FakeStreams, limits: PlayLimits | None = None) -> web.Application:
+def an_app(streams: FakeStreams, limits: PlayLimits | None = None, makers: Makers = NOTHING_MADE) -> web.Application:
     app = web.Application(middlewares=[problems])
-    app.add_routes(routes(streams, limits or PlayLimits()))
+    app.add_routes(routes(streams, limits or PlayLimits(), makers))
     return app

@@ -14,7 +14,7 @@ export function mediaSource() {
 
 /**
  * Events: `state` (detail: {state, message}), `tracks` (detail: the server's init message), `unplayable` (detail: MIME).
- * States: connecting, buffering, live, away, ended, missing, slow.
+ * States: connecting, buffering, live, away, ended, missing, locked, slow.
  */
 export class Playback extends EventTarget {
   constructor(video, address) {
@@ -59,6 +59,15 @@ export class Playback extends EventTarget {
     return ranges?.length ? ranges.end(ranges.length - 1) : 0;
   }
 
+  /** Seconds received and not shown yet, without a hole. */
+  get ahead() {
+    const [ranges, at] = [this.video.buffered, this.video.currentTime];
+    for (let index = ranges.length - 1; index >= 0; index -= 1) {
+      if (ranges.start(index) <= at) return Math.max(0, ranges.end(index) - at);
+    }
+    return 0;
+  }
+
   /** Seconds between the picture shown and the newest one received. */
   latency() {
     return Math.max(0, this.end() - this.video.currentTime);
@@ -91,15 +100,16 @@ export class Playback extends EventTarget {
     this.retry = setTimeout(() => this.#connect(), wait);
     if (code === 4008) this.#state("slow");
     else if (this.ending) this.#state("ended");
-    else this.#state(this.opened || (await this.#exists()) ? "away" : "missing");
+    else this.#state(this.opened ? "away" : await this.#why());
   }
 
-  async #exists() {
+  async #why() {
     // A failed handshake hides its status from scripts; the page's own address has it too.
     try {
-      return (await fetch(location.pathname, { method: "HEAD", cache: "no-store" })).status !== 404;
+      const { status } = await fetch(location.href, { method: "HEAD", cache: "no-store" });
+      return { 401: "locked", 404: "missing" }[status] ?? "away";
     } catch {
-      return true; // the gateway itself is away
+      return "away"; // the gateway itself is
     }
   }
 

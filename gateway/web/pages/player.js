@@ -1,6 +1,7 @@
 // The player page: chooses a way to play, shows what is going on, and gives the keyboard and the buttons their meaning.
 
 import { Playback, mediaSource } from "/assets/playback.js";
+import { WhepPlayback, webRtc } from "/assets/whep.js";
 
 const PAUSE = "M7 5h4v14H7zM13 5h4v14h-4z";
 const PLAY = "M8 5v14l11-7z";
@@ -18,15 +19,26 @@ const STATES = {
   missing: ["No stream", "bad", "There is no stream of this name", "It will play here as soon as there is one."],
   paused: ["Paused", "", "Paused", ""],
   blocked: ["Ready", "", "Press play", "This browser plays only when asked."],
+  locked: ["Locked", "bad", "Not allowed", "This stream needs a play token in the address, or a key."],
   unplayable: ["Unplayable", "bad", "This browser cannot play the stream", ""],
 };
+
+// How it can be watched, in the order of preference: MSE survives what networks do and plays every codec that the
+// browser knows, WebRTC is for who has none of it, HLS is what iPhones have at the least.
+const WAYS = ["mse", "webrtc", "hls"];
+const NAMES = { mse: "MSE over WebSocket", webrtc: "WebRTC", hls: "HLS (native)" };
 
 const $ = (id) => document.getElementById(id);
 const video = $("video");
 const name = decodeURIComponent(location.pathname.split("/").at(-2));
-const address = new URL("mse", location.href);
-address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-address.search = "";
+const asked = new URLSearchParams(location.search);
+
+/** An address below the page's, with the play token if there is one: a frame of another site has no cookie. */
+function below(path) {
+  const address = new URL(path, location.href);
+  address.search = asked.has("token") ? new URLSearchParams({ token: asked.get("token") }) : "";
+  return address;
+}
 
 let playback = null;
 
@@ -98,38 +110,66 @@ function measure() {
   const now = performance.now();
   const rate = ((playback.received - counted.bytes) * 8) / (now - counted.at); // kbit/s
   counted = { bytes: playback.received, at: now };
-  const ranges = video.buffered;
-  let ahead = 0;
-  for (let index = 0; index < ranges.length; index += 1) {
-    if (ranges.start(index) <= video.currentTime) ahead = Math.max(0, ranges.end(index) - video.currentTime);
-  }
-  const behind = playback.latency();
-  if (!ranges.length) return;
+  if (!playback.received) return;
   $("rate").textContent = rate >= 1000 ? `${(rate / 1000).toFixed(1)} Mbit/s` : `${rate.toFixed(0)} kbit/s`;
-  $("buffer").textContent = `${ahead.toFixed(1)} s`;
-  $("latency").textContent = `${behind.toFixed(1)} s`;
+  $("buffer").textContent = `${playback.ahead.toFixed(1)} s`;
+  $("latency").textContent = `${playback.latency().toFixed(1)} s`;
   $("dropped").textContent = String(video.getVideoPlaybackQuality?.().droppedVideoFrames ?? "–");
-  $("edge").dataset.live = String(playback.state === "live" && behind < 3);
+  $("edge").dataset.live = String(playback.state === "live" && playback.latency() < 3);
 }
 
-/** Safari's own HLS, for who has no Media Source Extensions or not for this codec. */
-function nativeHls(why) {
-  playback = null;
-  if (!video.canPlayType("application/vnd.apple.mpegurl")) {
+const BEGIN = {
+  mse: () => mediaSource() && new Playback(video, Object.assign(below("mse"), { protocol: location.protocol.replace("http", "ws") }).href),
+  webrtc: () => webRtc() && new WhepPlayback(video, below("whep")),
+  hls: () => video.canPlayType("application/vnd.apple.mpegurl") && nativeHls(),
+};
+
+/** Plays in the first of these ways that the browser has; the others come next when it turns out not to do. */
+function watch([way, ...others], why) {
+  if (!way) {
     show("unplayable", why);
     return;
   }
-  $("transport").textContent = "HLS (native)";
+  playback = null;
+  const made = BEGIN[way]();
+  if (!made) {
+    watch(others, why ?? `It has no ${NAMES[way]}.`);
+    return;
+  }
+  $("transport").textContent = NAMES[way];
+  for (const link of document.querySelectorAll("[data-via]")) link.ariaCurrent = String(link.dataset.via === way);
+  if (made instanceof EventTarget) {
+    playback = made;
+    made.addEventListener("state", (event) => { if (!made.stopped) show(event.detail); });
+    made.addEventListener("tracks", (event) => tracks(event.detail));
+    made.addEventListener("unplayable", (event) => watch(others, event.detail));
+    made.start();
+  }
+}
+
+/** Safari's own player, which says little. */
+function nativeHls() {
   $("mute").hidden = false;
-  video.src = "index.m3u8";
+  video.src = below("index.m3u8");
   video.addEventListener("playing", () => show("live"));
   video.addEventListener("waiting", () => show("buffering"));
-  video.addEventListener("error", () => show("unplayable", why));
+  video.addEventListener("error", () => show("unplayable", video.error?.message));
   video.play().catch(() => show("blocked"));
+  return true;
+}
+
+function links() {
+  $("hls").href = below("index.m3u8");
+  for (const link of document.querySelectorAll("[data-via], #embed")) {
+    const address = new URL(location.href);
+    if (link.dataset.via) address.searchParams.set("via", link.dataset.via);
+    else address.searchParams.set("embed", "1");
+    link.href = address;
+  }
 }
 
 function begin() {
-  document.documentElement.classList.toggle("embed", new URLSearchParams(location.search).get("embed") === "1");
+  document.documentElement.classList.toggle("embed", asked.get("embed") === "1");
   document.title = `${name} · Reelgate`;
   $("name").textContent = name;
   $("full").hidden = !(document.fullscreenEnabled || video.webkitEnterFullscreen);
@@ -141,17 +181,12 @@ function begin() {
   video.muted = true; // browsers start only a silent picture unasked
   buttons();
   show("connecting");
-  if (!mediaSource()) {
-    nativeHls("It has neither Media Source Extensions nor HLS.");
-    return;
-  }
-  playback = new Playback(video, address.href);
-  playback.addEventListener("state", (event) => { if (!playback?.stopped) show(event.detail); });
-  playback.addEventListener("tracks", (event) => tracks(event.detail));
-  playback.addEventListener("unplayable", (event) => nativeHls(`It does not know ${event.detail}.`));
-  $("transport").textContent = "MSE over WebSocket";
+  addEventListener("pagehide", () => playback?.stop());
+  addEventListener("pageshow", (event) => { if (event.persisted && !video.paused) playback?.start(); });
+  links();
   setInterval(measure, 1000);
-  playback.start();
+  const via = asked.get("via");
+  watch(WAYS.includes(via) ? [via] : WAYS);
 }
 
 begin();

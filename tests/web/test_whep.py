@@ -1,0 +1,257 @@
+"""WHEP: what is asked for and refused, and an independent client that decodes what it is sent."""
+
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+from aiohttp import ClientSession
+from aiortc import RTCRtpReceiver
+
+from gateway.app import Gateway
+from gateway.keys import KeyFile, Scope
+from gateway.settings import Settings
+from gateway.web.play import Makers
+from media import fmp4, whep
+from media.camera.server import Camera
+from media.camera.settings import CameraSettings
+from media.chunk import Init, VideoTrack
+from media.fmp4 import Sample
+from media.ring import LiveRing, RingLimits
+from media.whep import Broadcasts
+from media.workers import Workers
+from tests.media.processes import until
+from tests.peers import chromium
+from tests.peers.whep import WhepViewer
+from tests.web.watching import FakeStreams, Server, an_app
+
+SDP = {"Content-Type": "application/sdp"}
+
+
+def a_ring(codec: str, offsets: tuple[int, ...] = (0, 0)) -> LiveRing:
+    """A ring with one chunk of a picture of that codec."""
+    ring = LiveRing(RingLimits(), lambda: 1_700_000_000.0)
+    samples = [Sample(b"\0\0\0\1\x65", 3600, number == 0, offset) for number, offset in enumerate(offsets)]
+    init = Init(b"an init", VideoTrack(codec, 90_000, 640, 360), None)
+    ring.append(init, 0, 3600 * len(samples), True, fmp4.fragment(1, 0, 0, samples))
+    return ring
+
+
+@pytest.fixture
+async def face() -> AsyncIterator[str]:
+    """The routes without any worker: `hevc` and `reordered` cannot go, `yard` could."""
+    rings = {"hevc": a_ring("hvc1.1.6.L93.90"), "reordered": a_ring("avc1.64001f", (7200, 0)), "yard": a_ring("avc1.1")}
+    workers = Workers()
+    server = Server(an_app(FakeStreams(dict(rings)), makers=Makers(broadcasts=Broadcasts(workers))))
+    await server.start_server()
+    yield str(server.make_url("/live/"))
+    await server.close()
+    await workers.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "status", "code"),
+    [
+        ("hevc", SDP, 422, "codec-unsupported"),
+        ("reordered", SDP, 422, "codec-unsupported"),
+        ("nobody", SDP, 404, "not-found"),
+        ("yard", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
+        ("yard", SDP, 500, "worker-crashed"),  # no worker can be forked here
+    ],
+)
+async def test_what_cannot_go_is_refused_by_a_stable_code(
+    face: str, name: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    async with ClientSession() as http, http.post(f"{face}{name}/whep", data="v=0", headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
+async def test_without_the_extra_it_says_what_to_install(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whep, "is_installed", lambda: False)
+    async with ClientSession() as http, http.post(f"{face}yard/whep", data="v=0", headers=SDP) as answer:
+        problem = await answer.json()
+    assert (answer.status, problem["code"]) == (501, "not-installed")
+    assert "reelgate[webrtc]" in problem["detail"]
+
+
+def test_the_parameter_sets_come_out_of_an_avcc_record_and_a_short_one_is_told() -> None:
+    record = bytes.fromhex("0164001fffe1 0003 67aabb 01 0002 68cc".replace(" ", ""))
+    assert fmp4.avc_parameter_sets(record) == (b"\x67\xaa\xbb", b"\x68\xcc")
+    for cut in range(len(record)):
+        with pytest.raises(ValueError, match="cut short"):
+            fmp4.avc_parameter_sets(record[:cut])
+
+
+@asynccontextmanager
+async def on_air(folder: Path, **settings: int) -> AsyncIterator[tuple[Gateway, ClientSession]]:
+    """A gateway with a camera, `yard`."""
+    paths = {name: folder / name for name in ("media_dir", "data_dir", "cache_dir")}
+    made = Settings(http_port=0, **paths, **settings)  # type: ignore[arg-type]
+    async with Camera(CameraSettings()) as camera, Gateway(made) as gateway, ClientSession() as http:
+        body = {"uri": camera.url, "localStreamName": "yard"}
+        async with http.post(f"{gateway.url}/rest-api/v3/rtsp/startup", json=body) as response:
+            assert response.status == 200, await response.text()
+        yield gateway, http
+
+
+def viewers(gateway: Gateway) -> int:
+    return next(gateway.catalog.streams()).viewers
+
+
+@pytest.mark.media
+async def test_aiortc_decodes_picture_and_sound_and_is_counted_until_it_leaves(tmp_path: Path) -> None:
+    async with on_air(tmp_path, max_viewers_per_stream=1) as (gateway, http):
+        url = f"{gateway.url}/live/yard/whep"
+        async with WhepViewer(http, url) as viewer:
+            answer = await viewer.post()
+            assert answer.status == 201
+            assert answer.content_type == "application/sdp"
+            assert set(re.findall(r"a=rtpmap:\d+ (\w+)/", viewer.answer)) == {"H264", "rtx", "opus"}
+            assert set(re.findall(r"a=candidate:.* udp \d+ (\S+)", viewer.answer)) == {"127.0.0.1"}
+            await until(lambda: len(viewer.received["video"]) > 60 and len(viewer.received["audio"]) > 60, 30)
+            frame, sound = viewer.received["video"][-1], viewer.received["audio"][-1]
+            assert (frame.width, frame.height, sound.sample_rate) == (640, 360, 48_000)
+            # A backlog at first, and then a picture every 40 ms but for what is late or won back.
+            times = [each.time for each in viewer.received["video"]]
+            steps = sorted(later - earlier for earlier, later in pairwise(times))
+            assert steps[0] > 0
+            assert 0.038 < median(steps[len(times) // 5 :]) < 0.042
+            assert viewers(gateway) == 1
+            async with WhepViewer(http, url) as second:
+                refused = await second.post()
+                assert (refused.status, (await refused.json())["code"]) == (503, "capacity-exceeded")
+            async with http.delete(gateway.url + viewer.location) as deleted:
+                assert deleted.status == 200
+            await until(lambda: viewers(gateway) == 0)
+            async with http.delete(gateway.url + viewer.location) as again:
+                assert again.status == 404
+        workers = gateway.workers.alive
+        async with WhepViewer(http, url, kinds=("video",)) as silent:
+            assert (await silent.post()).status == 201
+            await until(lambda: len(silent.received["video"]) > 10, 30)
+        await until(lambda: viewers(gateway) == 0 and gateway.workers.alive == workers, 60)  # gone without a DELETE
+
+
+@pytest.mark.media
+async def test_offers_that_make_no_sense_are_told_so_and_the_next_viewer_gets_his_picture(tmp_path: Path) -> None:
+    async with on_air(tmp_path) as (gateway, http):
+        url = f"{gateway.url}/live/yard/whep"
+        for text in ("", "v=0", "\0" * 1000, "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 50):
+            async with http.post(url, data=text, headers=SDP) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (400, "bad-request"), text
+        async with http.post(url, data="a" * 70_000, headers=SDP) as answer:
+            assert answer.status == 413
+        for method in ("GET", "PUT", "PATCH"):
+            async with http.request(method, url) as answer:
+                assert answer.status == 405
+                assert "POST" in answer.headers["Allow"]
+        async with http.options(url) as answer:
+            assert (answer.status, answer.headers["Accept-Post"]) == (204, "application/sdp")
+        async with WhepViewer(http, url) as viewer:
+            capabilities = RTCRtpReceiver.getCapabilities("video")
+            assert capabilities is not None
+            only = [each for each in capabilities.codecs if each.mimeType == "video/VP8"]
+            viewer.peer.getTransceivers()[0].setCodecPreferences(only)
+            answer = await viewer.post()
+            assert (answer.status, (await answer.json())["code"]) == (422, "codec-unsupported")
+        assert viewers(gateway) == 0
+        async with WhepViewer(http, url) as viewer:
+            assert (await viewer.post()).status == 201
+            await until(lambda: len(viewer.received["video"]) > 10, 30)
+            known = set(gateway.workers.pids()[:-1])
+            os.kill(max(known), signal.SIGKILL)  # the newest one sends
+            await until(lambda: viewers(gateway) == 0)
+        async with WhepViewer(http, url) as viewer:
+            assert (await viewer.post()).status == 201
+            await until(lambda: len(viewer.received["video"]) > 10, 30)
+            async with http.post(f"{gateway.url}/rest-api/v3/stream/terminate", json={"name": "yard"}) as stopped:
+                assert stopped.status == 200
+            await until(lambda: gateway.workers.alive == 0)
+
+
+@pytest.mark.media
+async def test_with_keys_on_a_play_token_in_the_address_opens_and_ends_a_session(tmp_path: Path) -> None:
+    async with on_air(tmp_path) as (gateway, http):
+        KeyFile(gateway.settings.keys_file).make("control", (Scope.CONTROL,))
+        gateway.reload()
+        url = f"{gateway.url}/live/yard/whep"
+        async with WhepViewer(http, url) as stranger:
+            assert (await stranger.post()).status == 401
+        token = gateway.access.tokens.sign("yard", 2_000_000_000)
+        async with WhepViewer(http, f"{url}?token={token}") as viewer:
+            assert (await viewer.post()).status == 201
+            await until(lambda: len(viewer.received["video"]) > 10, 30)
+            http.cookie_jar.clear()
+            async with http.delete(gateway.url + viewer.location.partition("?")[0]) as answer:
+                assert answer.status == 401
+            async with http.delete(gateway.url + viewer.location) as answer:
+                assert answer.status == 200
+
+
+@pytest.mark.media
+@pytest.mark.debian
+async def test_chromium_plays_the_page_by_webrtc_where_it_has_no_mse_and_when_asked(tmp_path: Path) -> None:
+    async with on_air(tmp_path) as (gateway, _), chromium.viewer(f"{gateway.url}/live/yard/?via=webrtc") as viewer:
+        await viewer.plays_on(1, limit=40)
+        await viewer.page.wait_for_selector("#badge:text('Live')")
+        assert await viewer.page.inner_text("#transport") == "WebRTC"
+        assert await viewer.page.inner_text("#codec") == "H264, opus"
+        assert await viewer.page.inner_text("#latency") != "–"
+        assert viewer.complaints == []
+        await viewer.page.click("#play")
+        await until(lambda: viewers(gateway) == 0, 30)
+        await viewer.page.click("#play")
+        await viewer.plays_on(1, limit=40)
+        await viewer.page.context.add_init_script("delete window.MediaSource")
+        await viewer.page.goto(f"{gateway.url}/live/yard/")
+        await viewer.plays_on(1, limit=40)
+        assert await viewer.page.inner_text("#transport") == "WebRTC"
+        await viewer.page.goto("about:blank")
+        # It says goodbye; where that is lost with the page, it is missed after half a minute.
+        await until(lambda: viewers(gateway) == 0, 60)
+
+
+@pytest.mark.media
+@pytest.mark.debian
+async def test_with_keys_on_the_page_hands_its_token_to_all_that_it_fetches(tmp_path: Path) -> None:
+    async with on_air(tmp_path) as (gateway, _):
+        KeyFile(gateway.settings.keys_file).make("control", (Scope.CONTROL,))
+        gateway.reload()
+        token = gateway.access.tokens.sign("yard", 2_000_000_000)
+        asked: list[str] = []
+        async with chromium.viewer("about:blank") as viewer:
+            viewer.page.on("request", lambda request: asked.append(request.url))
+            viewer.page.on("websocket", lambda socket: asked.append(socket.url))
+            for way in ("mse", "webrtc"):
+                await viewer.page.goto(f"{gateway.url}/live/yard/?token={token}&via={way}")
+                await viewer.plays_on(1, limit=40)
+            assert viewer.complaints == []
+        # There is a cookie too, but a frame of another site has none.
+        fetched = [url for url in asked if "/live/yard/" in url]
+        assert {url.partition("?")[0].rpartition("/")[2] for url in fetched} == {"", "mse", "whep"}
+        assert all(f"?token={token}" in url for url in fetched)
+
+
+@pytest.mark.media
+@pytest.mark.soak
+async def test_who_vanishes_without_a_word_or_never_comes_is_given_up(tmp_path: Path) -> None:
+    async with on_air(tmp_path) as (gateway, http):
+        url = f"{gateway.url}/live/yard/whep"
+        never = WhepViewer(http, url)
+        async with never:
+            async with http.post(url, data=await never.offer(), headers=SDP) as answer:
+                assert answer.status == 201
+            async with WhepViewer(http, url) as viewer:
+                assert (await viewer.post()).status == 201
+                await until(lambda: len(viewer.received["video"]) > 10, 30)
+                assert viewers(gateway) == 2
+                await until(lambda: viewers(gateway) == 1, 30)
+                sender = viewer.peer.getTransceivers()[0].receiver.transport.transport
+                for protocol in sender._connection._protocols:
+                    protocol.transport.abort()
+                await until(lambda: viewers(gateway) == 0, 60)
