@@ -46,6 +46,15 @@ def test_every_setting_is_in_the_reference() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", reference, re.MULTILINE)) == set(Settings.model_fields)
 
 
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "THREAT_MODEL.md").read_text()))
+    functions = re.findall(
+        r"^(?:async )?def (test_\w+)\(", "\n".join(path.read_text() for path in PYTHON), re.MULTILINE
+    )
+    assert len(named) > 50
+    assert named <= set(functions), named - set(functions)
+
+
 def test_every_failure_code_is_in_the_reference_with_its_status() -> None:
     reference = (ROOT / "docs/reference/errors.md").read_text()
     rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (yes|no) \|", reference, re.MULTILINE)

@@ -366,6 +366,8 @@ class Supervisor:
     def _publish(self, run: Run) -> dict[str, Any]:
         try:
             return run.work.publish()
+        except Failure:
+            raise  # what it is about has gone meanwhile, say: a reason, and no defect
         except Exception as error:
             words.defect("job-publish-failed", error, run.job)
             raise

@@ -263,6 +263,23 @@ async def test_a_defect_is_internal_and_its_text_stays_out_of_record_and_log(
     assert "works.py" in defect["where"][-1]
 
 
+async def test_a_publish_that_is_refused_has_its_reason_and_is_no_defect(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refused(Sleep):
+        def publish(self) -> dict[str, object]:
+            super().publish()
+            raise Failure("resource-busy", "The channel went away.")
+
+    work = Refused(0.1)
+    job = supervisor.submit(draft(), work)
+    await supervisor.wait(job, 5)
+    assert (work.calls, job.http_status, work.held) == (["run", "publish", "stop"], 409, False)
+    assert job.error is not None
+    assert job.error["code"] == "resource-busy"
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_a_publish_that_raises_is_taken_back(supervisor: Supervisor) -> None:
     class Unpublishable(Sleep):
         def publish(self) -> dict[str, object]:
