@@ -14,7 +14,7 @@ from tests.media.processes import state, until
 
 pytestmark = pytest.mark.media
 
-CREATES = 50  # in each round
+CREATES = 100  # in each round, if it lives so long
 AT_ONCE = 10
 ENDED = {"DONE", "FAILED", "CANCELLED"}
 
@@ -68,8 +68,7 @@ class Round:
             record = records[job_id]
             found[record["error"]["code"] if record["error"] else record["state"]] += 1
             assert record["state"] in ENDED, "no job is RUNNING without a worker"
-            if record["kind"] == "vod.startup":
-                assert record["error"] is None or record["error"]["code"] == "interrupted", record
+            assert record["error"] is None or record["error"]["code"] == "interrupted", record
             if status == 200:
                 assert (record["state"], record["result"]) == ("DONE", content)
         assert all(record["state"] in ENDED for record in records.values())
@@ -117,3 +116,4 @@ async def test_every_acknowledged_job_survives_twenty_kills(
     with capsys.disabled():
         print(f"\n20 rounds: {dict(found)}")
     assert found["creates"] == 20 * CREATES
+    assert found["acknowledged"] > 5 * CREATES  # half of them, by the dice

@@ -1,6 +1,6 @@
 """The core under any order of events; and seeded bugs, each of which these properties must catch."""
 
-import os
+from collections import Counter
 from typing import ClassVar
 
 import pytest
@@ -28,6 +28,7 @@ class CoreMachine(RuleBasedStateMachine):
     """Any order of what can happen to the jobs of one core."""
 
     core_type: ClassVar[type[Core]] = Core
+    ran: ClassVar[Counter[str]] = Counter()
 
     @initialize()
     def begin(self) -> None:
@@ -128,6 +129,7 @@ class CoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.world.check_liveness()
+            self.ran.update(runs=1, steps=self.steps, jobs=len(self.world.jobs))
 
 
 settings.register_profile(
@@ -141,7 +143,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("jobs-long", settings.get_profile("jobs-ci"), max_examples=5000, stateful_step_count=100)
-PROFILE = settings.get_profile(os.environ.get("REELGATE_HYPOTHESIS_PROFILE", "jobs-ci"))
+PROFILE = settings.get_profile("jobs-ci")
 
 # The hunt for a seeded bug is the same each time, and does not shrink: it either finds the bug or it does not.
 HUNT = settings(PROFILE, derandomize=True, print_blob=False, phases=[Phase.generate])
@@ -149,6 +151,16 @@ HUNT = settings(PROFILE, derandomize=True, print_blob=False, phases=[Phase.gener
 
 def test_core_invariants_hypothesis() -> None:
     run_state_machine_as_test(CoreMachine, settings=PROFILE)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_core_invariants_hypothesis_in_the_long_run(capsys: pytest.CaptureFixture[str]) -> None:
+    CoreMachine.ran.clear()
+    run_state_machine_as_test(CoreMachine, settings=settings.get_profile("jobs-long"))
+    with capsys.disabled():
+        print(f"\nthe core: {dict(CoreMachine.ran)}")
+    assert CoreMachine.ran["runs"] >= 5000
 
 
 # A check of the world, or one of the core's own gates; OSError is a `publish` that should not have been called.
