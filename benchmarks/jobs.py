@@ -1,20 +1,24 @@
 """Jobs: what the contract costs beside a bare handler, beside many retained jobs, and with a thousand in flight.
 
-    python -m benchmarks.jobs [rate|retained|flight|cancel ...]      (all four, in some two minutes)
+    python -m benchmarks.jobs [rate|retained|flight|cancel|growth ...]      (all, in some two minutes)
 
-The gateway's face, supervisor and store are the real ones, on works that do what a script says; `cancel` has real
-workers. Callers are a process of their own on the same machine, so that ratios mean more than figures.
+The gateway's face, supervisor and store are the real ones, on works that do what a script says; `cancel` has a whole
+gateway and real workers. Callers are a process of their own on the same machine, so that ratios mean more than figures.
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
+import random
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
 from types import SimpleNamespace
@@ -23,6 +27,7 @@ from typing import Any, Final, cast
 import aiohttp
 from aiohttp import web
 
+from gateway.app import Gateway
 from gateway.jobs.core import Limits
 from gateway.jobs.feed import Feed
 from gateway.jobs.job import Progress, time_of_day
@@ -30,13 +35,12 @@ from gateway.jobs.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan
 from gateway.prefer import Limits as PreferLimits
+from gateway.settings import Settings
 from gateway.web import jobs, problems, submit
 from gateway.web.events import News
 from gateway.web.face import BASE, Face
 from gateway.web.metrics import Metrics
 from media.catalog import Catalog
-from media.messages import Message, Start
-from media.workers import Workers
 
 REQUESTS: Final = 1600
 CONNECTIONS: Final = 16
@@ -44,6 +48,7 @@ RUNS: Final = 3
 RETAINED: Final = 100_000
 IN_FLIGHT: Final = 1000
 STUCK: Final = 50
+GROWTH: Final = 4992
 
 
 class ScriptParams(Params):
@@ -110,9 +115,9 @@ async def face(limits: Limits) -> AsyncIterator[tuple[str, Store]]:
         await store.close()
 
 
-async def load(url: str, path: str, body: Any, requests: int = REQUESTS) -> tuple[float, float]:
-    """Requests a second, and the median latency in ms, as a process of callers sees them."""
-    arguments = [url, path, json.dumps(body), str(requests)]
+async def load(url: str, path: str, *bodies: Any, requests: int = REQUESTS) -> tuple[float, float]:
+    """Requests a second, and the median latency in ms, as a process of callers sees them; it sends these in turn."""
+    arguments = [url, path, json.dumps(bodies), str(requests)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.jobs", "callers", *arguments, stdout=asyncio.subprocess.PIPE
     )
@@ -121,20 +126,19 @@ async def load(url: str, path: str, body: Any, requests: int = REQUESTS) -> tupl
     return float(rate), float(latency)
 
 
-async def callers(url: str, path: str, body: str, requests: int) -> None:
+async def callers(url: str, path: str, bodies: str, requests: int) -> None:
     """The other process: each connection asks again as soon as it is answered."""
     host, _, port = url.removeprefix("http://").partition(":")
-    content = body.encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    )
+    contents = [json.dumps(body) for body in json.loads(bodies)]
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+    asked = cycle([f"{head}{len(content)}\r\n\r\n{content}".encode() for content in contents])
     latencies: list[float] = []
 
     async def one(count: int) -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         for _ in range(count):
             began = time.perf_counter()
-            writer.write(head.encode() + content)
+            writer.write(next(asked))
             answer = await reader.readuntil(b"\r\n\r\n")
             if not answer.startswith(b"HTTP/1.1 200"):
                 raise RuntimeError(answer.decode())
@@ -151,24 +155,20 @@ async def callers(url: str, path: str, body: str, requests: int) -> None:
 async def rate() -> None:
     """A job that ends at once, and a find, against the bare handler."""
     async with face(Limits(max_running=64, max_pending=1000)) as (url, _):
-        async with aiohttp.ClientSession(url) as session, session.post(f"{BASE}/script", json={}) as answer:
-            job_id = answer.headers["Job-Id"]
-        calls = {
-            "bare": ("/bare", {"seconds": 0}),
-            "job": (f"{BASE}/script", {"seconds": 0}),
-            "find": (f"{BASE}/jobs/find", {"id": job_id}),
-        }
-        rates: dict[str, list[float]] = {name: [] for name in calls}
+        rates: dict[str, list[float]] = {"bare": [], "job": [], "find": []}
         for _ in range(RUNS):
-            for name, (path, body) in calls.items():
-                rates[name].append((await load(url, path, body))[0])
+            rates["bare"].append((await load(url, "/bare", {"seconds": 0}))[0])
+            rates["job"].append((await load(url, f"{BASE}/script", {"seconds": 0}))[0])
+            async with aiohttp.ClientSession(url) as session, session.post(f"{BASE}/script", json={}) as answer:
+                job_id = answer.headers["Job-Id"]
+            rates["find"].append((await load(url, f"{BASE}/jobs/find", {"id": job_id}))[0])
         usual = {name: median(values) for name, values in rates.items()}
         print("rate:", ", ".join(f"{name} {value:.0f}/s" for name, value in usual.items()))
         print(f"  job / bare {usual['job'] / usual['bare']:.2f}, find / bare {usual['find'] / usual['bare']:.2f}")
 
 
 async def retained() -> None:
-    """Finding one job among many against finding it among few."""
+    """Finding jobs among many against finding them among few, all of an earlier life: they are read from the disk."""
     latencies = {}
     for count in (100, RETAINED):
         async with face(Limits()) as (url, store):
@@ -177,8 +177,8 @@ async def retained() -> None:
                 if number % 5000 == 4999:
                     await store.flush()
             await store.flush()
-            found = [(await load(url, f"{BASE}/jobs/find", {"id": f"{count // 2:032x}"}))[1] for _ in range(RUNS)]
-            latencies[count] = median(found)
+            asked = [{"id": f"{random.randrange(count):032x}"} for _ in range(REQUESTS)]
+            latencies[count] = median([(await load(url, f"{BASE}/jobs/find", *asked))[1] for _ in range(RUNS)])
     few, many = latencies.values()
     print(f"retained: find among 100 {few:.2f} ms, among {RETAINED} {many:.2f} ms, ratio {many / few:.2f}")
 
@@ -193,12 +193,16 @@ def finished(number: int) -> dict[str, Any]:
 
 async def flight() -> None:
     """A thousand jobs in flight, arriving over 10 s: how late 202 and CANCELLED are."""
-    limits = Limits(max_running=IN_FLIGHT, max_pending=IN_FLIGHT)
+    async with face(Limits(max_running=IN_FLIGHT, max_pending=IN_FLIGHT)) as (url, _):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "benchmarks.jobs", "passengers", url)
+        await process.wait()
+
+
+async def passengers(url: str) -> None:
+    """The other process: one caller for each job, held by `wait`, then by a long poll until the end."""
     late: dict[str, list[float]] = {"202": [], "CANCELLED": []}
-    async with face(limits) as (url, _):
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(url, connector=connector) as session:
-            await asyncio.gather(*(one_flight(session, number * 10 / IN_FLIGHT, late) for number in range(IN_FLIGHT)))
+    async with aiohttp.ClientSession(url, connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(one_flight(session, number * 10 / IN_FLIGHT, late) for number in range(IN_FLIGHT)))
     for name, values in late.items():
         print(f"flight: {name} after {'wait' if name == '202' else 'timeout'}: {spread(values)}")
 
@@ -217,26 +221,54 @@ async def one_flight(session: aiohttp.ClientSession, delay: float, late: dict[st
 
 
 async def cancel() -> None:
-    """Real workers stuck in opening: from the kill, which is how such a one is cancelled, to reaped."""
-    workers = Workers()
-    workers.start()
-    with tempfile.TemporaryDirectory() as folder:
-        pipe = Path(folder) / "pipe"
-        os.mkfifo(pipe)  # nobody will ever write to it: the open blocks
-        stuck = [workers.spawn(Start("picture", {"path": str(pipe)}), ignore) for _ in range(STUCK)]
-        await asyncio.sleep(5)  # all are forked, and in the middle of the open
-        took = []
-        for worker in stuck:
-            began = time.perf_counter()
-            worker.kill()
-            await worker.gone
-            took.append(time.perf_counter() - began)
-        print(f"cancel: kill to reaped, one after another: {spread(took)}")
-    await workers.close()
+    """Cameras that say nothing, a stuck worker for each of 50 jobs, all cancelled at once: to reaped and answered."""
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="reelgate-benchmark-") as folder:
+        media, data, cache = (Path(folder) / name for name in ("media", "data", "cache"))
+        settings = Settings(http_port=0, jobs_max_running=STUCK, media_dir=media, data_dir=data, cache_dir=cache)
+        async with Gateway(settings) as gateway, aiohttp.ClientSession(f"{gateway.url}{BASE}/") as session:
+            jobs = await asyncio.gather(*(stuck(session, port, number) for number in range(STUCK)))
+            await asyncio.sleep(5)  # all are forked, and in the middle of SETUP
+            print(f"cancel: {gateway.workers.alive} workers are stuck")
+            took = await asyncio.gather(*(ended(session, job) for job in jobs))
+            print(
+                f"cancel: {STUCK} at once, to reaped and answered: {spread(took)}; workers left {gateway.workers.alive}"
+            )
+    silent.close()
 
 
-def ignore(message: Message) -> None:
-    """Nothing is expected of a worker that is stuck."""
+async def stuck(session: aiohttp.ClientSession, port: int, number: int) -> str:
+    body = {"uri": f"rtsp://127.0.0.1:{port}/{number}", "localStreamName": f"camera-{number}", "preflight": False}
+    async with session.post("rtsp/startup", json=body, headers={"Prefer": "wait=0"}) as answer:
+        return answer.headers["Job-Id"]
+
+
+async def ended(session: aiohttp.ClientSession, job: str) -> float:
+    """Seconds from the request to terminate to CANCELLED, which is said when the worker is reaped."""
+    began = time.perf_counter()
+    async with session.post("jobs/terminate", json={"id": job}) as answer:
+        record = await answer.json()
+    if record["state"] != "CANCELLED":
+        raise RuntimeError(record)
+    return time.perf_counter() - began
+
+
+async def growth() -> None:
+    """What 5,000 jobs leave behind, after the first ones filled what is kept of the newest; five times."""
+    async with face(Limits(max_running=64, max_pending=1000)) as (url, _):
+        for number in range(6):
+            await load(url, f"{BASE}/script", {"seconds": 0}, requests=GROWTH)
+            await asyncio.sleep(0.5)  # the last ones leave memory when they are on disk
+            gc.collect()
+            print(f"growth: after {(number + 1) * GROWTH} jobs {holdings()}")
+
+
+def holdings() -> str:
+    """What this process holds."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+    files, tasks = len(list(Path("/proc/self/fd").iterdir())), len(asyncio.all_tasks())
+    return f"{resident:.1f} MB, {files} files, {tasks} tasks, {threading.active_count()} threads"
 
 
 def spread(values: list[float]) -> str:
@@ -244,7 +276,7 @@ def spread(values: list[float]) -> str:
     return f"median {median(values) * 1000:.0f} ms, p99 {quantiles(values, n=100)[98] * 1000:.0f} ms"
 
 
-PARTS: Final = {"rate": rate, "retained": retained, "flight": flight, "cancel": cancel}
+PARTS: Final = {"rate": rate, "retained": retained, "flight": flight, "cancel": cancel, "growth": growth}
 
 
 async def main(names: list[str]) -> None:
@@ -255,9 +287,11 @@ async def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)
     if sys.argv[1:2] == ["callers"]:
-        url, path, body, requests = sys.argv[2:6]
-        asyncio.run(callers(url, path, body, int(requests)))
+        url, path, bodies, requests = sys.argv[2:6]
+        asyncio.run(callers(url, path, bodies, int(requests)))
+    elif sys.argv[1:2] == ["passengers"]:
+        asyncio.run(passengers(sys.argv[2]))
     else:
         asyncio.run(main(sys.argv[1:]))
