@@ -232,7 +232,9 @@ def test_a_crash_is_failed_only_after_all_is_released(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [{"data": "x" * 70_000}, {"age": float("nan")}, {"at": object()}, {"name": "\ud800"}], ids=str
+    "result",
+    [{"data": "x" * 70_000}, {"age": float("nan")}, {"at": object()}, {"name": "\ud800"}],
+    ids=["too long", "no number", "no value of JSON", "no Unicode"],
 )
 def test_a_result_that_cannot_be_kept_fails_the_job_and_is_taken_back(world: World, result: dict[str, Any]) -> None:
     job, worker = running(world)

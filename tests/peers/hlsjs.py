@@ -1,7 +1,9 @@
 """hls.js in Chromium as a viewer: an independent HLS player, installed by npm into an ignored folder."""
 
 import asyncio
+import fcntl
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,10 +52,15 @@ window.hls = hls;
 
 
 async def installed() -> Path:
-    """The player's script; fetched once."""
-    if not SCRIPT.exists():
-        status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=90)
-        assert status == 0, err
+    """The player's script; fetched once, however many test processes ask for it."""
+    folder = os.open(FOLDER, os.O_RDONLY)
+    try:
+        await asyncio.to_thread(fcntl.flock, folder, fcntl.LOCK_EX)
+        if not SCRIPT.exists():
+            status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=90)
+            assert status == 0, err
+    finally:
+        os.close(folder)
     return await asyncio.to_thread(SCRIPT.resolve)
 
 
