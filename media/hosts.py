@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-SPACING: Final = 0.27  # seconds between two connects to a host: under four in any second, whatever timers add
+SPACING: Final = 0.33  # seconds between two connects to a host: four in any second only if one of them was late
 MOST_HOSTS: Final = 4096  # remembered; over that, those whose time has passed are forgotten
 
 

@@ -41,7 +41,7 @@ async def test_a_redirect_on_the_same_host_keeps_the_credentials(status: int) ->
             described = await go(spec)
     assert (described.redirected, described.credentials, described.port) == (True, True, second.port)
     assert described.uri == f"rtsp://127.0.0.1:{second.port}/other"
-    assert described.pin(spec) == replace(spec, uri=described.uri, address="127.0.0.1")
+    assert described.pin(spec) == replace(spec, uri=described.uri, address="127.0.0.1", relay=True)
 
 
 async def test_a_redirect_from_a_name_to_its_own_address_keeps_the_credentials() -> None:

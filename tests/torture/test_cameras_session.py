@@ -75,6 +75,34 @@ async def test_C36_the_camera_reads_its_teardown_before_the_connection_goes(api:
         assert (peer.teardowns, peer.resets) == (3, 0)
 
 
+@pytest.mark.soak
+async def test_C45_fifty_cameras_of_one_host_die_and_come_back_without_a_stampede(tmp_path: Path) -> None:
+    """The long form of what tests/media/test_session.py does in virtual time: real sockets, workers and pictures."""
+    loop = asyncio.get_running_loop()
+    async with gateway(tmp_path) as api:
+        async with camera() as peer:
+            port = peer.port
+            for number in range(50):  # addresses of one camera, as a recorder has channels
+                assert (await start(api, f"{peer.url}?channel={number}", f"cam{number}")).status in (200, 202)
+            await until(lambda: len(list(api.gateway.catalog.streams())) == 50, 120)
+        streams = list(api.gateway.catalog.streams())
+        await until(lambda: all(stream.status == "WAITING" for stream in streams), 30)
+        await asyncio.sleep(30)  # until the quick retries are over
+        async with camera(port=port) as peer:
+            began = loop.time()
+            await until(lambda: all(stream.status == "LIVE" for stream in streams), 90)
+            took = loop.time() - began
+            first: dict[int, float] = {}
+            for seen in peer.requests:
+                first.setdefault(seen.peer, seen.at)
+            times = sorted(first.values())
+            most = max(sum(start <= at < start + 1.0 for at in times) for start in times)
+            print(f"{len(times)} connects in {took:.1f} s, at most {most} in a second; ", end="")
+            assert len(times) >= 100  # a preflight and a worker each
+            assert most <= 4
+            assert all(stream.record()["restarts"] == 1 for stream in streams)
+
+
 async def test_a_camera_on_demand_is_let_go_and_comes_back_for_a_viewer(api: Api) -> None:
     async with camera() as peer:
         opened = await start(api, peer.url, onDemand=True, idleTimeout=1)
