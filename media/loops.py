@@ -95,6 +95,11 @@ class LoopRing:
         return stretch.loop.file_of(stretch.loop.ended_by(now)) if stretch.loop.chunk_count else 0
 
     @property
+    def standing(self) -> bool:
+        """A paused one."""
+        return self.paused
+
+    @property
     def paused(self) -> bool:
         """Whether its clock stands still."""
         return self._paused_at is not None

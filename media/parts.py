@@ -52,9 +52,9 @@ class PartLog:
         """The parts of these segments, all that the ring holds at a moment.
 
         None while the stream does not do for low latency: under 5 frames a second, parts of uneven length, a source
-        that is away, or an end.
+        that is away or paused, or an end.
         """
-        if not segments or ring.ended or segments[-1].gap or _is_slow(segments[-1]):
+        if not segments or ring.ended or ring.standing or segments[-1].gap or _is_slow(segments[-1]):
             return None
         newest = _newest(segments, LISTED * target_duration)
         parts = {segment.msn: await self._parts(ring, segment) for segment in newest}

@@ -46,6 +46,10 @@ class Ring(Protocol):
         """True when no further chunk will ever come."""
 
     @property
+    def standing(self) -> bool:
+        """True while no chunk is due because somebody wants it so: a channel that is paused."""
+
+    @property
     def head(self) -> int:
         """The number that the next chunk will have; `head - 1` is the newest one."""
 
@@ -129,6 +133,11 @@ class LiveRing:
     def ended(self) -> bool:
         """True after `close`."""
         return self._ended
+
+    @property
+    def standing(self) -> bool:
+        """Never: a live source that sends nothing is away, which gaps tell of."""
+        return False
 
     @property
     def head(self) -> int:

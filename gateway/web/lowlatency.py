@@ -141,14 +141,14 @@ class Edge:
     def _has(self, want: Reload) -> bool:
         """Whether the playlist has that segment or part, or there is no use in waiting for it."""
         last = self._ring.segments()[-1]
-        if want.msn is None or want.msn < last.msn or last.gap:
+        if want.msn is None or want.msn < last.msn or self._is_away():
             return True
         if want.msn > last.msn:
             return False
         return last.complete if want.part is None else want.part < last.count
 
     def _is_away(self) -> bool:
-        return self._ring.segments()[-1].gap
+        return self._ring.standing or self._ring.segments()[-1].gap
 
     async def _until(self, request: web.Request, holds: Callable[[], bool], is_current: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()

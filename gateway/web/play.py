@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import inf
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,7 @@ LIVE: Final = "/live/{name:[^/]+}"
 LIVE_BARE: Final = r"/live/{name:[^/]+(?<!\.mp4)(?<!\.jpg)(?<!\.mjpeg)}"
 WHEP: Final = f"{LIVE}/whep"
 UNCHANGING: Final = {"Cache-Control": "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+SHORTLY: Final = 2.0  # seconds that a picture is waited for: right after the start of a stream one is on its way
 MEASURED: Final = 4  # newest segments whose bytes are counted for BANDWIDTH
 
 T = TypeVar("T")
@@ -161,7 +163,9 @@ class _Play:
             return await progressive.serve(request, ring, self._is_current(request, ring), self._limits.viewer)
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
-        return await pictures.jpeg(request, self._taker(), self._ring(request))
+        taker = self._taker()
+        ring, _ = await self._held(request, lambda ring: ring.newest_key(), SHORTLY)
+        return await pictures.jpeg(request, taker, ring)
 
     async def pictures(self, request: web.Request) -> web.StreamResponse:
         ring, stills = self._ring(request), self._taker()
@@ -194,10 +198,13 @@ class _Play:
         listed = hls.window(ring.segments(), ring.discontinuities, self._limits.window, ring.target_duration)
         return listed if listed.segments else None
 
-    async def _held(self, request: web.Request, found: Callable[[Ring], T | None]) -> tuple[Ring, T]:
-        """The current ring, once `found` finds in it what the answer needs; `no-keyframe-yet` after the limit."""
+    async def _held(self, request: web.Request, found: Callable[[Ring], T | None], most: float = inf) -> tuple[Ring, T]:
+        """The current ring, once `found` finds in it what the answer needs; `no-keyframe-yet` after the limit.
+
+        `most` is in seconds, for who would rather hear soon that there is nothing.
+        """
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._limits.hold
+        until = loop.time() + min(most, self._limits.hold)
         while True:
             ring = self._ring(request)  # again each time: a reconnect brings another one
             value = found(ring)
@@ -205,7 +212,7 @@ class _Play:
                 return ring, value
             left = until - loop.time()
             if left <= 0 or is_gone(request):
-                raise Failure("no-keyframe-yet", "The stream has no whole segment yet; ask again.", retry_after=2)
+                raise Failure("no-keyframe-yet", "The stream has no picture to show yet; ask again.", retry_after=2)
             tick = min(left, self._limits.viewer.tick)
             await (asyncio.sleep(tick) if ring.ended else arrival(ring, ring.head, tick))
 

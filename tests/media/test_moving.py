@@ -75,8 +75,10 @@ def follow_each_other(found: list[Chunk]) -> bool:
 async def test_while_it_is_paused_nothing_comes_out_and_the_position_stays(begin: Begin) -> None:
     ring = begin()
     await asyncio.sleep(1.1)
+    stood = ring.standing
     ring.pause()
     ring.pause()
+    assert (stood, ring.standing) == (False, True)
     head, position = ring.head, ring.position
     waiter = asyncio.create_task(ring.wait(head))
     await asyncio.sleep(100)

@@ -156,6 +156,36 @@ async def test_a_stream_that_stands_still_ends_the_wait_after_three_target_durat
     assert ring.waiting == 0
 
 
+class Pausable(LiveRing):
+    """A ring that can be told to stand, as that of a paused channel does."""
+
+    paused = False
+
+    @property
+    def standing(self) -> bool:
+        return self.paused
+
+
+async def test_a_paused_channel_promises_no_reload_and_holds_nobody(client: Client, streams: FakeStreams) -> None:
+    streams.rings["yard"] = ring = Pausable(RingLimits(), lambda: 1_700_000_000.0)
+    feeder, checker = Feeder(ring), PlaylistChecker()
+    feeder.feed_until(3)
+    feeder.feed()
+    hint = (await loaded(client, checker)).low
+    assert hint is not None
+    held = [asyncio.create_task(client.get(f"/live/yard/{path}")) for path in (hint.hint, "media.m3u8?_HLS_msn=4")]
+    await until(lambda: ring.waiting == 2)
+    ring.paused = True
+    part, reload = [await each for each in held]  # without a chunk, and before the limit of six seconds
+    assert (part.status, reload.status) == (404, 200)
+    paused = checker.load(await reload.text())
+    assert paused.low is None
+    assert not paused.ended
+    ring.paused = False
+    feeder.feed()
+    assert (await loaded(client, checker)).low is not None
+
+
 @pytest.mark.looptime
 async def test_while_the_camera_is_away_the_playlist_is_plain_and_says_so_by_gaps() -> None:
     streams, loop = FakeStreams(), asyncio.get_running_loop()

@@ -11,8 +11,10 @@ from aiohttp.typedefs import Handler
 from pytest_aiohttp import AiohttpClient
 
 from gateway.web.mse import ViewerLimits
-from gateway.web.play import PlayLimits
-from media.ring import RingLimits
+from gateway.web.play import Makers, PlayLimits
+from media.ring import Ring, RingLimits
+from media.stills import Format, Still, Stills
+from media.workers import Workers
 from tests.checker import PlaylistChecker, parse_multivariant
 from tests.media.feeding import Feeder, an_init
 from tests.media.processes import until
@@ -265,3 +267,32 @@ async def test_a_client_that_takes_no_segment_is_cut_off(aiohttp_client: Aiohttp
             taken += len(block)
     writer.close()
     assert taken < 20_000_000
+
+
+class Taker(Stills):
+    """Takes the same picture of everything that has a key frame."""
+
+    async def take(self, ring: Ring, format_: Format = "jpeg", width: int | None = None) -> Still:
+        assert ring.newest_key() is not None
+        return Still(b"a picture", 640, 360, format_, 1_700_000_000.0)
+
+
+async def test_a_picture_that_is_asked_for_before_the_first_key_frame_comes_with_it(streams: FakeStreams) -> None:
+    app = an_app(streams, makers=Makers(stills=Taker(Workers(), lambda: 1_700_000_001.0)))
+    feeder = Feeder(streams.add("yard"))
+    async with TestClient(Server(app)) as client:
+        asked = asyncio.create_task(client.get("/live/yard.jpg"))
+        await until(lambda: feeder.ring.waiting == 1)
+        feeder.feed()
+        assert await (await asked).read() == b"a picture"
+
+
+@pytest.mark.looptime
+async def test_a_picture_that_does_not_come_is_told_after_two_seconds(streams: FakeStreams) -> None:
+    streams.add("yard")
+    loop = asyncio.get_running_loop()
+    app = an_app(streams, makers=Makers(stills=Taker(Workers(), lambda: 1_700_000_001.0)))
+    async with TestClient(Server(app)) as client:
+        began = loop.time()
+        assert await code_of(client, "/live/yard.jpg") == (503, "no-keyframe-yet")
+        assert loop.time() - began == pytest.approx(2, abs=0.1)
