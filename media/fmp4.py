@@ -81,22 +81,18 @@ def _head(track_id: int, sequence: int, decode_time: int, count: int, moof: int)
         raise ValueError(f"track {track_id} or decode time {decode_time} does not fit") from error
 
 
-def restamp(data: bytes | bytearray | memoryview, sequence: int, decode_time: int) -> bytes:
-    """The same fragment at another place in time: new `mfhd.sequence_number` (modulo 2^32) and `tfdt`.
+def stamp(fragment: bytearray | memoryview, sequence: int, decode_time: int) -> None:
+    """Puts a fragment to another place in time: new `mfhd.sequence_number` (modulo 2^32) and `tfdt`, in its own bytes.
 
-    Only for what `fragment` wrote; the bytes are copied once. Raises `ValueError` for anything else.
+    Only for what `fragment` wrote. Raises `ValueError` for anything else.
     """
-    view = memoryview(data)
-    if bytes(view[4:8]) != b"moof" or bytes(view[52:56]) != b"tfdt":
+    if bytes(fragment[4:8]) != b"moof" or bytes(fragment[52:56]) != b"tfdt":
         raise ValueError("not a fragment of ours")
     try:
-        stamp = _DECODE_TIME.pack(decode_time)
+        _DECODE_TIME.pack_into(fragment, DECODE_TIME_AT, decode_time)
     except struct.error as error:
         raise ValueError(f"decode time {decode_time} does not fit into 64 bits") from error
-    number = _SEQUENCE.pack(sequence & 0xFFFFFFFF)
-    return b"".join(
-        (view[:SEQUENCE_AT], number, view[SEQUENCE_AT + 4 : DECODE_TIME_AT], stamp, view[DECODE_TIME_AT + 8 :])
-    )
+    _SEQUENCE.pack_into(fragment, SEQUENCE_AT, sequence & 0xFFFFFFFF)
 
 
 def nal_units(annexb: bytes) -> Iterator[bytes]:

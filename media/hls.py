@@ -190,5 +190,6 @@ def _timestamp(wall: float) -> str:
 
 def _decimal(seconds: Fraction) -> str:
     # Microseconds: a day of segments adds up to less than a frame of error, and a float never rounds on the way.
-    microseconds = int(seconds * 1_000_000 + Fraction(1, 2))
-    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+    over, under = seconds.as_integer_ratio()
+    whole, rest = divmod((2_000_000 * over + under) // (2 * under), 1_000_000)
+    return f"{whole}.{rest:06d}"

@@ -188,6 +188,10 @@ class Loop:
         place = self.at(number)
         return Fraction(self._offset(place.round) + self._ends[place.k], self.init.timescale)
 
+    def lasts(self, number: int) -> Fraction:
+        """Seconds of the chunk. Raises `IndexError` for one not on disk."""
+        return Fraction(self._entries[self.at(number).k].duration, self.init.timescale)
+
     def ended_by(self, seconds: float) -> int:
         """How many chunks end within the first seconds of the loop's own time: the inverse of `ends`."""
         ticks = floor((seconds + TINY) * self.init.timescale)
@@ -258,7 +262,7 @@ class Loop:
         return ticks
 
     def chunk(self, number: int, shift: int, data: bytes) -> Chunk:
-        """That chunk, `shift` ticks later, `data` being its restamped fragments."""
+        """That chunk, `shift` ticks later, `data` being its stamped fragments."""
         entry = self._entries[self.at(number).k]
         return Chunk(number, self.init, self.decode_time(number) + shift, entry.duration, entry.independent, data)
 

@@ -1,6 +1,5 @@
 """The ring of a looping file: a channel that no process and no task feeds."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Final
 
 from media import fmp4
 from media.chunk import Chunk
+from media.gates import Gates
 from media.packaged import PackageFile
 from media.ring import RingLimits, Segment
 from media.stretch import Start, Stretch
@@ -42,7 +42,9 @@ class LoopRing:
         self._paused_at: float | None = None
         self._closed_at: int | None = None
         self._cache: OrderedDict[int, Chunk] = OrderedDict()
-        self._gates: dict[int, _Gate] = {}
+        self._gates = Gates()
+        self._complete: dict[int, Segment] = {}
+        self._newest = (0, 0)  # a head, and the media sequence number of the segment before it
         self._listed: tuple[tuple[int, int, int | None], tuple[Segment, ...]] | None = None
 
     @property
@@ -130,7 +132,7 @@ class LoopRing:
     @property
     def waiting(self) -> int:
         """How many callers are in `wait`."""
-        return sum(len(gate.waiters) for gate in self._gates.values())
+        return self._gates.waiting
 
     def segments(self) -> Sequence[Segment]:
         """The window and the spare ones before it, oldest first."""
@@ -145,13 +147,18 @@ class LoopRing:
                 continue
             newest = stretch.segment_of(stop - 1)
             oldest = max(stretch.start.msn, newest + 1 - (most - len(found)))
-            found[:0] = [stretch.segment(msn, head) for msn in range(oldest, newest + 1)]
+            found[:0] = [self._segment(stretch, msn, head) for msn in range(oldest, newest + 1)]
             if len(found) >= most:
                 break
         whole = self._stretches[-1].loop.whole  # else a segment may turn out to be whole before it grows
         key = (head, len(self._stretches), self._stretches[-1].end)
         self._listed = (key, tuple(found)) if whole else None
+        self._complete = {segment.msn: segment for segment in found if segment.complete}
         return tuple(found)
+
+    def _segment(self, stretch: Stretch, msn: int, head: int) -> Segment:
+        known = self._complete.get(msn)  # they stay as they are
+        return known if known is not None else stretch.segment(msn, head)
 
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk."""
@@ -164,29 +171,36 @@ class LoopRing:
         return None
 
     async def chunk(self, number: int) -> Chunk | None:
-        """The chunk of that number; None when it is not there yet or has left. Fault `file-changed`: a bad disk."""
-        head = self.head
-        if not self._stretches[0].start.number <= number < head:
-            return None
-        stretch = self._stretch(number)
-        held = self._limits.window + self._limits.spare
-        if stretch.segment_of(number) < self._stretch(head - 1).segment_of(head - 1) - held:
-            return None
+        """The chunk of that number; None when it is not there yet or has left. Fault `file-changed`: a bad disk.
+
+        What was read just now is given a little longer.
+        """
         cached = self._cache.get(number)
         if cached is not None or self._closed_at is not None:
             return cached
+        stretch = self._holder(number)
+        if stretch is None:
+            return None
         if len(self._stretches) > 1:
             self._prune()
         pieces, files = stretch.pieces(number), self._files[id(stretch.loop)]
-        read = [await files[piece.file].read(piece.offset, piece.size) for piece in pieces]
-        stamped = [
-            fmp4.restamp(data, piece.sequence, piece.decode_time) for data, piece in zip(read, pieces, strict=True)
-        ]
-        chunk = stretch.chunk(number, stamped[0] if len(stamped) == 1 else b"".join(stamped))
+        data = memoryview(bytearray(sum(piece.size for piece in pieces)))
+        at = 0
+        for piece in pieces:
+            fragment = data[at : at + piece.size]
+            await files[piece.file].read(fragment, piece.offset)
+            fmp4.stamp(fragment, piece.sequence, piece.decode_time)
+            at += piece.size
+        chunk = stretch.chunk(number, bytes(data))
         self._cache[number] = chunk
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)
         return chunk
+
+    def timing(self, number: int) -> tuple[Fraction, bool] | None:
+        """Seconds of that chunk, and whether it is independent; None when it is not there yet or has left."""
+        stretch = self._holder(number)
+        return stretch.timing(number) if stretch is not None else None
 
     async def wait(self, number: int) -> bool:
         """Waits until chunk `number` is out (True; it may have left since) or never will be (False)."""
@@ -301,6 +315,17 @@ class LoopRing:
                 return stretch
         return self._stretches[0]
 
+    def _holder(self, number: int) -> Stretch | None:
+        """The stretch of a chunk that is at hand."""
+        head = self.head
+        if not self._stretches[0].start.number <= number < head:
+            return None
+        if self._newest[0] != head:
+            self._newest = head, self._stretch(head - 1).segment_of(head - 1)
+        stretch = self._stretch(number)
+        held = self._limits.window + self._limits.spare
+        return stretch if stretch.segment_of(number) >= self._newest[1] - held else None
+
     def _goes_on_at(self) -> int:
         """The number in its loop of the chunk that follows what is out."""
         last = self._stretches[-1]
@@ -358,48 +383,11 @@ class LoopRing:
 
     async def _pass_gate(self, number: int) -> None:
         """Until the chunk is due, or something has changed."""
-        loop = asyncio.get_running_loop()
-        gate = self._gates.get(number)
-        if gate is None:
-            gate = self._gates[number] = _Gate()
-            due = None if self.paused else self._stretch(number).due(number)
-            if due is not None:
-                # All viewers that wait for a chunk share one timer.
-                gate.timer = loop.call_later(max(0.0, due - self._clock()), self._open_gate, number)
-        waiter: asyncio.Future[None] = loop.create_future()
-        gate.waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            gate.waiters.discard(waiter)
-            if not gate.waiters:
-                gate.cancel()
-                if self._gates.get(number) is gate:
-                    del self._gates[number]
+        due = None if self.paused else self._stretch(number).due(number)
+        await self._gates.passed(number, None if due is None else max(0.0, due - self._clock()))
 
     def _open_gates(self) -> None:
         self._listed = None  # whatever opens them all has changed something
-        for number in list(self._gates):
-            self._open_gate(number)
-
-    def _open_gate(self, number: int) -> None:
-        # Away with it first: who finds that it was too early makes a new one.
-        self._gates.pop(number).open()
-
-
-class _Gate:
-    """Those who wait for one chunk."""
-
-    def __init__(self) -> None:
-        self.waiters: set[asyncio.Future[None]] = set()
-        self.timer: asyncio.TimerHandle | None = None
-
-    def open(self) -> None:
-        self.cancel()
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def cancel(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
+        self._complete.clear()
+        self._newest = (0, 0)
+        self._gates.open_all()

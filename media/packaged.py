@@ -23,23 +23,22 @@ class PackageFile:
         self._readers = 0
         self._users = 1
 
-    async def read(self, offset: int, size: int) -> bytearray:
-        """Exactly these bytes. Fault `file-changed` when they are not there or cannot be read."""
-        data = bytearray(size)
+    async def read(self, into: memoryview, offset: int) -> None:
+        """Fills all of `into`. Fault `file-changed` when the bytes are not there or cannot be read."""
         if self.closed:
             raise Fault("file-changed", "The package has been closed.")
-        if not size or (self._at_once and self._read_at_once(data, offset)):
-            return data
+        if not into or (self._at_once and self._read_at_once(into, offset)):
+            return
         self._readers += 1
         try:
             loop = asyncio.get_running_loop()
-            reading = loop.run_in_executor(self._executor, _read, self._fd, size, offset)
+            reading = loop.run_in_executor(self._executor, _read, self._fd, into, offset)
         except RuntimeError:
             self._done(None)
             raise
         # The thread goes on when the caller is cancelled, so only its end gives up the descriptor.
         reading.add_done_callback(self._done)
-        return await asyncio.shield(reading)
+        await asyncio.shield(reading)
 
     @property
     def closed(self) -> bool:
@@ -56,9 +55,9 @@ class PackageFile:
         self._users = max(0, self._users - 1)
         self._close_if_idle()
 
-    def _read_at_once(self, data: bytearray, offset: int) -> bool:
+    def _read_at_once(self, into: memoryview, offset: int) -> bool:
         try:
-            return os.preadv(self._fd, [data], offset, os.RWF_NOWAIT) == len(data)
+            return os.preadv(self._fd, [into], offset, os.RWF_NOWAIT) == len(into)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -67,7 +66,7 @@ class PackageFile:
             self._at_once = False
             return False
 
-    def _done(self, reading: "asyncio.Future[bytearray] | None") -> None:
+    def _done(self, reading: "asyncio.Future[None] | None") -> None:
         if reading is not None and not reading.cancelled():
             reading.exception()  # seen: its caller may be gone
         self._readers -= 1
@@ -79,15 +78,12 @@ class PackageFile:
             self._fd = -1
 
 
-def _read(fd: int, size: int, offset: int) -> bytearray:
-    data = bytearray(size)
-    view = memoryview(data)
-    while view:
+def _read(fd: int, into: memoryview, offset: int) -> None:
+    while into:
         try:
-            count = os.preadv(fd, [view], offset + size - len(view))
+            count = os.preadv(fd, [into], offset)
         except OSError as error:
             raise Fault("file-changed", "The package on disk cannot be read.") from error
         if not count:
             raise Fault("file-changed", "The package on disk is shorter than its index says; start the stream again.")
-        view = view[count:]
-    return data
+        into, offset = into[count:], offset + count

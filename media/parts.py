@@ -48,7 +48,7 @@ class PartLog:
         self._known: dict[int, Part] = {}
         self._target: Fraction | None = None
 
-    async def read(self, ring: Ring, segments: Sequence[Segment], target_duration: int) -> LowLatency | None:
+    def read(self, ring: Ring, segments: Sequence[Segment], target_duration: int) -> LowLatency | None:
         """The parts of these segments, all that the ring holds at a moment.
 
         None while the stream does not do for low latency: under 5 frames a second, parts of uneven length, a source
@@ -57,7 +57,7 @@ class PartLog:
         if not segments or ring.ended or ring.standing or segments[-1].gap or _is_slow(segments[-1]):
             return None
         newest = _newest(segments, LISTED * target_duration)
-        parts = {segment.msn: await self._parts(ring, segment) for segment in newest}
+        parts = {segment.msn: self._parts(ring, segment) for segment in newest}
         self._known = {part.number: part for run in parts.values() for part in run}
         target = self._agreed(list(parts.values()), target_duration)
         if target is None or len(self._known) < sum(segment.count for segment in newest):
@@ -66,15 +66,15 @@ class PartLog:
         opened = None if last.complete else last
         return LowLatency(target, parts, opened, last.first + last.count, self.token)
 
-    async def _parts(self, ring: Ring, segment: Segment) -> tuple[Part, ...]:
+    def _parts(self, ring: Ring, segment: Segment) -> tuple[Part, ...]:
         found = []
         for number in range(segment.first, segment.first + segment.count):
             part = self._known.get(number)
             if part is None:
-                chunk = await ring.chunk(number)
-                if chunk is None:
+                timing = ring.timing(number)
+                if timing is None:
                     break  # it has left meanwhile
-                part = Part(number, chunk.seconds, chunk.independent)
+                part = Part(number, *timing)
             found.append(part)
         return tuple(found)
 

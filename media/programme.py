@@ -112,6 +112,11 @@ class Programme:
         round_number, file, k = self._place(number)
         return Fraction(self._file_begins(round_number, file), self._scale) + self._loops[file].ends(k)
 
+    def lasts(self, number: int) -> Fraction:
+        """Seconds of the chunk. Raises `IndexError` for one not on disk."""
+        _, file, k = self._place(number)
+        return self._loops[file].lasts(k)
+
     def ended_by(self, seconds: float) -> int:
         """How many chunks end within the first seconds: the inverse of `ends`."""
         ticks = floor((seconds + TINY) * self._scale)
@@ -188,7 +193,7 @@ class Programme:
         return -(-ticks // self._ratio(self.file_of(number)))
 
     def chunk(self, number: int, shift: int, data: bytes) -> Chunk:
-        """That chunk, `shift` ticks later, `data` being its restamped fragments."""
+        """That chunk, `shift` ticks later, `data` being its stamped fragments."""
         _, file, k = self._place(number)
         entry = self._loops[file].entry(k)
         begins = self.stamp(number, self.begins_at(number) + shift)

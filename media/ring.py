@@ -70,6 +70,9 @@ class Ring(Protocol):
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number; None when it is not there yet or has left the ring."""
 
+    def timing(self, number: int) -> tuple[Fraction, bool] | None:
+        """How many seconds that chunk lasts and whether it is independent, without its data; None as of `chunk`."""
+
     async def wait(self, number: int) -> bool:
         """Waits until chunk `number` is there (True) or never will be (False: the ring has ended)."""
 
@@ -172,6 +175,11 @@ class LiveRing:
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk at hand."""
         return self._keys[-1] if self._keys else None
+
+    def timing(self, number: int) -> tuple[Fraction, bool] | None:
+        """Seconds of that chunk, and whether it is independent; None when it is not there yet or has left."""
+        chunk = self._chunks.get(number)
+        return (chunk.seconds, chunk.independent) if chunk is not None else None
 
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number; None when it is not there yet or has left."""

@@ -44,6 +44,7 @@ class Stretch:
         self.start = start
         self.end = end
         self._begins = loop.begins(start.first)
+        self._begun = float(self._begins)
         self._shift = start.decode - loop.begins_at(start.first)
         self._lead = start.lead
         self._segment: int | None = None
@@ -53,7 +54,7 @@ class Stretch:
         lead = self.lead
         if lead is None or now < self.start.at:
             return self.start.number
-        reached = float(self._begins) + (now - self.start.at) + lead
+        reached = self._begun + (now - self.start.at) + lead
         number = self._channel(max(self.start.first, self.loop.ended_by(reached)))
         return number if self.end is None else min(number, self.end)
 
@@ -79,7 +80,7 @@ class Stretch:
 
     def elapsed(self, now: float) -> float:
         """The loop's own time, in seconds, that is the channel's position."""
-        return float(self._begins) - self.start.behind + max(0.0, now - self.start.at)
+        return self._begun - self.start.behind + max(0.0, now - self.start.at)
 
     def round_ends(self) -> int | None:
         """The number of the chunk with which the first round that is not begun yet will begin; None: not known."""
@@ -108,7 +109,13 @@ class Stretch:
         """That chunk, `data` being its fragments with the stamps of `pieces`."""
         local = self._local(number)
         made = self.loop.chunk(local, self._shift, data)
-        return replace(made, number=number, discontinuity=self._broken(number))
+        broken = self._broken(number)
+        return replace(made, number=number, discontinuity=broken) if broken or number != local else made
+
+    def timing(self, number: int) -> tuple[Fraction, bool]:
+        """How many seconds that chunk lasts, and whether it is independent."""
+        local = self._local(number)
+        return self.loop.lasts(local), self.loop.independent(local)
 
     def pieces(self, number: int) -> tuple[Piece, ...]:
         """What to read for that chunk and how to stamp it."""

@@ -76,6 +76,9 @@ class Timeline(Protocol):
     def ends(self, number: int) -> Fraction:
         """Seconds at which the chunk ends. Raises `IndexError` for one not on disk."""
 
+    def lasts(self, number: int) -> Fraction:
+        """Seconds of the chunk. Raises `IndexError` for one not on disk."""
+
     def ended_by(self, seconds: float) -> int:
         """How many chunks end within the first seconds: the inverse of `ends`."""
 
@@ -110,7 +113,7 @@ class Timeline(Protocol):
         """These ticks in those of that chunk's init, rounded up."""
 
     def chunk(self, number: int, shift: int, data: bytes) -> Chunk:
-        """That chunk, `shift` ticks later, `data` being its restamped fragments."""
+        """That chunk, `shift` ticks later, `data` being its stamped fragments."""
 
     def pieces(self, number: int, shift: int = 0, sound: int = 0) -> tuple[Piece, ...]:
         """What to read for that chunk and how to stamp it: `shift` and `sound` are ticks later, of video and audio.

@@ -5,6 +5,7 @@ import gzip
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
@@ -57,18 +58,22 @@ class EdgeLimits:
     tick: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Written:
-    """One playlist as it goes out, plain and zipped; the ETag is weak, for it stands for both."""
+    """One playlist as it goes out, plain or zipped; the ETag is weak, for it stands for both."""
 
     plain: bytes
-    zipped: bytes
     etag: str
 
     @classmethod
     def of(cls, text: str) -> "Written":
         plain = text.encode()
-        return cls(plain, gzip.compress(plain, 5, mtime=0), f'W/"{sha256(plain).hexdigest()[:16]}"')
+        return cls(plain, f'W/"{sha256(plain).hexdigest()[:16]}"')
+
+    @cached_property
+    def zipped(self) -> bytes:
+        """Made for the first client that wants it so."""
+        return gzip.compress(self.plain, 5, mtime=0)
 
     def answer(self, request: web.Request, cache: str) -> web.Response:
         """200, or 304 for a client that has it already."""
@@ -100,14 +105,14 @@ class Edge:
 
         `no-keyframe-yet` is a blocking reload that took too long. A stream that is plain HLS now answers at once.
         """
-        written, low = await self._write(want.skip)
+        written, low = self._write(want.skip)
         if want.msn is None or low is None:
             return written.answer(request, "no-cache")
         if want.msn > self._ring.segments()[-1].msn + AHEAD:
             raise Failure("bad-request", f"Segment {want.msn} is more than {AHEAD} ahead; read the playlist again.")
         with self._waiter():
             await self._until(request, lambda: self._has(want), is_current)
-        written, _ = await self._write(want.skip)
+        written, _ = self._write(want.skip)
         # What was waited for is in it whoever reads it, so a cache may hand it on as long as it is of use.
         return written.answer(request, f"max-age={self._ring.target_duration}")
 
@@ -124,10 +129,10 @@ class Edge:
             raise gone
         return chunk
 
-    async def _write(self, skip: bool) -> tuple[Written, LowLatency | None]:
+    def _write(self, skip: bool) -> tuple[Written, LowLatency | None]:
         ring = self._ring
         segments, discontinuities, target = ring.segments(), ring.discontinuities, ring.target_duration
-        low = await self._log.read(ring, segments, target)
+        low = self._log.read(ring, segments, target)
         last = segments[-1]
         state = (segments[0].msn, last.msn, last.count, last.complete, target, ring.ended, low and low.target)
         known = self._written.get(skip)

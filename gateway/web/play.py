@@ -59,14 +59,15 @@ def routes(streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE) 
     """All routes of watching, with the pages. Failures are raised as `Failure`: a middleware renders them."""
     play = _Play(streams, limits, makers)
     return [
+        # What is asked for most comes first: the router tries one after the other.
+        web.get(f"{LIVE}/media.m3u8", play.media),
+        web.get(f"{LIVE}/part-{{number:[0-9]{{1,18}}}}.m4s", play.part),
+        web.get(f"{LIVE}/segment-{{msn:[0-9]{{1,18}}}}.m4s", play.segment),
         *static.routes(),
         web.get(LIVE_BARE, _add_slash),
         web.get(f"{LIVE}/", play.page),
         web.get(f"{LIVE}/index.m3u8", play.index),
-        web.get(f"{LIVE}/media.m3u8", play.media),
         web.get(f"{LIVE}/init-{{id:[0-9a-f]+}}.mp4", play.init),
-        web.get(f"{LIVE}/segment-{{msn:[0-9]{{1,18}}}}.m4s", play.segment),
-        web.get(f"{LIVE}/part-{{number:[0-9]{{1,18}}}}.m4s", play.part),
         web.get(f"{LIVE}.mp4", play.film),
         web.get(f"{LIVE}.jpg", play.picture),
         web.get(f"{LIVE}.mjpeg", play.pictures),

@@ -15,7 +15,8 @@ from tests.peers.chromium import viewer
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 
 SECONDS = 60 if SOAK else 6  # over a join at the least
-# ffmpeg reads EXT-X-MAP again with each playlist, and says that it needs it once.
+# ffmpeg knows an init by the address of a record that it makes anew with each playlist, so it reads it again and says
+# that it needs it once: of any server's fragmented MP4, and whatever the playlist says.
 MOOV = re.compile("duplicated MOOV Atom|Last message repeated")
 WIDTH, HEIGHT, RATE, ROUND = 640, 360, 25, 100
 CHANNEL = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}

@@ -33,11 +33,12 @@ def rounds(index: Index, folder: Path, count: int) -> bytes:
     """The init and every chunk of the first rounds, as a viewer gets them."""
     data = (folder / "chunks.bin").read_bytes()
     loop = Loop.of(index)
-    stream = [index.head.init.data]
+    stream: list[bytes | bytearray] = [index.head.init.data]
     for number in range(count * loop.chunk_count):
         for piece in loop.pieces(number):
-            raw = data[piece.offset : piece.offset + piece.size]
-            stream += [fmp4.restamp(raw, piece.sequence, piece.decode_time)]
+            fragment = bytearray(data[piece.offset : piece.offset + piece.size])
+            fmp4.stamp(fragment, piece.sequence, piece.decode_time)
+            stream += [fragment]
     return b"".join(stream)
 
 
