@@ -15,7 +15,7 @@ class Gates:
         return sum(len(gate.waiters) for gate in self._gates.values())
 
     async def passed(self, number: int, seconds: float | None) -> None:
-        """Waits until so many seconds are over, or for `open_all` (None: for that alone). The first waiter says how many."""
+        """Until so many seconds are over (the first waiter says how many; None: without end), or `open_all`."""
         loop = asyncio.get_running_loop()
         gate = self._gates.get(number)
         if gate is None:
