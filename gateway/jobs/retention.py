@@ -39,6 +39,6 @@ class Retention:
             dropped = await self._store.evict(self._keep, self._supervisor.in_memory())
             self.retained = dropped.retained
             self.evicted.update(age=len(dropped.by_age), count=len(dropped.by_count))
-            self._supervisor.dropped([*dropped.by_age, *dropped.by_count])
+            self._supervisor.records.drop([*dropped.by_age, *dropped.by_count])
             if len(dropped.by_age) + len(dropped.by_count) < EVICTED_AT_ONCE:
                 return

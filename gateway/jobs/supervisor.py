@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final
@@ -14,8 +14,8 @@ from gateway.jobs.core import Core, Limits
 from gateway.jobs.effects import Effect, Free, Kill, Late, Moved, Save, Start, Stop, Wake
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record, Work
-from gateway.jobs.ports import EVERYTHING, Archive, Observer, Query
-from gateway.jobs.recent import Recent
+from gateway.jobs.ports import Archive, Observer
+from gateway.jobs.records import Records
 from gateway.jobs.run import Run, Waker, WorkProgress, wake
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.store import StoreError
@@ -27,10 +27,6 @@ CLOSE_GRACE: Final = 0.5
 STORE_RETRY_AFTER: Final = 5
 # Progress of one job is told at most this often, in seconds (contract, pitfall 33).
 PROGRESS_INTERVAL: Final = 0.5
-
-Effects = list[Effect]
-Records = list[Record]
-Texts = list[str]
 
 
 class Supervisor:
@@ -54,8 +50,8 @@ class Supervisor:
         self._max_waiters = max_waiters
         self._wall = wall
         self._loop = asyncio.get_running_loop()
+        self.records = Records(self._core, store, self._loop.time)
         self._runs: dict[str, Run] = {}
-        self._recent = Recent()
         self._claims = Claims(store.claimed)
         self._waiting = 0
         self._freed: list[str] = []
@@ -158,10 +154,6 @@ class Supervisor:
         """The job, if it is in memory: it has not ended, or it is not yet persisted, or someone waits for it."""
         return self._core.jobs.get(job_id)
 
-    def record(self, job: Job) -> Record:
-        """The public record as of now."""
-        return job.record(self._loop.time())
-
     def active(self) -> list[Job]:
         """The jobs that have not ended, oldest first."""
         return [job for job in self._core.live() if not job.state.terminal]
@@ -169,29 +161,6 @@ class Supervisor:
     def live(self) -> list[Job]:
         """The jobs that have not ended, and those of which something is left, oldest first."""
         return self._core.live()
-
-    async def find(self, job_id: str) -> Record | None:
-        """The public record, from memory or else from the store."""
-        job = self.get(job_id)
-        if job is not None:
-            return self.record(job)
-        return self._recent.find(job_id) or await self._store.find(job_id)
-
-    async def result(self, job_id: str) -> bytes | None:
-        """The result of a DONE job, byte for byte as it was serialised when the job was committed."""
-        job = self.get(job_id)
-        return job.result_json if job is not None else await self._store.result(job_id)
-
-    async def list(self, limit: int, query: Query = EVERYTHING) -> Records:
-        """At most `limit` public records of the query, newest first."""
-        here = [record for job in reversed(self._core.jobs.values()) if query.matches(record := self.record(job))]
-        # A record in memory is newer than its stored version, which may even be of another state.
-        stored = await self._store.newest(limit, query, frozenset(self._core.jobs))
-        return sorted(here + stored, key=lambda record: str(record["createdAt"]), reverse=True)[:limit]
-
-    async def expired(self, job_id: str) -> bool:
-        """Whether there was such a job and its record was dropped, by age, by count or on request."""
-        return job_id not in self._core.jobs and await self._store.expired(job_id)
 
     async def delete(self, job_id: str) -> None:
         """Forget a job that has ended; its id is remembered as expired. Those who wait for it still get its record.
@@ -206,11 +175,7 @@ class Supervisor:
         await self._store.flush()
         if job_id in self._runs:
             self._drop(self._runs[job_id])
-        self.dropped([job_id])
-
-    def dropped(self, job_ids: Iterable[str]) -> None:
-        """These jobs have left the store."""
-        self._recent.drop(job_ids)
+        self.records.drop([job_id])
 
     def in_memory(self) -> frozenset[str]:
         """The ids that must not be dropped: their jobs go on, or are not saved yet, or someone waits for them."""
@@ -222,7 +187,7 @@ class Supervisor:
         self._store.note_revision(revision)
         return revision
 
-    def broken(self) -> Texts:
+    def broken(self) -> list[str]:
         """Which invariants do not hold (contract, section 5), in words; always empty, or there is a defect."""
         return invariants.broken(self._core)
 
@@ -267,7 +232,7 @@ class Supervisor:
 
     # Driving the core. All of it runs in callbacks of the loop and none of it may raise.
 
-    def _apply(self, effects: Effects) -> None:
+    def _apply(self, effects: list[Effect]) -> None:
         """Do what the core wants, in its order; save each changed job once, and set the timer."""
         changed: dict[str, Job] = {}
         for effect in effects:
@@ -301,7 +266,7 @@ class Supervisor:
     def _tell(self, run: Run) -> None:
         """Save a job's record, and tell it to those who wait and those who listen: each revision once, in order."""
         run.hush()
-        record = run.record = self.record(run.job)
+        record = run.record = self.records.of(run.job)
         self._save(run.job, dict(record))
         wake(run.for_change)
         if run.told == run.job.revision:
@@ -446,6 +411,6 @@ class Supervisor:
 
     def _drop(self, run: Run) -> None:
         del self._runs[run.job.id]
-        self._recent.keep(run.record, run.job.result_json)
+        self.records.keep(run.record, run.job.result_json)
         self._core.forget(run.job.id)
         self._claims.let_go(run.job.draft.claim, run.job.id)

@@ -97,7 +97,7 @@ class _Jobs:
             return await self._one(request, wanted.id, preferences)
         if wanted.ids is not None:
             known = [each for each in wanted.ids if ID.fullmatch(each)]
-            found = [await self.face.supervisor.find(each) for each in known]
+            found = [await self.face.supervisor.records.find(each) for each in known]
             return web.json_response([record for record in found if record is not None and may_see(request, record)])
         return web.json_response(await self._list(request, wanted.limit, wanted.query()))
 
@@ -121,7 +121,7 @@ class _Jobs:
         if job is not None:
             return Outcome.of(self.face.supervisor, job).response(request)
         record = await self._known(request, job_id)  # it has left memory meanwhile, so it has ended and is saved
-        return Outcome(job_id, await self.face.supervisor.result(job_id), record).response(request)
+        return Outcome(job_id, await self.face.supervisor.records.result(job_id), record).response(request)
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Asks for a job's end and holds until it has ended, as long as `Prefer: wait` says."""
@@ -149,7 +149,7 @@ class _Jobs:
         supervisor = self.face.supervisor
         supervisor.cancel(job.id)
         held = await supervisor.wait(job, FOREVER if by_alias(request) else preferences.wait)
-        response = _cancelled(request, supervisor.record(job))
+        response = _cancelled(request, supervisor.records.of(job))
         await self.face.store.flush()
         return _applied(response, preferences if held and not by_alias(request) else None)
 
@@ -162,7 +162,7 @@ class _Jobs:
         if waits and job is not None:
             waits = await self._poll(job, preferences.wait, seen)
         if job is not None:
-            record = self.face.supervisor.record(job)
+            record = self.face.supervisor.records.of(job)
         if seen is not None and str(record["revision"]) in seen:
             response = web.Response(status=304, headers={hdrs.ETAG: _etag(record)})
         else:
@@ -180,16 +180,16 @@ class _Jobs:
     async def _list(self, request: web.Request, limit: int, query: Query) -> list[Record]:
         """The caller's newest jobs; those of others are not there. Looks no further back than `LOOKED_AT` jobs."""
         if sees_all(request):
-            return await self.face.supervisor.list(limit, query)
-        records = await self.face.supervisor.list(LOOKED_AT, query)
+            return await self.face.supervisor.records.list(limit, query)
+        records = await self.face.supervisor.records.list(LOOKED_AT, query)
         return [record for record in records if may_see(request, record)][:limit]
 
     async def _known(self, request: web.Request, job_id: str) -> Record:
         if ID.fullmatch(job_id):
-            record = await self.face.supervisor.find(job_id)
+            record = await self.face.supervisor.records.find(job_id)
             if record is not None and may_see(request, record):
                 return record
-            if record is None and await self.face.supervisor.expired(job_id):
+            if record is None and await self.face.supervisor.records.expired(job_id):
                 raise Failure("job-expired", f"The job {job_id} has ended, and its record is not kept any more.")
         raise Failure("job-unknown", f"There is no job {job_id[:64]!r}.")
 

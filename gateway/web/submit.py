@@ -101,7 +101,7 @@ class _Method:
             await face.store.flush()
         except StoreError as error:
             log.error("job-not-saved", extra={"job": job.id, "error": str(error)})
-            response = outcome.unsaved(request, face.supervisor.record(job))
+            response = outcome.unsaved(request, face.supervisor.records.of(job))
             return self._told(request, response, preferences, replayed=replayed)
         return self._told(request, outcome.response(request), preferences, replayed=replayed)
 
@@ -113,10 +113,10 @@ class _Method:
         if job is not None:
             preferences = _with_timeout_of(preferences, job.draft.timeout)
             return await self._hold(request, job, preferences, replayed=True)
-        record = await supervisor.find(job_id)
+        record = await supervisor.records.find(job_id)
         if record is None:
             raise Failure("job-expired", "The job of this Idempotency-Key has just expired; send the request again.")
-        outcome = Outcome(job_id, await supervisor.result(job_id), record)
+        outcome = Outcome(job_id, await supervisor.records.result(job_id), record)
         preferences = _with_timeout_of(preferences, record["timeout"])
         return self._told(request, outcome.response(request), preferences, replayed=True)
 
@@ -198,7 +198,7 @@ class Outcome:
     @classmethod
     def of(cls, supervisor: Supervisor, job: Job) -> "Outcome":
         """How it stands now."""
-        return cls(job.id, job.result_json, supervisor.record(job) if job.result_json is None else {})
+        return cls(job.id, job.result_json, supervisor.records.of(job) if job.result_json is None else {})
 
     def response(self, request: web.Request) -> web.Response:
         """200 with the bare result, 202 with the job, or the failure's status with a problem that holds the job."""

@@ -177,8 +177,8 @@ async def test_what_is_awaited_is_not_dropped(store: Store) -> None:
     await supervisor.wait(job, 5.0)
     await store.flush()
     await retention.run_once()
-    assert supervisor.record(job)["state"] == "DONE"
-    assert await supervisor.expired(job.id) or await supervisor.find(job.id)
+    assert supervisor.records.of(job)["state"] == "DONE"
+    assert await supervisor.records.expired(job.id) or await supervisor.records.find(job.id)
 
 
 async def test_what_has_left_the_store_is_not_found_in_memory_either(store: Store) -> None:
@@ -187,8 +187,8 @@ async def test_what_has_left_the_store_is_not_found_in_memory_either(store: Stor
     for job in old:
         await supervisor.wait(job, 5.0)
     await until(lambda: not supervisor.in_memory())
-    assert [(await supervisor.find(job.id) or {})["state"] for job in old] == ["DONE", "DONE"]
+    assert [(await supervisor.records.find(job.id) or {})["state"] for job in old] == ["DONE", "DONE"]
     await supervisor.delete(old[0].id)
-    assert (await supervisor.find(old[0].id), await supervisor.expired(old[0].id)) == (None, True)
+    assert (await supervisor.records.find(old[0].id), await supervisor.records.expired(old[0].id)) == (None, True)
     await Retention(supervisor, store, Keep()).run_once()
-    assert (await supervisor.find(old[1].id), await supervisor.expired(old[1].id)) == (None, True)
+    assert (await supervisor.records.find(old[1].id), await supervisor.records.expired(old[1].id)) == (None, True)

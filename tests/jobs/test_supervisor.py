@@ -45,7 +45,7 @@ async def ended(supervisor: Supervisor, job: Job) -> State:
 async def test_a_job_done_within_the_wait_is_answered_at_once(supervisor: Supervisor) -> None:
     job = supervisor.submit(draft(), Sleep(0.2))
     assert await supervisor.wait(job, 3.0)
-    assert (now(), job.state, supervisor.record(job)["result"]) == (0.2, State.DONE, {"slept": 0.2})
+    assert (now(), job.state, supervisor.records.of(job)["result"]) == (0.2, State.DONE, {"slept": 0.2})
 
 
 async def test_a_wait_that_is_over_leaves_the_job_running(supervisor: Supervisor) -> None:
@@ -66,7 +66,7 @@ async def test_wait_zero_returns_before_even_an_instant_job(supervisor: Supervis
 async def test_wait_and_end_at_the_same_moment_agree(supervisor: Supervisor) -> None:
     job = supervisor.submit(draft(), Sleep(1.0))
     await supervisor.wait(job, 1.0)
-    record = supervisor.record(job)
+    record = supervisor.records.of(job)
     assert (record["state"], record["httpStatus"]) in {("RUNNING", None), ("DONE", 200)}
     await ended(supervisor, job)
 
@@ -104,7 +104,7 @@ async def test_timeout_cancels_the_work_and_then_stops_it(supervisor: Supervisor
     work = Sleep(60.0, stop_seconds=0.1)
     job = supervisor.submit(draft(timeout=1.0), work)
     assert await ended(supervisor, job) is State.CANCELLED
-    record = supervisor.record(job)
+    record = supervisor.records.of(job)
     assert (now(), record["error"]["code"], record["error"]["phase"]) == (1.1, "job-timeout", "sleeping")
     assert (work.calls, work.held) == (["run", "stop"], False)
 
@@ -131,7 +131,7 @@ async def test_a_failure_is_in_the_record_and_frees_the_slot(supervisor: Supervi
     work = Sleep(0.5, error=Failure("source-refused", "The port is closed.", phase="connecting"))
     job = supervisor.submit(draft(name="lobby"), work)
     assert await ended(supervisor, job) is State.FAILED
-    record = supervisor.record(job)
+    record = supervisor.records.of(job)
     assert (record["httpStatus"], record["error"]["code"], record["error"]["phase"]) == (
         502,
         "source-refused",
@@ -145,7 +145,7 @@ async def test_stuck_worker_is_killed_within_grace(supervisor: Supervisor) -> No
     work = Stubborn()
     job = supervisor.submit(draft(timeout=1.0), work)
     await asyncio.sleep(1.1)
-    assert supervisor.record(job)["cancelRequested"] is True
+    assert supervisor.records.of(job)["cancelRequested"] is True
     assert await ended(supervisor, job) is State.CANCELLED
     assert now() == 1.3
     assert work.calls == ["run", "kill", "stop"]
@@ -156,7 +156,7 @@ async def test_a_worker_that_cannot_be_killed_keeps_its_slot_and_name(supervisor
     job = supervisor.submit(draft(timeout=1.0, name="lobby"), work)
     other = supervisor.submit(draft(timeout=60.0), Sleep(30.0))
     assert await ended(supervisor, job) is State.CANCELLED
-    assert (now(), supervisor.record(job)["zombie"]) == (2.3, True)
+    assert (now(), supervisor.records.of(job)["zombie"]) == (2.3, True)
     with pytest.raises(Failure, match="resource-busy"):
         supervisor.submit(draft(name="lobby"), Sleep())
     waiting = supervisor.submit(draft(timeout=60.0), Sleep(1.0))
@@ -166,7 +166,7 @@ async def test_a_worker_that_cannot_be_killed_keeps_its_slot_and_name(supervisor
     assert (waiting.state, other.state) == (State.RUNNING, State.RUNNING)
     assert (work.calls, work.held) == (["run", "kill", "stop"], False)
     await ended(supervisor, supervisor.submit(draft(name="lobby", timeout=60.0), Sleep()))
-    found = await supervisor.find(job.id)
+    found = await supervisor.records.find(job.id)
     assert found is not None
     assert "zombie" not in found
 
@@ -186,7 +186,7 @@ async def test_cancelled_only_after_worker_gone(supervisor: Supervisor) -> None:
     await asyncio.sleep(1.0)
     assert supervisor.cancel(job.id) is job
     await asyncio.sleep(0.1)
-    assert (supervisor.record(job)["state"], supervisor.record(job)["cancelReason"]) == ("RUNNING", "client")
+    assert (supervisor.records.of(job)["state"], supervisor.records.of(job)["cancelReason"]) == ("RUNNING", "client")
     assert await ended(supervisor, job) is State.CANCELLED
     assert (now(), job.http_status) == (1.2, 409)
 
@@ -254,9 +254,9 @@ async def test_a_defect_is_internal_and_its_text_stays_out_of_record_and_log(
     work = Sleep(0.1, error=ValueError(f"rtsp://admin:{CANARY}@camera"))
     job = supervisor.submit(draft(), work)
     assert await ended(supervisor, job) is State.FAILED
-    assert supervisor.record(job)["error"]["code"] == "internal"
+    assert supervisor.records.of(job)["error"]["code"] == "internal"
     assert work.calls == ["run", "stop"]
-    assert CANARY not in str(supervisor.record(job))
+    assert CANARY not in str(supervisor.records.of(job))
     assert CANARY not in str([record.__dict__ for record in caplog.records])
     defect = next(record.__dict__ for record in caplog.records if record.message == "job-defect")
     assert defect["error"] == "ValueError"
@@ -316,7 +316,7 @@ async def test_a_work_that_cannot_stop_is_killed_tried_again_and_then_a_zombie(s
     job = supervisor.submit(draft(timeout=1.0), work)
     assert await ended(supervisor, job) is State.CANCELLED
     assert work.calls == ["run", "stop", "kill", "stop", "kill", "kill"]
-    assert supervisor.record(job)["zombie"] is True
+    assert supervisor.records.of(job)["zombie"] is True
     await supervisor.drain(0.0)
 
 
@@ -328,10 +328,10 @@ async def test_a_work_knows_its_remaining_time_and_tells_its_stage(supervisor: S
     assert work.progress.budget() == pytest.approx(4.25)
     before = job.revision
     work.progress.stage("playing")
-    assert (supervisor.record(job)["stage"], job.revision) == ("playing", before + 1)
+    assert (supervisor.records.of(job)["stage"], job.revision) == ("playing", before + 1)
     await ended(supervisor, job)
     work.progress.stage("too late")
-    assert supervisor.record(job)["stage"] == "playing"
+    assert supervisor.records.of(job)["stage"] == "playing"
 
 
 async def test_every_transition_is_one_log_line(supervisor: Supervisor, caplog: pytest.LogCaptureFixture) -> None:
@@ -406,12 +406,12 @@ async def test_an_accepted_job_is_saved_before_anyone_can_be_told(
 async def test_an_ended_job_is_answered_from_the_store(supervisor: Supervisor) -> None:
     job = supervisor.submit(draft(), Sleep(1.0))
     await ended(supervisor, job)
-    last = supervisor.record(job)
+    last = supervisor.records.of(job)
     await asyncio.sleep(0.1)
     assert supervisor.get(job.id) is None
-    assert await supervisor.find(job.id) == last
-    assert await supervisor.result(job.id) == job.result_json == b'{"slept":1.0}'
-    assert await supervisor.find("0" * 32) is None
+    assert await supervisor.records.find(job.id) == last
+    assert await supervisor.records.result(job.id) == job.result_json == b'{"slept":1.0}'
+    assert await supervisor.records.find("0" * 32) is None
     with pytest.raises(Failure, match="job-unknown"):
         supervisor.cancel(job.id)
 
@@ -425,10 +425,10 @@ async def test_lists_join_memory_and_store_newest_first(archive: MemoryArchive) 
         await asyncio.sleep(0.5)
     assert [job.state for job in supervisor.active()] == [State.RUNNING] * 2
     newest = [job.id for job in reversed(jobs)]
-    assert [record["id"] for record in await supervisor.list(10)] == newest
-    assert [record["id"] for record in await supervisor.list(3)] == newest[:3]
-    assert [record["id"] for record in await supervisor.list(10, Query(states={"DONE"}))] == newest[2:]
-    assert [record["id"] for record in await supervisor.list(10, Query(kinds=["vod"]))] == newest[::2]
+    assert [record["id"] for record in await supervisor.records.list(10)] == newest
+    assert [record["id"] for record in await supervisor.records.list(3)] == newest[:3]
+    assert [record["id"] for record in await supervisor.records.list(10, Query(states={"DONE"}))] == newest[2:]
+    assert [record["id"] for record in await supervisor.records.list(10, Query(kinds=["vod"]))] == newest[::2]
     await supervisor.drain(0.0)
 
 
@@ -436,7 +436,7 @@ async def test_retention_never_drops_awaited(supervisor: Supervisor) -> None:
     job = supervisor.submit(draft(), Sleep(1.0))
     waiters = [asyncio.create_task(supervisor.wait(job, 5.0)) for _ in range(2)]
     await asyncio.gather(*waiters)
-    assert supervisor.record(job)["result"] == {"slept": 1.0}
+    assert supervisor.records.of(job)["result"] == {"slept": 1.0}
 
 
 async def test_an_ended_job_stays_in_memory_until_the_disk_has_it(

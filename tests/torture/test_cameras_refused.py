@@ -185,7 +185,7 @@ async def test_C37_a_job_cancelled_in_any_phase_leaves_nothing(api: Api) -> None
             job_id = told.body["id"]
             job = api.gateway.supervisor.get(job_id)
             assert job is not None
-            await until(lambda: api.gateway.supervisor.record(job)["stage"] == phase)  # noqa: B023 - used at once
+            await until(lambda: api.gateway.supervisor.records.of(job)["stage"] == phase)  # noqa: B023 - used at once
             began = loop.time()
             await api.post("/jobs/terminate", {"id": job_id})
             await clean(api, files)
