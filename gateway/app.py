@@ -172,6 +172,7 @@ class Gateway:
         self.catalog.listeners.append(news.stream_changed)
         self.metrics.watch(self.supervisor, self.feed, retention)
         self.metrics.watch_webhooks(self.webhooks)
+        self.metrics.watch_media(self.catalog, self.workers)
         for name, run in (("job-retention", retention.run()), ("loop-lag", self.metrics.measure_lag())):
             task = asyncio.get_running_loop().create_task(run, name=name)
             stack.push_async_callback(_cancelled, task)

@@ -22,6 +22,8 @@ from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
 from gateway.web.listener import Crowd
 from gateway.webhooks.webhooks import Webhooks
+from media.catalog import Catalog
+from media.workers import Workers
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0)
@@ -70,6 +72,10 @@ class Metrics:
     def watch_webhooks(self, webhooks: Webhooks) -> None:
         """From now on their figures are read at each scrape."""
         self.registry.register(_Webhooks(webhooks))
+
+    def watch_media(self, catalog: Catalog, workers: Workers) -> None:
+        """From now on streams, viewers and worker processes are counted at each scrape."""
+        self.registry.register(_Media(catalog, workers))
 
     def watch_connections(self, crowd: Crowd) -> None:
         """From now on they are counted at each scrape."""
@@ -175,6 +181,30 @@ class _Standing(Collector):
         yield evicted
         yield GaugeMetricFamily("gateway_event_subscribers", "Listeners of /events.", self.feed.listeners)
         yield CounterMetricFamily("gateway_event_drops", "Listeners that were too slow.", self.feed.dropped)
+
+
+@dataclass(frozen=True)
+class _Media(Collector):
+    """What is looked up of streams."""
+
+    catalog: Catalog
+    workers: Workers
+
+    def collect(self) -> Iterator[Metric]:
+        streams: Counter[tuple[str, str]] = Counter()
+        viewers: Counter[str] = Counter()
+        for stream in self.catalog.streams():
+            streams[stream.identity.kind, str(stream.status)] += 1
+            viewers[stream.identity.kind] += stream.viewers
+        here = GaugeMetricFamily("gateway_streams", "Streams that are not stopped.", labels=("kind", "status"))
+        for (kind, status), count in streams.items():
+            here.add_metric((kind, status), count)
+        yield here
+        watching = GaugeMetricFamily("gateway_viewers", "Who watches.", labels=("kind",))
+        for kind, count in viewers.items():
+            watching.add_metric((kind,), count)
+        yield watching
+        yield GaugeMetricFamily("gateway_workers", "Worker processes.", self.workers.alive)
 
 
 @dataclass(frozen=True)

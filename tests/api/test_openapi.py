@@ -39,6 +39,13 @@ async def test_every_route_is_in_the_document_and_nothing_else(api: Api) -> None
     assert told == served
 
 
+async def test_the_head_of_the_events_is_as_the_document_says(api: Api) -> None:
+    path = "/rest-api/v3/events"
+    async with api.session.get(api.gateway.url + path) as answer:
+        check("GET", path, answer.status, answer.headers, await answer.content.readline())
+        assert answer.content_type == "text/event-stream"
+
+
 def test_every_problem_code_is_in_the_answers_of_its_status_with_an_example() -> None:
     for code, row in FAILURES.items():
         content = described()["components"]["responses"][f"Problem{row.status}"]["content"]["application/problem+json"]
