@@ -10,7 +10,7 @@ from tests.api.conftest import Api
 from tests.api.test_main_job import check_video
 from tests.media.pictures import Pixel, png
 from tests.peers import ffmpeg
-from tests.peers.chromium import viewer
+from tests.peers.chromium import Viewer, viewer
 from tests.torture import pictures
 from tests.torture.pictures import GREY, change, put, start
 
@@ -69,15 +69,38 @@ async def test_ffmpeg_sees_the_watermark_by_hls_and_every_frame(api: Api, tmp_pa
 async def test_chromium_shows_the_watermark_and_plays_on_while_it_is_changed(api: Api, tmp_path: Path) -> None:
     async with viewer(f"{api.gateway.url}/live/marked/") as watching:
         await watching.plays_on(1.5)
-        shown = await watching.page.evaluate(READ, [list(place) for place in PLACES])
-        for (place, colour), seen in zip(PLACES.items(), shown, strict=True):
+        for (place, colour), seen in zip(PLACES.items(), await read(watching), strict=True):
             assert close(seen, colour), (place, seen, colour)
         await watching.page.screenshot(path=tmp_path / "watermarked.png")
         assert (await change(api, watermark=None)).status == 200
         await watching.plays_on(3.0)
-        for seen in await watching.page.evaluate(READ, [list(place) for place in PLACES]):
+        for seen in await read(watching):
             assert close(seen, GREY)
         assert watching.complaints == []
+
+
+async def test_chromium_shows_a_burnt_in_watermark_over_the_joins_and_its_successor(api: Api) -> None:
+    mark = {"file": "logo.png", "x": 100, "y": 50}
+    body = {"uri": "vod-live://grey.mp4", "localStreamName": "burnt", "loop": True, "watermark": mark}
+    assert (await api.post("/vod/startup", body, prefer="wait=5, timeout=30")).status == 200
+    async with viewer(f"{api.gateway.url}/live/burnt/") as watching:
+        await watching.plays_on(2.5)  # a round is two seconds
+        for (place, colour), seen in zip(PLACES.items(), await read(watching), strict=True):
+            assert close(seen, colour), (place, seen, colour)
+        moved = await api.post(
+            "/vod/set_watermark", {"localStreamName": "burnt", "x": 300}, prefer="wait=5, timeout=30"
+        )
+        assert moved.status == 200, moved.body
+        async with asyncio.timeout(20):
+            while not close((await read(watching))[0], GREY):
+                await watching.plays_on(0.5)
+        assert watching.complaints == []
+
+
+async def read(watching: Viewer) -> list[list[int]]:
+    """What the page shows at PLACES."""
+    found: list[list[int]] = await watching.page.evaluate(READ, [list(place) for place in PLACES])
+    return found
 
 
 def close(seen: bytes | list[int], colour: tuple[int, ...]) -> bool:

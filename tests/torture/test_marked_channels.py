@@ -48,7 +48,7 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
     assert api.gateway.capacity.used == 0
     shown = await pictures.picture(api, "c")
     shown.check_box(RED, 100, 50, 80, 40)
-    chunks = await pictures.collected(pictures.live(api, "c"), 0, 20)  # three rounds and more
+    chunks = await pictures.collected(pictures.live(api, "c"), 0, 14)  # two rounds and more
     assert len({chunk.init.id for chunk in chunks}) == 1
     assert not any(chunk.discontinuity for chunk in chunks)
     assert all(a.decode_time + a.duration == b.decode_time for a, b in pairwise(chunks))
@@ -178,7 +178,7 @@ async def test_what_cannot_be_burnt_in_changes_nothing_and_says_why(api: Api) ->
 
 
 async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
-    await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 60)
+    await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 40)
     assert (await channel(api, None)).status == 200
     await until(lambda: api.gateway.workers.alive == 0, 20)
     answer = await remark(api, watermark="red.png")

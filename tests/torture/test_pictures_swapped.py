@@ -9,6 +9,7 @@ from statistics import quantiles
 
 import pytest
 
+from gateway.jobs import feed, recent
 from media.chunk import Chunk
 from tests.api.conftest import Api
 from tests.conftest import SOAK
@@ -40,35 +41,44 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4
 
 
+async def swap(api: Api, swaps: int) -> list[float]:
+    """So many changes, evenly; the seconds that each took."""
+    loop = asyncio.get_running_loop()
+    taken: list[float] = []
+    began, reads = loop.time(), itertools.cycle(range(3))
+    for number in range(swaps):
+        await asyncio.sleep(max(0.0, began + number * SECONDS / SWAPS - loop.time()))
+        asked = loop.time()
+        answer = await change(api, watermark={"file": f"{next(reads)}.png", "x": number % 200, "opacity": 0.7})
+        taken.append(loop.time() - asked)
+        assert answer.status == 200, answer.body
+    gc.collect()
+    return taken
+
+
 @pytest.mark.parametrize("swaps", [pytest.param(SWAPS, marks=[pytest.mark.soak] if SOAK else [])])
-async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_again(tmp_path: Path, swaps: int) -> None:
+async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_again(
+    tmp_path: Path, swaps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the gateway remembers of jobs and events is bounded; here it is full before anything is measured.
+    monkeypatch.setattr(feed, "KEPT", 50)
+    monkeypatch.setattr(recent, "KEPT", 10)
     async with pictures.gateway(tmp_path) as api:
         for number, colour in enumerate(COLOURS):
             put(api, f"{number}.png", plain(colour, 60 + 20 * number, 40))
         assert (await start(api, "0.png")).status == 200
         ring = pictures.live(api)
         await ring.wait(ring.head + 3)
-        first, loop = ring.head, asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         viewers = [loop.create_task(viewer(api, stop)) for _ in range(3)]
-        taken: list[float] = []
-        for name in ("1.png", "0.png", "2.png"):  # each read once, and some warmth
-            assert (await change(api, watermark=name)).status == 200
-        gc.collect()
         worker = api.gateway.workers.pids()[0]
-        before = resident(os.getpid()), resident(worker)
-        began, reads = loop.time(), itertools.cycle(range(3))
-        for number in range(swaps):
-            await asyncio.sleep(max(0.0, began + number * SECONDS / swaps - loop.time()))
-            asked = loop.time()
-            answer = await change(api, watermark={"file": f"{next(reads)}.png", "x": number % 200, "opacity": 0.7})
-            taken.append(loop.time() - asked)
-            assert answer.status == 200, answer.body
-        lasted = loop.time() - began
-        gc.collect()
-        after = resident(os.getpid()), resident(worker)
-        last = ring.head
-        chunks = await pictures.collected(ring, first, last)
+        await swap(api, swaps // 2)
+        first = ring.head
+        before, began = (resident(os.getpid()), resident(worker)), loop.time()
+        taken = await swap(api, swaps)
+        after, lasted = (resident(os.getpid()), resident(worker)), loop.time() - began
+        chunks = await pictures.collected(ring, first, ring.head)
         stop.set()
         counts = await asyncio.gather(*viewers)
         check_whole(chunks)
@@ -77,8 +87,8 @@ async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_ag
         print(f"{told}, memory {before} -> {after} KiB, {counts} messages")
         assert min(counts) > SECONDS
         assert p99 < SWAP_P99 * (1 if SOAK else 5)  # a busy machine is no reason to fail the short form
-        assert after[0] - before[0] < 8 * 1024
-        assert after[1] - before[1] < 8 * 1024
+        assert after[0] - before[0] < 2048  # the ring of a stream fills for 24 seconds
+        assert after[1] - before[1] < 1024
 
 
 def check_whole(chunks: list[Chunk]) -> None:
