@@ -374,7 +374,7 @@ async def test_V18_recoding_over_budget_is_capacity_exceeded_and_copying_is_not(
     capacity.release("one")
     assert (await startup(api)).status == 200
     await whole(api)
-    assert capacity.used == 1.0
+    await until(lambda: capacity.used == 1.0)
 
 
 def long_file(path: Path, frames: int) -> None:

@@ -45,7 +45,7 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
     assert (answer.body["video"]["mode"], answer.body["video"]["width"]) == ("transcode", pictures.WIDTH)
     assert "watermark" in answer.body["video"]["reason"]
     await until(lambda: api.gateway.workers.alive == 0, 20)
-    assert api.gateway.capacity.used == 0
+    await until(lambda: api.gateway.capacity.used == 0)
     shown = await pictures.picture(api, "c")
     shown.check_box(RED, 100, 50, 80, 40)
     chunks = await pictures.collected(pictures.live(api, "c"), 0, 14)  # two rounds and more
@@ -191,4 +191,4 @@ async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one
     after = await record(api)
     assert [warning["code"] for warning in after["warnings"]] == ["watermark-kept"]
     assert (after["watermark"], after["nextWatermark"], after["status"]) == (None, None, "LIVE")
-    assert api.gateway.capacity.used == 0
+    await until(lambda: api.gateway.capacity.used == 0)
