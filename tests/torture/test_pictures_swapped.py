@@ -9,7 +9,7 @@ from statistics import quantiles
 
 import pytest
 
-from gateway.jobs import feed, recent
+from gateway.jobs import feed, records
 from media.chunk import Chunk
 from tests.api.conftest import Api
 from tests.conftest import SOAK
@@ -62,7 +62,7 @@ async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_ag
 ) -> None:
     # What the gateway remembers of jobs and events is bounded; here it is full before anything is measured.
     monkeypatch.setattr(feed, "KEPT", 50)
-    monkeypatch.setattr(recent, "KEPT", 10)
+    monkeypatch.setattr(records, "KEPT", 10)
     async with pictures.gateway(tmp_path) as api:
         for number, colour in enumerate(COLOURS):
             put(api, f"{number}.png", plain(colour, 60 + 20 * number, 40))
