@@ -30,6 +30,7 @@ from gateway.tls import Tls, TlsError
 from gateway.web.access import Access
 from gateway.web.events import News
 from gateway.web.face import Face
+from gateway.web.figures import Figures
 from gateway.web.listener import Crowd, Site, most_connections
 from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
@@ -173,7 +174,13 @@ class Gateway:
         self.metrics.watch(self.supervisor, self.feed, retention)
         self.metrics.watch_webhooks(self.webhooks)
         self.metrics.watch_media(self.catalog, self.workers)
-        for name, run in (("job-retention", retention.run()), ("loop-lag", self.metrics.measure_lag())):
+        self.figures = Figures(self.catalog, self.feed, time.time)
+        tasks = {
+            "job-retention": retention.run(),
+            "loop-lag": self.metrics.measure_lag(),
+            "figures": self.figures.run(),
+        }
+        for name, run in tasks.items():
             task = asyncio.get_running_loop().create_task(run, name=name)
             stack.push_async_callback(_cancelled, task)
 
@@ -210,8 +217,8 @@ class Gateway:
         )
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
         face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics)
-        guard = self.access = Access(self.keys, tokens, settings.cors_origins, jwts=self.jwts)
-        app = self.application = application(face, limits, guard)
+        guard = self.access = Access(self.keys, tokens, tokens.for_sessions(), settings.cors_origins, jwts=self.jwts)
+        app = self.application = application(face, limits, guard, self.figures)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -36,6 +36,10 @@ class PlayTokens:
             file.write(secret)
         return cls(secret)
 
+    def for_sessions(self) -> "PlayTokens":
+        """Of the same file, and yet of another secret: a play token never signs anybody in, nor the other way round."""
+        return PlayTokens(hmac.digest(self._secret, b"sessions", hashlib.sha256))
+
     def sign(self, name: str, until: int) -> str:
         """A token for the stream of that name, good until a Unix second. Its characters need no escaping in a URL."""
         content = f"{VERSION}.{until}.{_text(name.encode())}"

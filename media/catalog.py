@@ -72,11 +72,15 @@ class Catalog:
 
     def ring(self, name: str) -> Ring | None:
         """What a viewer of that name reads."""
+        ring = self.peek(name)
+        if ring is not None:
+            self._named[name].demanded()
+        return ring
+
+    def peek(self, name: str) -> Ring | None:
+        """The same for a look in passing, which wakes no source that rests."""
         stream = self._named.get(name)
-        if stream is None or stream.status is Status.FAILED:
-            return None
-        stream.demanded()
-        return stream.ring
+        return None if stream is None or stream.status is Status.FAILED else stream.ring
 
     @contextmanager
     def viewer(self, name: str) -> Iterator[None]:

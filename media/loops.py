@@ -160,6 +160,18 @@ class LoopRing:
         known = self._complete.get(msn)  # they stay as they are
         return known if known is not None else stretch.segment(msn, head)
 
+    def bitrate(self) -> float | None:
+        """Bits a second of the newest whole segment, or of what is out when there is none yet."""
+        head = self.head
+        if head <= self._stretches[0].start.number:
+            return None
+        stretch = self._stretch(head - 1)
+        msn = max(stretch.start.msn, stretch.segment_of(head - 1) - 1)
+        segment = self._segment(stretch, msn, head)
+        numbers = range(segment.first, segment.first + segment.count)
+        size = sum(piece.size for number in numbers for piece in stretch.pieces(number))
+        return 8 * size / float(segment.seconds) if segment.duration > 0 else None
+
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk."""
         head = self.head

@@ -64,6 +64,9 @@ class Ring(Protocol):
     def segments(self) -> Sequence[Segment]:
         """The window, oldest first; the last one may be incomplete. Empty before the first chunk."""
 
+    def bitrate(self) -> float | None:
+        """Bits a second of the newest whole segment; None before there is one."""
+
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk at hand: where a viewer starts. None before the first one."""
 
@@ -171,6 +174,13 @@ class LiveRing:
         """All that is held, oldest first; the last one is incomplete unless the source is away or the ring ends."""
         self._note_absence()
         return tuple(self._segments)
+
+    def bitrate(self) -> float | None:
+        """Bits a second of the newest whole segment that is no gap; None before there is one."""
+        for segment, size in zip(reversed(self._segments), reversed(self._sizes), strict=True):
+            if segment.complete and segment.count:
+                return 8 * (size - segment.count * CHUNK_OVERHEAD) / float(segment.seconds)
+        return None
 
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk at hand."""

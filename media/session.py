@@ -88,6 +88,9 @@ class CameraStream(Stream):
     def ring(self) -> Ring | None:
         return self._ring
 
+    def frame_age(self) -> float | None:
+        return self._seen.age(self._loop.time())
+
     @property
     def phase(self) -> str:
         """The phase of the attempt under way."""
@@ -312,6 +315,10 @@ class _Seen:
             return Fault("source-auth-or-busy", detail, fault.phase)
         return fault
 
+    def age(self, now: float) -> float | None:
+        """Seconds since the newest chunk."""
+        return round(now - self.frame_at, 3) if self.frame_at is not None else None
+
     def _measured(self) -> dict[str, Any]:
         mode = self.info.get("videoMode") or {"reason": None}
         return {"bitrate": self.stats.get("bitrate"), "gop": self.stats.get("gop"), **mode}
@@ -325,7 +332,7 @@ class _Seen:
             "audio": audio_record(init.audio, **audio) if init else None,
             "browsers": browsers(init) if init else None,
             "transport": self.info.get("transport"),
-            "lastFrameAge": round(now - self.frame_at, 3) if self.frame_at is not None else None,
+            "lastFrameAge": self.age(now),
             "loss": self.stats.get("loss"),
             "restarts": self.restarts,
             "lastError": self.last_error,

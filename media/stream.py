@@ -95,6 +95,16 @@ class Stream(ABC):
         """The hashes of the stored pictures that it shows, or will."""
         return frozenset()
 
+    def bitrate(self) -> int | None:
+        """Bits a second of the newest whole segment; None while there is no picture."""
+        ring = self.ring if self._status in (Status.LIVE, Status.PAUSED) else None
+        rate = ring.bitrate() if ring is not None else None
+        return None if rate is None else round(rate)
+
+    def frame_age(self) -> float | None:
+        """Seconds since the newest frame came in; None for a source that is arithmetic, and before the first one."""
+        return None
+
     def demanded(self) -> None:
         """Somebody asks for the picture just now; a source that was let go for want of viewers comes back."""
         return
@@ -149,6 +159,7 @@ class Stream(ABC):
             "createdAt": timestamp(identity.created_at),
             "liveSince": timestamp(self._live_since),
             "viewers": self.viewers,
+            "bitrate": self.bitrate(),
             **self.details(),
             "warnings": [{"code": code, "detail": detail} for code, detail in self._warnings.items()],
             "playback": playback(identity.name),

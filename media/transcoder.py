@@ -140,6 +140,9 @@ class TranscodedStream(Stream):
     def pictures(self) -> frozenset[str]:
         return frozenset({self.mark.sha256} if self.mark else ())
 
+    def frame_age(self) -> float | None:
+        return round(self._loop.time() - self._seen.frame_at, 3) if self._seen.frame_at else None
+
     async def open(self, *, insist: bool = False) -> None:
         """Until a frame is encoded. Raises `Fault`, and then nothing is left. `insist`: whatever the budget says."""
         feed = Feed(self._parts.catalog, self.spec.source, self.warn)
@@ -220,7 +223,7 @@ class TranscodedStream(Stream):
             "video": video_record(init.video, **measured) if init else None,
             "audio": audio_record(init.audio) if init else None,
             "browsers": {"hls": True, "mse": True, "reason": None},
-            "lastFrameAge": round(self._loop.time() - seen.frame_at, 3) if seen.frame_at else None,
+            "lastFrameAge": self.frame_age(),
             "lag": seen.stats.get("lag"),
             "cores": seen.stats.get("cores"),
             "restarts": seen.restarts,

@@ -172,12 +172,12 @@ class Core:
             return []
         return self._cancel(job, now, reason)
 
-    def stage(self, job_id: str, stage: str) -> list[Effect]:
+    def stage(self, job_id: str, stage: str, now: float) -> list[Effect]:
         """The work tells how far it has come. Too late, or nothing new: no effect."""
         job = self.jobs.get(job_id)
         if job is None or job.phase is not Phase.WORKING or job.stage == stage:
             return []
-        job.stage = stage
+        job.enter(stage, now)
         self._revise(job)
         return [Save(job)]
 
@@ -257,7 +257,7 @@ class Core:
         moved = self._move(job, Event.SLOT)
         self._pools[job.draft.pool].take(job)
         job.state = State.RUNNING
-        job.stage = "starting"
+        job.enter("starting", now)
         job.started = now
         job.due = job.deadline
         self._revise(job)

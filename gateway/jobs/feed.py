@@ -27,9 +27,12 @@ def portable(record: Record) -> Record:
 
 @dataclass(frozen=True)
 class Happening:
-    """One event: its number (the revision), its type (`job` or `stream`), and the public record."""
+    """One event: its number (the revision), its type (`job` or `stream`), and the public record.
 
-    number: int
+    Without a number it is of the moment: it is not kept, and nobody catches up on it.
+    """
+
+    number: int | None
     type: str
     record: Record
 
@@ -37,15 +40,17 @@ class Happening:
     def wire(self) -> bytes:
         """As server-sent events have it (WHATWG HTML, 9.2)."""
         data = json.dumps(portable(self.record), ensure_ascii=False, separators=(",", ":"))
-        return f"id: {self.number}\nevent: {self.type}\ndata: {data}\n\n".encode()
+        number = "" if self.number is None else f"id: {self.number}\n"
+        return f"{number}event: {self.type}\ndata: {data}\n\n".encode()
 
 
 @dataclass(eq=False)
 class Listener:
     """One who listens: `awake` is set when something waits. When its queue is full it is lost: it is told nothing more,
-    and should come back and resume.
+    and should come back and resume. `figures`: it is told of the moment, too.
     """
 
+    figures: bool = False
     waiting: deque[Happening] = field(default_factory=deque)
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     lost: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,7 +64,7 @@ class Feed:
 
     def __init__(self, newest: int = 0) -> None:
         self.dropped = 0
-        self._ring: deque[Happening] = deque()
+        self._ring: deque[tuple[int, Happening]] = deque()
         self._bytes = 0
         self._floor = newest
         self._newest = newest
@@ -73,7 +78,7 @@ class Feed:
     def tell(self, number: int, type: str, record: Record) -> None:
         """Something happened. Never blocks and never waits."""
         happening = Happening(number, type, record)
-        self._keep(happening)
+        self._keep(happening, number)
         for listener in list(self._listeners):
             if len(listener.waiting) >= QUEUE:
                 self._lose(listener)
@@ -81,10 +86,23 @@ class Feed:
                 listener.waiting.append(happening)
                 listener.awake.set()
 
+    def mention(self, type: str, record: Record) -> None:
+        """Something of the moment, for those who want it and are not behind; nobody is lost for it."""
+        happening = Happening(None, type, record)
+        for listener in self._listeners:
+            if listener.figures and len(listener.waiting) < QUEUE // 2:
+                listener.waiting.append(happening)
+                listener.awake.set()
+
+    @property
+    def wants_figures(self) -> bool:
+        """Whether anybody is told of the moment."""
+        return any(listener.figures for listener in self._listeners)
+
     @contextmanager
-    def listening(self, since: int | None) -> Iterator[tuple[Listener, list[Happening] | None]]:
+    def listening(self, since: int | None, figures: bool = False) -> Iterator[tuple[Listener, list[Happening] | None]]:
         """Listen from now on. Gives what happened after `since` too; None when that is not known any more."""
-        listener = Listener()
+        listener = Listener(figures)
         missed = [] if since is None else self._after(since)
         self._listeners.add(listener)
         try:
@@ -95,17 +113,16 @@ class Feed:
     def _after(self, number: int) -> list[Happening] | None:
         if not self._floor <= number <= self._newest:
             return None
-        return [happening for happening in self._ring if happening.number > number]
+        return [happening for kept, happening in self._ring if kept > number]
 
-    def _keep(self, happening: Happening) -> None:
-        self._ring.append(happening)
-        self._newest = happening.number
+    def _keep(self, happening: Happening, number: int) -> None:
+        self._ring.append((number, happening))
+        self._newest = number
         # Not the bytes of `wire`, which is made only when someone listens.
         self._bytes += _weight(happening)
         while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
-            oldest = self._ring.popleft()
+            self._floor, oldest = self._ring.popleft()
             self._bytes -= _weight(oldest)
-            self._floor = oldest.number
 
     def _lose(self, listener: Listener) -> None:
         self.dropped += 1

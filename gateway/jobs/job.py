@@ -14,6 +14,7 @@ from gateway.jobs.state import Phase, Reason, State
 LINKS: Final = "/rest-api/v3/jobs/"
 RESULT_LIMIT: Final = 64 * 1024
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+MOST_STAGES: Final = 32  # of which a record says how long they took
 
 Record = dict[str, Any]
 
@@ -112,6 +113,7 @@ class Job:
     state: State = State.PENDING
     phase: Phase = Phase.QUEUED
     stage: str = "queued"
+    stages: list[tuple[str, float]] = field(default_factory=list)
     revision: int = 0
     queue_position: int | None = None
     due: float | None = None
@@ -135,6 +137,14 @@ class Job:
         """The end of its time. It runs from acceptance, so that waiting in the queue counts."""
         return self.created + self.draft.timeout
 
+    def enter(self, stage: str, now: float) -> None:
+        """The work has come to this stage. What it adds behind a blank (`transcoding 40 %`) is no stage of its own."""
+        self.stage = stage
+        key = stage.partition(" ")[0]
+        known = self.stages[-1][0] if self.stages else "queued"
+        if key != known and len(self.stages) < MOST_STAGES:
+            self.stages.append((key, now))
+
     def elapsed(self, now: float) -> float:
         """Seconds from acceptance to the end, or to `now`."""
         return (now if self.finished is None else self.finished) - self.created
@@ -148,6 +158,7 @@ class Job:
             "cancelRequested": self.cancel_reason is not None,
             "cancelReason": None if self.cancel_reason is None else str(self.cancel_reason),
             "stage": self.stage,
+            "stages": self._stages(now),
             "queuePosition": self.queue_position,
             "wait": self.draft.wait,
             "timeout": self.draft.timeout,
@@ -166,6 +177,16 @@ class Job:
         if self.phase is Phase.ZOMBIE:
             record["zombie"] = True
         return record
+
+    def _stages(self, now: float) -> list[Record]:
+        """How long each stage took, or has taken until now, in order."""
+        end = now if self.finished is None else self.finished
+        begun = [("queued", self.created), *self.stages]
+        ended = [*(at for _, at in self.stages), end]
+        return [
+            {"stage": key, "ms": round((until - since) * 1000)}
+            for (key, since), until in zip(begun, ended, strict=True)
+        ]
 
     def _time(self, at: float | None) -> str | None:
         return None if at is None else time_of_day(self.wall + at - self.created)

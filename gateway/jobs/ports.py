@@ -10,11 +10,13 @@ from gateway.jobs.job import Claim, Record
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which jobs a list is of; what is None does not matter. `since` is RFC 3339 in UTC with milliseconds."""
+    """Which jobs a list is of; what is None does not matter. `since` and `until`, which are among them, are RFC 3339 in
+    UTC with milliseconds."""
 
     states: Collection[str] | None = None
     kinds: Collection[str] | None = None
     since: str | None = None
+    until: str | None = None
 
     def matches(self, record: Record) -> bool:
         """Whether a record is among them."""
@@ -22,6 +24,7 @@ class Query:
             (self.states is None or record["state"] in self.states)
             and (self.kinds is None or record["kind"] in self.kinds)
             and (self.since is None or str(record["createdAt"]) >= self.since)
+            and (self.until is None or str(record["createdAt"]) <= self.until)
         )
 
 

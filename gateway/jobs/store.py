@@ -376,6 +376,9 @@ class Store:
         if query.since is not None:
             chosen.append("created >= ?")
             values.append(query.since)
+        if query.until is not None:
+            chosen.append("created <= ?")
+            values.append(query.until)
         select = f"SELECT id, record, result FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
         rows = self._select(select, *values, limit + len(without)).fetchall()
         return [record_of(row) for row in rows if row["id"] not in without][:limit]

@@ -366,7 +366,7 @@ class Supervisor:
 
     def _stage(self, job: Job, key: str) -> None:
         """Progress is in the record at once, and told at most so often: what was passed in between is not told."""
-        effects = self._core.stage(job.id, key)
+        effects = self._core.stage(job.id, key, self._loop.time())
         if not effects:
             return
         run = self._runs[job.id]

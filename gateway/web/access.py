@@ -22,7 +22,7 @@ from gateway.kinds.names import StreamName
 from gateway.playtokens import PlayTokens
 from gateway.web import body
 from gateway.web.face import BASE
-from gateway.web.principal import PRINCIPAL
+from gateway.web.principal import PRINCIPAL, SESSION
 from gateway.web.problems import problem
 from gateway.web.records import TokenRecord
 from gateway.web.scopes import scope_of
@@ -74,6 +74,7 @@ class Access:
 
     keys: Keys
     tokens: PlayTokens
+    sessions: PlayTokens
     origins: tuple[str, ...] = ()
     wall: Callable[[], float] = time.time
     jwts: Jwts | None = None
@@ -87,7 +88,7 @@ class Access:
         scope = _scope(request)
         if scope is None or (scope is Scope.PLAY and self._has_token(request)):
             return
-        key = self._key(request)
+        key = self._session(request) or self._key(request)
         request[PRINCIPAL] = key
         if not key.allows(scope):
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
@@ -111,10 +112,37 @@ class Access:
         if not same:
             raise Failure("forbidden", "Pages of other sites may not call this gateway; cors_origins can allow it.")
 
+    def signed_in(self, request: web.Request) -> Key | None:
+        """The key that a request carries or stands for, if it is good."""
+        if not self.needed:
+            return None
+        try:
+            return self._session(request) or self._key(request)
+        except Failure:
+            return None
+
+    def _session(self, request: web.Request) -> Key | None:
+        """The key that a browser has signed in with, if it is still good. A key that is sent along counts first."""
+        token = request.cookies.get(SESSION)
+        if not token or credentials(request) is not None:
+            return None
+        key_id = self.sessions.check(token, self.wall())
+        if key_id is not None:
+            return self.keys.known(key_id)
+        return self.jwts.find(token) if self.jwts is not None else None
+
+    def session_of(self, key: Key, text: str, seconds: int) -> str:
+        """What a browser keeps in the place of this key, for so long; a JWT, which ends by itself, is kept as it is."""
+        return self.sessions.sign(key.id, int(self.wall()) + seconds) if self.keys.known(key.id) else text
+
     def _key(self, request: web.Request) -> Key:
         text = credentials(request)
         if text is None:
             raise Failure("unauthorized", "An API key is needed: send it as Authorization: Bearer, or as a password.")
+        return self.key_of(request, text)
+
+    def key_of(self, request: web.Request, text: str) -> Key:
+        """The key that a text from there is. Raises `Failure`: `unauthorized`, `rate-limited`."""
         address = request.remote or ""
         if wait := self.tries.wait(address, text):
             detail = "Too many wrong keys came from this address; try again later."

@@ -60,7 +60,7 @@ def routes(face: Face) -> list[web.RouteDef]:
 
     async def events(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
-        with face.feed.listening(_since(request)) as (listener, missed):
+        with face.feed.listening(_since(request), request.query.get("figures") == "true") as (listener, missed):
             ended = asyncio.ensure_future(face.supervisor.over())
             guard = asyncio.ensure_future(_cut_off(request, listener))
             try:

@@ -41,14 +41,19 @@ def _text(value: Any) -> Any:
     return value
 
 
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
+
+
 class SomeJobs(Params):
-    """`id` alone asks for one job; else `ids` or the filters, newest first, for an array. `since` has a zone."""
+    """`id` alone asks for one job; else `ids` or the filters, newest first, for an array. `since` and `until` (of the
+    creation, both included) have a zone."""
 
     id: str | None = None
     ids: list[str] | None = Field(default=None, max_length=MAX_LIMIT)
     state: State | None = Field(default=None, strict=False)
     kind: str | None = None
-    since: Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     limit: int = Field(default=100, ge=1, le=MAX_LIMIT)
 
     def query(self) -> Query:
@@ -57,6 +62,7 @@ class SomeJobs(Params):
             None if self.state is None else [self.state],
             None if self.kind is None else [self.kind],
             None if self.since is None else _time(self.since),
+            None if self.until is None else _time(self.until),
         )
 
 

@@ -11,8 +11,10 @@ from gateway.kinds.kind import Kind
 from gateway.web import records, streams
 from gateway.web.access import TokenParams
 from gateway.web.face import BASE
+from gateway.web.figures import HistoryParams
 from gateway.web.files import FileRecord
 from gateway.web.jobs import OneJob, SomeJobs
+from gateway.web.session import SessionParams
 
 # What the result of a kind of job is, where it is no stream.
 RESULTS: Final[dict[str, type[BaseModel]]] = {"watermark.startup": records.PictureRecord}
@@ -67,7 +69,7 @@ class Many:
 
 def operations(kinds: Sequence[Kind]) -> list[Operation]:
     """All operations, in the order of the document."""
-    return [*map(_of_kind, kinds), *_of_streams(kinds), *_of_jobs(), *_of_media(), *_of_operating()]
+    return [*map(_of_kind, kinds), *_of_streams(kinds), *_of_jobs(), *_of_media(), *_of_sessions(), *_of_operating()]
 
 
 def _of_kind(kind: Kind) -> Operation:
@@ -94,6 +96,11 @@ def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
     yield Operation(
         "POST", f"{BASE}/stream/play_token", "makePlayToken", watch, "stream", {200: records.TokenRecord},
         body=TokenParams, example={"name": "lobby", "expiresIn": 300}, body_required=True, statuses=(400, 413, 422),
+    )  # fmt: skip
+    samples = "What was measured of a stream in the last ten minutes, every two seconds"
+    yield Operation(
+        "POST", f"{BASE}/stream/history", "streamHistory", samples, "stream", {200: records.HistoryRecord},
+        body=HistoryParams, example={"name": "lobby", "seconds": 60}, body_required=True, statuses=(400, 404, 413, 422),
     )  # fmt: skip
     families: list[tuple[str, type[BaseModel]]] = [("stream", streams.StreamFilter)]
     families += [(kind.stream_kind, streams.KindFilter) for kind in kinds if kind.stream_kind]
@@ -171,6 +178,17 @@ def _of_media() -> Iterator[Operation]:
         {204: None},
         statuses=(*missing, 409),
     )
+
+
+def _of_sessions() -> Iterator[Operation]:
+    base, session = f"{BASE}/session", {200: records.SessionRecord}
+    start = "Signs a browser in with a key, by a cookie"
+    yield Operation("GET", base, "findSession", "Who one is, and what one may do", "session", session)
+    yield Operation(
+        "POST", f"{base}/start", "startSession", start, "session", session,
+        body=SessionParams, body_required=True, statuses=(400, 401, 413, 422, 429),
+    )  # fmt: skip
+    yield Operation("POST", f"{base}/end", "endSession", "Signs a browser out", "session", session, statuses=(413,))
 
 
 def _of_operating() -> Iterator[Operation]:

@@ -1,26 +1,48 @@
 """Pictures of a stream over HTTP: the newest key frame as a JPEG, and one after the other as motion JPEG."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
 from aiohttp import hdrs, web
 
+from gateway.jobs.failures import Failure
 from gateway.kinds.kind import as_failure
 from gateway.web.mse import ViewerLimits, arrival, is_gone
 from media.ring import Ring
 from media.stills import Stills
 
 BOUNDARY: Final = "reelgate-picture"
+WIDTHS: Final = (16, 3840)  # pixels
 STALE: Final = 10  # seconds after which a picture is said to be old (Age is given in any case)
 PACE: Final = 0.5  # seconds between two pictures of a motion JPEG at the least
 
 
-async def jpeg(request: web.Request, stills: Stills, ring: Ring) -> web.Response:
+def width(request: web.Request) -> int | None:
+    """The width in pixels that is asked for. Failure: `invalid-field`."""
+    asked = request.query.get("width")
+    if asked is None:
+        return None
+    if not (asked.isascii() and asked.isdigit() and len(asked) < 5 and WIDTHS[0] <= int(asked) <= WIDTHS[1]):
+        detail = f"The width must be a number of pixels from {WIDTHS[0]} to {WIDTHS[1]}."
+        raise Failure("invalid-field", detail, errors=[{"field": "width", "detail": detail}])
+    return int(asked)
+
+
+async def glance(request: web.Request, stills: Stills, ring: Ring | None, width: int | None) -> web.Response:
+    """The newest key frame for who looks in passing: to them it is no error that there is none (204)."""
+    if ring is not None and ring.newest_key() is not None:
+        with contextlib.suppress(Failure):
+            return await jpeg(request, stills, ring, width)
+    return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def jpeg(request: web.Request, stills: Stills, ring: Ring, width: int | None = None) -> web.Response:
     """The newest key frame, with `Age` and `Last-Modified`; 304 for a client that has it already."""
     with as_failure():
-        still = await stills.take(ring)
+        still = await stills.take(ring, width=width)
     age = stills.age(still)
     headers = {
         "Age": str(int(age)),

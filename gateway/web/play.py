@@ -164,9 +164,11 @@ class _Play:
             return await progressive.serve(request, ring, self._is_current(request, ring), self._limits.viewer)
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
-        taker = self._taker()
+        taker, width = self._taker(), pictures.width(request)
+        if request.query.get("wake") == "false":
+            return await pictures.glance(request, taker, self._streams.peek(request.match_info["name"]), width)
         ring, _ = await self._held(request, lambda ring: ring.newest_key(), SHORTLY)
-        return await pictures.jpeg(request, taker, ring)
+        return await pictures.jpeg(request, taker, ring, width)
 
     async def pictures(self, request: web.Request) -> web.StreamResponse:
         ring, stills = self._ring(request), self._taker()

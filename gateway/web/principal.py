@@ -8,6 +8,7 @@ from gateway.jobs.job import Record
 from gateway.keys import Key, Scope
 
 PRINCIPAL: Final = web.RequestKey("principal", Key)
+SESSION: Final = "reelgate_session"  # the cookie of a browser that is signed in
 
 
 def owner(request: web.Request) -> str | None:

@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from gateway.jobs.failures import FAILURES
 from gateway.jobs.state import Reason, State
+from gateway.keys import Scope
 from gateway.webhooks.types import TYPES
 from media.stream import Status
 
@@ -80,6 +81,13 @@ class JobLinks(Answer):
     result: str
 
 
+class StageTime(Answer):
+    """How long one stage of a job took, or has taken so far."""
+
+    stage: str = Field(examples=["connecting"])
+    ms: int
+
+
 class JobRecord(Answer):
     """A long operation: getting there. It ends when the picture is proven, or the reason is known why not."""
 
@@ -89,6 +97,7 @@ class JobRecord(Answer):
     cancel_requested: bool
     cancel_reason: Reason | None
     stage: str = Field(examples=["connecting"])
+    stages: list[StageTime] = Field(description="All stages so far, in order.")
     queue_position: int | None
     wait: int = Field(description="Seconds that the request is or was held at the most.")
     timeout: float = Field(description="Seconds after which the job is cancelled.")
@@ -169,6 +178,7 @@ class StreamRecord(Answer):
     created_at: Time
     live_since: Time | None
     viewers: int
+    bitrate: int | None = Field(description="Bits a second of the newest whole segment; null while there is none.")
     video: VideoRecord | None = None
     audio: AudioRecord | None = None
     restarts: int = 0
@@ -215,3 +225,22 @@ class TokenRecord(Answer):
     token: str
     expires_at: Time
     playback: dict[str, str]
+
+
+class SessionRecord(Answer):
+    """Who one is: the name of the key, and all scopes that it brings; every scope where no keys are used."""
+
+    keys_needed: bool
+    name: str | None
+    scopes: list[Scope]
+
+
+class HistoryRecord(Answer):
+    """Samples of a stream as columns, oldest first, `period` seconds apart; the newest one is of `until`."""
+
+    name: str
+    until: Time
+    period: float
+    viewers: list[int]
+    bitrate: list[int | None] = Field(description="Bits a second.")
+    last_frame_age: list[float | None] = Field(description="Seconds.")

@@ -9,8 +9,10 @@ from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
 from gateway.web import (
     access,
+    board,
     docs_page,
     events,
+    figures,
     files,
     health,
     jobs,
@@ -21,6 +23,7 @@ from gateway.web import (
     problems,
     ratelimit,
     security,
+    session,
     streams,
     submit,
     whep,
@@ -31,7 +34,11 @@ MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 
 def application(
-    face: Face, limits: play.PlayLimits, guard: access.Access, kinds: Sequence[Kind] = KINDS
+    face: Face,
+    limits: play.PlayLimits,
+    guard: access.Access,
+    measured: figures.Figures,
+    kinds: Sequence[Kind] = KINDS,
 ) -> web.Application:
     """An application that answers for this face; it owns nothing and cleans up nothing."""
     rate = face.parts.settings.rate_limit
@@ -42,13 +49,11 @@ def application(
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
     media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes)
-    app.add_routes(
-        with_alias(
-            [*methods, *streams.routes(face), *jobs.routes(face), *events.routes(face), *media, *access.routes(guard)]
-        )
-    )
+    records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
+    app.add_routes(with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)]))
     app.add_routes(openapi.routes(kinds))
     app.add_routes(docs_page.routes())
+    app.add_routes(board.routes())
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts)))

@@ -3,17 +3,19 @@
 from typing import Final
 
 from gateway.keys import Scope
+from gateway.web.board import ASSET, PAGES
 from gateway.web.face import BASE, versioned
 
 # What anybody may see, also with keys on: whether the gateway lives, and the static page that asks for a key.
-PUBLIC: Final = frozenset({"/livez", "/readyz", "/", "/assets/{file}", "/favicon.ico"})
+_SESSION: Final = frozenset(f"{BASE}/session{method}" for method in ("", "/start", "/end"))
+PUBLIC: Final = frozenset({"/livez", "/readyz", "/assets/{file}", "/favicon.ico", ASSET, *PAGES, *_SESSION})
 
 # Beginning of a route -> scope; the first that fits counts.
 _PREFIXES: Final = (
     ("/live/", Scope.PLAY),
     (f"{BASE}/stream/play_token", Scope.PLAY),
 )
-_READS: Final = frozenset({"find", "find_all"})  # methods that change nothing, also by POST
+_READS: Final = frozenset({"find", "find_all", "history"})  # methods that change nothing, also by POST
 
 
 def scope_of(method: str, route: str) -> Scope | None:
@@ -21,9 +23,9 @@ def scope_of(method: str, route: str) -> Scope | None:
 
     What no rule knows needs `control`, so that a new method is guarded before anybody thinks of it.
     """
-    if route in PUBLIC:
-        return None
     path = versioned(route) if route.startswith("/rest-api/") else route
+    if path in PUBLIC:
+        return None
     for beginning, scope in _PREFIXES:
         if path.startswith(beginning):
             return scope

@@ -14,8 +14,6 @@ ASSETS: Final = {
     "player.css": "text/css",
     "playback.js": "text/javascript",
     "player.js": "text/javascript",
-    "start.css": "text/css",
-    "start.js": "text/javascript",
     "whep.js": "text/javascript",
 }
 # Scripts, styles and pictures come from files only; the player hands its MediaSource to <video> as a blob.
@@ -38,23 +36,18 @@ HEADERS: Final = {
 
 
 def routes() -> list[web.RouteDef]:
-    """`/` and `/assets/{file}`."""
-    return [web.get("/", _start), web.get("/assets/{file}", _asset), web.get("/favicon.ico", _favicon)]
+    """`/assets/{file}`."""
+    return [web.get("/assets/{file}", _asset), web.get("/favicon.ico", _favicon)]
 
 
 def page(name: str, status: int = 200) -> web.FileResponse:
-    """One of the HTML pages. A player may be framed by anybody (`?embed=1`), the start page by nobody else."""
-    ancestors = "*" if name == "player.html" else "'self'"
+    """One of the HTML pages of watching. Anybody may frame them (`?embed=1`)."""
     headers = {
         **HEADERS,
-        "Content-Security-Policy": f"{POLICY}; frame-ancestors {ancestors}",
+        "Content-Security-Policy": f"{POLICY}; frame-ancestors *",
         "Content-Type": "text/html; charset=utf-8",
     }
     return web.FileResponse(FOLDER / name, status=status, headers=headers)
-
-
-async def _start(_: web.Request) -> web.StreamResponse:
-    return page("start.html")
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:

@@ -20,6 +20,9 @@ class Streams(Protocol):
     def ring(self, name: str) -> Ring | None:
         """The stream's current ring; None when there is no such stream or nothing to see of it."""
 
+    def peek(self, name: str) -> Ring | None:
+        """The same for a look in passing, which wakes no source that rests."""
+
     def viewer(self, name: str) -> AbstractContextManager[None]:
         """Counts one more viewer of the stream for as long as the context lasts."""
 

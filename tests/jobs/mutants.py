@@ -192,10 +192,10 @@ class DeadlineFromStart(Core):
 class ProgressAfterEnd(Core):
     """A stage that is told too late still changes the record."""
 
-    def stage(self, job_id: str, stage: str) -> list[Effect]:
+    def stage(self, job_id: str, stage: str, now: float) -> list[Effect]:
         job = self.jobs[job_id]
         if not job.state.terminal:
-            return super().stage(job_id, stage)
+            return super().stage(job_id, stage, now)
         job.stage = stage
         return [Save(job)]
 

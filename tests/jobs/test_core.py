@@ -201,7 +201,7 @@ def test_a_timeout_names_the_stage_and_the_code_that_fits_it() -> None:
     draft = Draft("rtsp", "camera", (), 5, 1.0, {}, timeout_cause=causes.get)
     effects = world.core.accept(draft, world.now, 1e9)
     job = world.core.jobs[draft.id]
-    world.core.stage(job.id, "connecting")
+    world.core.stage(job.id, "connecting", world.now)
     world.core.tick(world.now + 1.0)
     world.core.gone(job.id, world.now + 1.1)
     assert effects

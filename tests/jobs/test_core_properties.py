@@ -103,7 +103,7 @@ class CoreMachine(RuleBasedStateMachine):
     @rule(pick=PICK, stage=st.sampled_from(["connecting", "playing"]))
     def stage(self, pick: int, stage: str) -> None:
         job = list(self.world.jobs.values())[pick % len(self.world.jobs)]
-        self.world.apply(self.world.core.stage(job.id, stage))
+        self.world.apply(self.world.core.stage(job.id, stage, self.world.now))
 
     @precondition(lambda self: any(job.phase is JobPhase.GONE for job in self.world.jobs.values()))
     @rule(pick=PICK)

@@ -151,7 +151,7 @@ async def test_the_player_is_sent_for_any_name_with_an_honest_status(client: Cli
         assert 'src="/assets/player.js"' in await response.text()
 
 
-@pytest.mark.parametrize("path", ["/", "/live/yard/", "/assets/player.js", "/assets/base.css", "/assets/logo.svg"])
+@pytest.mark.parametrize("path", ["/live/yard/", "/assets/player.js", "/assets/base.css", "/assets/logo.svg"])
 async def test_pages_allow_no_inline_code_and_no_sniffing(client: Client, streams: FakeStreams, path: str) -> None:
     streams.add("yard")
     response = await client.get(path)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 from playwright.async_api import Browser, Page, async_playwright
 
 from media.ring import RingLimits
@@ -17,7 +17,6 @@ from tests.web.broadcast import broadcast, recording
 from tests.web.watching import FakeStreams, Server, an_app
 
 CHROMIUM = Path("/usr/bin/chromium")
-STREAM = {"name": "yard & <b>gate</b>", "kind": "rtsp", "status": "LIVE", "liveSince": "2020-01-01T00:00:00.000Z"}
 
 pytestmark = [
     pytest.mark.media,
@@ -35,7 +34,6 @@ class Air:
     streams: FakeStreams
     server: Server
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    listed: list[dict[str, object]] = field(default_factory=list)
 
     def begin(self, name: str, width: int = 640) -> None:
         """Puts a new broadcast under that name on the air, in the place of an older one."""
@@ -48,11 +46,6 @@ class Air:
 async def air() -> AsyncIterator[Air]:
     streams = FakeStreams()
     app = an_app(streams)
-
-    async def find_all(_: web.Request) -> web.Response:
-        return web.json_response(made.listed)
-
-    app.router.add_get("/rest-api/v3/stream/find_all", find_all)
     made = Air(streams, Server(app))
     await made.server.start_server()
     yield made
@@ -127,18 +120,6 @@ async def test_pausing_fetches_nothing_and_playing_returns_to_the_live_edge(air:
             await asyncio.sleep(0.02)
     await page.click("#play")
     await plays(page)
-    assert complaints == []
-
-
-async def test_the_start_page_lists_streams_as_text_and_tells_how_to_begin(air: Air, browser: Browser) -> None:
-    page, complaints = await opened(browser, air, "/")
-    await page.wait_for_selector("#empty:not([hidden])")
-    assert "rest-api/v3/vod/startup" in await page.inner_text("#curl-file")
-    air.listed.append({**STREAM, "video": {"codec": "avc1.64001f", "width": 640, "height": 360, "fps": 25}})
-    await page.wait_for_selector("#rows tr")
-    link = page.locator("#rows a")
-    assert await link.inner_text() == STREAM["name"]
-    assert await link.get_attribute("href") == "/live/yard%20%26%20%3Cb%3Egate%3C%2Fb%3E/"
     assert complaints == []
 
 

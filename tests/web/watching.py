@@ -23,6 +23,9 @@ class FakeStreams:
     def ring(self, name: str) -> Ring | None:
         return self.rings.get(name)
 
+    def peek(self, name: str) -> Ring | None:
+        return self.rings.get(name)
+
     @contextmanager
     def viewer(self, name: str) -> Iterator[None]:
         self.watching[name] = self.watching.get(name, 0) + 1

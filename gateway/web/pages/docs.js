@@ -1,4 +1,15 @@
 // Shows the gateway's own OpenAPI document; nothing is asked of any other server.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+// As the dashboard's switch says, which frames this page.
+function shade() {
+  const chosen = localStorage.getItem("reelgate-theme") ?? "auto";
+  document.documentElement.classList.toggle("dark-mode", chosen === "dark" || (chosen === "auto" && dark.matches));
+}
+
+shade();
+dark.addEventListener("change", shade);
+window.addEventListener("storage", shade);
 window.addEventListener("DOMContentLoaded", () => {
   window.SwaggerUIBundle({
     url: "/openapi.json",

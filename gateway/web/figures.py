@@ -1,0 +1,93 @@
+"""What can be measured of the streams, every two seconds: kept for ten minutes, and told to who listens for it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from aiohttp import hdrs, web
+from pydantic import Field
+
+from gateway.jobs.failures import Failure
+from gateway.jobs.feed import Feed
+from gateway.jobs.job import time_of_day
+from gateway.kinds.kind import Params
+from gateway.web import body
+from gateway.web.face import BASE
+from media.catalog import Catalog
+from media.stream import Stream
+
+PERIOD: Final = 2.0  # seconds between two samples
+KEPT: Final = 300  # samples of each stream
+EVENT: Final = "figures"
+
+Sample = tuple[int, int | None, float | None]
+
+
+class HistoryParams(Params):
+    """The stream's `name`, and of how many seconds."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    seconds: Annotated[int, Field(ge=1, le=int(PERIOD * KEPT))] = int(PERIOD * KEPT)
+
+
+@dataclass
+class Figures:
+    """Viewers, bits a second and the age of the newest frame, of every stream; by the streams' ids."""
+
+    catalog: Catalog
+    feed: Feed
+    wall: Callable[[], float]
+    _kept: dict[str, deque[Sample]] = field(default_factory=dict)
+    _at: float = 0.0
+
+    async def run(self) -> None:
+        """Samples until it is cancelled."""
+        while True:
+            self.sample()
+            await asyncio.sleep(PERIOD)
+
+    def sample(self) -> None:
+        """One sample of each stream. What is gone is forgotten."""
+        self._at = self.wall()
+        before, self._kept = self._kept, {}
+        for stream in self.catalog.streams():
+            samples = before.get(stream.identity.id) or deque(maxlen=KEPT)
+            samples.append((stream.viewers, stream.bitrate(), stream.frame_age()))
+            self._kept[stream.identity.id] = samples
+        if self.feed.wants_figures:
+            self.feed.mention(EVENT, {"at": time_of_day(self._at), "streams": self._newest()})
+
+    def history(self, stream: Stream, seconds: int) -> dict[str, Any]:
+        """The samples of that time as columns, oldest first."""
+        count = max(1, int(seconds // PERIOD))
+        samples = list(self._kept.get(stream.identity.id, ()))[-count:]
+        return {
+            "name": stream.identity.name,
+            "until": time_of_day(self._at),
+            "period": PERIOD,
+            "viewers": [sample[0] for sample in samples],
+            "bitrate": [sample[1] for sample in samples],
+            "lastFrameAge": [sample[2] for sample in samples],
+        }
+
+    def _newest(self) -> list[dict[str, Any]]:
+        newest = ((stream_id, *samples[-1]) for stream_id, samples in self._kept.items())
+        return [
+            {"id": stream_id, "viewers": viewers, "bitrate": bitrate, "lastFrameAge": age}
+            for stream_id, viewers, bitrate, age in newest
+        ]
+
+
+def routes(figures: Figures) -> list[web.RouteDef]:
+    """`/stream/history`."""
+
+    async def history(request: web.Request) -> web.StreamResponse:
+        params, _ = body.parse(HistoryParams, await body.read_object(request))
+        found = next((each for each in figures.catalog.streams() if each.identity.name == params.name), None)
+        if found is None:
+            raise Failure("not-found", f"There is no stream {params.name!r}.")
+        return web.json_response(figures.history(found, params.seconds), headers={hdrs.CACHE_CONTROL: "no-store"})
+
+    return [web.post(f"{BASE}/stream/history", history)]
