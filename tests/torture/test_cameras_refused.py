@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -113,18 +114,29 @@ async def test_C13_a_strange_password_opens_and_is_nowhere_to_be_read(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     canary = "Canary@:/%#?ü€"
-    forms = (canary, quote(canary, safe=""), quote(canary), "Canary@")
+    forms = (canary, quote(canary, safe=""), quote(canary), "Canary@", "Canary%40")
+    events: list[bytes] = []
+    listening = asyncio.create_task(_listen(api, events))
     async with camera(user="ad@min", password=canary) as peer:
         opened = await start(api, peer.login_url + "?token=Canary@token")
         assert opened.status == 200, opened.body
         assert opened.body["hasCredentials"]
         assert opened.body["uri"] == f"{peer.url}?token=***"
         seen = [json.dumps(opened.body, ensure_ascii=False), _command_lines()]
-        peer.refuse_auth()
-        peer.drop()
         stream = api.gateway.catalog.by_id(opened.body["id"])
         assert stream is not None
+        os.kill(api.gateway.workers.pids()[0], signal.SIGSEGV)
         await until(lambda: stream.record()["lastError"] is not None)
+        assert stream.record()["lastError"]["code"] == "worker-crashed"
+        await until(lambda: stream.status == "LIVE")
+        peer.refuse_auth()
+        peer.drop()
+        await until(lambda: "source-auth" in stream.record()["lastError"]["code"])
+        seen.append((await api.get("/metrics")).body.decode())
+        assert "gateway_jobs_accepted_total" in seen[-1]
+        await until(lambda: b"WAITING" in b"".join(events))
+        seen.append(b"".join(events).decode())
+        listening.cancel()
         answers = [(await api.get(f"/rest-api/v3/{family}/find_all")).body for family in ("rtsp", "jobs")]
         seen.append(json.dumps(answers, ensure_ascii=False))
     await api.gateway.store.flush()
@@ -135,6 +147,13 @@ async def test_C13_a_strange_password_opens_and_is_nowhere_to_be_read(
     seen += [out, err, caplog.text, *(str(vars(entry)) for entry in caplog.records)]
     for text in seen:
         assert not any(form in text for form in forms)
+
+
+async def _listen(api: Api, events: list[bytes]) -> None:
+    """What `/events` tells, as it comes."""
+    async with api.session.get(f"{api.gateway.url}/rest-api/v3/events") as response:
+        while data := await response.content.readany():
+            events.append(data)
 
 
 def _command_lines() -> str:
@@ -174,25 +193,36 @@ async def test_C23_no_parameters_anywhere_is_told(api: Api) -> None:
 
 
 async def test_C37_a_job_cancelled_in_any_phase_leaves_nothing(api: Api) -> None:
-    loop = asyncio.get_running_loop()
     await start(api, "rtsp://127.0.0.1:9/warm-up", "warm")
     faults = {"options": "silent=OPTIONS", "describing": "silent=DESCRIBE", "setup": "silent=SETUP"}
     faults |= {"playing": "no_rtp", "waiting-keyframe": "garble"}
     for phase, fault in faults.items():
-        async with camera(fault) as peer:
-            files = open_files()
-            told = await start(api, peer.url, prefer="wait=0, timeout=20")
-            job_id = told.body["id"]
-            job = api.gateway.supervisor.get(job_id)
-            assert job is not None
-            await until(lambda: api.gateway.supervisor.records.of(job)["stage"] == phase)  # noqa: B023 - used at once
-            began = loop.time()
-            await api.post("/jobs/terminate", {"id": job_id})
-            await clean(api, files)
-            # The row asks for 0.1 s until PLAY and 0.5 s after it; the slack is for a machine with other work.
-            assert loop.time() - began < (0.5 if phase in ("options", "describing", "setup") else 1.0), phase
-            async with asyncio.timeout(2):
-                await peer.until_empty()
+        limit = 0.1 if phase in ("options", "describing", "setup") else 0.5
+        # A machine with other work may be late now and then, a fault of ours would be there each time.
+        took = [await _cancelled(api, phase, fault)]
+        while took[-1] >= limit and len(took) < 5:
+            took.append(await _cancelled(api, phase, fault))
+        assert took[-1] < limit, (phase, took)
+
+
+async def _cancelled(api: Api, phase: str, fault: str) -> float:
+    """Seconds from the wish to cancel a job in that phase until its worker and the camera's connection are gone."""
+    loop = asyncio.get_running_loop()
+    async with camera(fault) as peer:
+        files = open_files()
+        told = await start(api, peer.url, prefer="wait=0, timeout=20")
+        job = api.gateway.supervisor.get(told.body["id"])
+        assert job is not None
+        await until(lambda: api.gateway.supervisor.records.of(job)["stage"] == phase)
+        began = loop.time()
+        asked = asyncio.create_task(api.post("/jobs/terminate", {"id": told.body["id"]}))
+        await until(lambda: api.gateway.workers.alive == 0)
+        async with asyncio.timeout(5):
+            await peer.until_empty()
+        took = loop.time() - began
+        await asked
+        await clean(api, files)
+        return took
 
 
 async def test_C43_a_camera_of_jpegs_for_which_there_is_no_room_is_refused_with_the_reason(tmp_path: Path) -> None:
