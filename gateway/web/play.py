@@ -14,6 +14,7 @@ from gateway.jobs.failures import Failure
 from gateway.web import pictures, progressive, static
 from gateway.web.lowlatency import Edge, EdgeLimits, Written, directives
 from gateway.web.mse import ViewerLimits, arrival, is_gone, show
+from gateway.web.pieces import Pieces
 from gateway.web.viewers import Streams, ViewerCaps, Viewers
 from gateway.web.whep import Whep
 from media import hls
@@ -111,7 +112,7 @@ class _Play:
         ring, number = self._ring(request), int(request.match_info["number"])
         edge, token = self._edge(ring), request.query.get("s", "")
         chunk = await edge.part(request, number, token, self._is_current(request, ring))
-        return await self._send(request, chunk.init, [chunk], f'"{token}-{number}"')
+        return self._send(request, chunk.init, [chunk], f'"{token}-{number}"')
 
     async def init(self, request: web.Request) -> web.StreamResponse:
         wanted = request.match_info["id"]
@@ -129,7 +130,7 @@ class _Play:
                 chunks = await _chunks(ring, segment)
                 if chunks is not None:
                     etag = f'"{msn}-{round(segment.wall * 1000)}"'
-                    return await self._send(request, segment.init, chunks, etag)
+                    return self._send(request, segment.init, chunks, etag)
         raise Failure("not-found", f"Segment {msn} is not in the stream (any more); read the playlist again.")
 
     async def mse(self, request: web.Request) -> web.StreamResponse:
@@ -219,28 +220,12 @@ class _Play:
             tick = min(left, self._limits.viewer.tick)
             await (asyncio.sleep(tick) if ring.ended else arrival(ring, ring.head, tick))
 
-    async def _send(self, request: web.Request, init: Init, chunks: Sequence[Chunk], etag: str) -> web.StreamResponse:
+    def _send(self, request: web.Request, init: Init, chunks: Sequence[Chunk], etag: str) -> web.StreamResponse:
         headers = {**UNCHANGING, "ETag": etag}
         if etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=headers)
-        # Chunk by chunk, without joining them: all clients of a segment share the ring's bytes.
-        response = web.StreamResponse(headers=headers)
-        response.content_type = _content_type(init)
-        response.content_length = sum(len(chunk.data) for chunk in chunks)
-        await response.prepare(request)
-        if request.method == hdrs.METH_HEAD:
-            return response
-        try:
-            async with asyncio.timeout(self._limits.fetch):
-                for chunk in chunks:
-                    await response.write(chunk.data)
-                await response.write_eof()
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-        except ConnectionError:
-            pass  # the client has gone; there is nobody to tell
-        return response
+        pieces = Pieces([chunk.data for chunk in chunks], request, self._limits.fetch)
+        return web.Response(body=pieces, content_type=_content_type(init), headers=headers)
 
 
 async def _add_slash(request: web.Request) -> web.StreamResponse:
