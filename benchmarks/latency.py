@@ -26,7 +26,7 @@ SETTLE: Final = 8.0  # seconds that a player gets to find its place
 READINGS: Final = 30
 FIRST: Final = """new Promise((done) => {
   const video = document.querySelector("video");
-  video.requestVideoFrameCallback((now) => done(now));
+  video.requestVideoFrameCallback((now) => done([now, performance.getEntriesByName("socket")[0].startTime]));
 })"""
 
 
@@ -46,6 +46,8 @@ async def measure(camera: Camera, base: str) -> None:
     """Prints the table."""
     ways: dict[str, tuple[float, AbstractAsyncContextManager[Viewer]]] = {
         "MSE over WebSocket (the player page)": (0.8, chromium.viewer(base)),
+        "WebRTC (the player page)": (0.8, chromium.viewer(f"{base}?via=webrtc")),
+        "low-latency HLS (hls.js as it comes)": (2.0, hlsjs.player(f"{base}index.m3u8", lowLatencyMode=True)),
         "low-latency HLS (hls.js, 1.5x to catch up)": (
             2.0,
             hlsjs.player(f"{base}index.m3u8", lowLatencyMode=True, maxLiveSyncPlaybackRate=1.5),
@@ -61,8 +63,9 @@ async def measure(camera: Camera, base: str) -> None:
     async with chromium.viewer("about:blank") as viewer:
         for turn in ("first", "second"):
             await viewer.page.goto(base, wait_until="commit")
-            shown = await viewer.page.evaluate(FIRST)
-            print(f"{f'first picture, {turn} visit':42} {shown / 1000:8.2f}", flush=True)
+            shown, opened = await viewer.page.evaluate(FIRST)
+            print(f"{f'first picture, {turn} visit, from the page':42} {shown / 1000:8.2f}")
+            print(f"{f'first picture, {turn} visit, from the socket':42} {(shown - opened) / 1000:8.2f}", flush=True)
             await viewer.page.goto("about:blank")
 
 

@@ -5,6 +5,7 @@
 
 const BACK_BUFFER = 10; // seconds kept behind the picture
 const SILENCE = 8_000; // ms without a message until the source is said to be away
+const SLACK = 0.12; // seconds
 const BACKOFF = [250, 500, 1_000, 2_000, 4_000, 8_000]; // ms
 
 /** MediaSource, or what iPhones have instead; null where there is neither. */
@@ -24,10 +25,10 @@ export class Playback extends EventTarget {
     this.attempts = 0;
     this.received = 0; // bytes
     this.gap = 400; // ms between messages, the longest of late
-    this.slack = 0.2; // seconds to spare when a message is due; grows with each stall
+    this.slack = SLACK; // seconds to spare when a message is due; grows with each stall, and shrinks while there is none
     this.stopped = true;
     video.addEventListener("waiting", () => {
-      if (this.settled && !video.seeking) this.slack = Math.min(2, this.slack + 0.2);
+      if (this.settled && !video.seeking) this.slack = Math.min(2, this.slack + 0.15);
     });
   }
 
@@ -77,6 +78,7 @@ export class Playback extends EventTarget {
     this.#state("connecting");
     this.queue = [];
     this.opened = false;
+    performance.mark("socket");
     const socket = new WebSocket(this.address);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => { this.opened = true; };
@@ -247,7 +249,10 @@ export class Playback extends EventTarget {
     if (behind > far) this.goLive();
     else this.#leap();
     if (!this.settled && video.readyState >= 3) this.settled = performance.now();
-    video.playbackRate = behind > target + 0.1 ? 1.05 : 1;
+    this.slack = Math.max(SLACK, this.slack - 0.0025); // a hundredth of a second in each second
+    // Once it is too far behind it goes on until it is not at all, or it would stay at the limit for good.
+    this.hurries = behind > target + (this.hurries ? 0 : 0.05);
+    video.playbackRate = this.hurries ? 1.05 : 1;
   }
 
   /** Over a hole of a few milliseconds between two ranges, where the picture would stand for ever. */
