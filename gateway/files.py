@@ -41,12 +41,16 @@ def format_of(head: bytes) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One file. `size` is in bytes, `modified` in seconds since the epoch, `format` a key of `TYPES` or None."""
+    """One file. `size` is in bytes, `modified` in seconds since the epoch, `format` a key of `TYPES` or None.
+
+    `identity` is another one as soon as the file is replaced or written to: device, inode, size, mtime in ns.
+    """
 
     name: str
     size: int
     modified: float
     format: str | None
+    identity: tuple[int, int, int, int]
 
 
 def check_name(name: str) -> str:
@@ -208,7 +212,8 @@ def _found(path: Path, name: str) -> Found:
         head = os.pread(fd, HEAD, 0) if stat.S_ISREG(status.st_mode) else b""
     finally:
         os.close(fd)
-    return Found(name, status.st_size, status.st_mtime, format_of(head))
+    identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return Found(name, status.st_size, status.st_mtime, format_of(head), identity)
 
 
 def _missing(name: str) -> Failure:

@@ -219,7 +219,7 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
         slots = _slots(made, heard, one_round, start)
         target = max(1, int(made.longest_segment(options.segment) + 0.5))
         head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
-        tell.emit(Opened(head, _promised(container)))
+        tell.emit(Opened(head, promised(container)))
         _warn_of_start(one_round, start, tell)
         writer = RoundWriter(data, head, slots, first)
         entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
@@ -263,7 +263,7 @@ def _entries(writer: RoundWriter, frames: Iterator[Frame], options: Options, tel
     yield writer.finish(held)
 
 
-def _promised(container: InputContainer) -> float:
+def promised(container: InputContainer) -> float:
     """Seconds of the video itself where the file says so: its audio often hangs over."""
     video = tracks.pick_video(container)
     if video.duration and video.time_base:

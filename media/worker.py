@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from media import calibrate, package, picture, snapshot, transcode
+from media import calibrate, package, picture, probe, snapshot, transcode
 from media.channel import Channel
 from media.faults import Fault
 from media.messages import Failed
@@ -37,6 +37,7 @@ def _webrtc(channel: Channel, spec: dict[str, Any]) -> None:
 TASKS: Final[dict[str, Task]] = {
     "rtsp": Task(rtsp.run, 2 * GIB, None),
     "package": Task(package.run, 1 * GIB, None),
+    "probe": Task(probe.run, 1 * GIB, 5),
     "picture": Task(picture.run, GIB // 2, 2),
     "still": Task(snapshot.run, 1 * GIB, 3),
     "transcode": Task(transcode.run, 2 * GIB, None),

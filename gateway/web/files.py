@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -17,15 +17,18 @@ from gateway import files
 from gateway.files import TYPES, Found, Upload
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
+from gateway.kinds.kind import Flag, Params
 from gateway.web import body
 from gateway.web.face import BASE
 from media.catalog import Catalog
+from media.probes import Identity, Probe, Probes
 from media.stream import ENDED
 
 T = TypeVar("T")
 
 PIECE: Final = 256 * 1024  # bytes written at once
 MOST_UPLOADS: Final = 4  # at once
+LOOKING: Final = 5.0  # seconds that a list is held while files are looked into
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 # What was sent in is data to everybody, also to a browser that is led to it.
 INERT: Final = {
@@ -48,6 +51,45 @@ class Pace:
         return self.grace + size / self.rate
 
 
+class ProbedTrack(BaseModel):
+    """One track that would be played. `mode` says whether it can stay as it is, `reason` why not."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    codec: str = Field(examples=["h264"])
+    mode: Literal["copy", "transcode"]
+    reason: str | None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+class ProbeError(BaseModel):
+    """Why a file cannot be played: the failure that `/vod/startup` would have."""
+
+    code: str
+    detail: str
+
+
+class ProbeRecord(BaseModel):
+    """What is in a video. `duration` is in seconds."""
+
+    duration: float | None
+    video: ProbedTrack | None
+    audio: ProbedTrack | None
+    error: ProbeError | None = None
+
+
+class ListParams(Params):
+    """`probe`: have files that are not known looked into, for some seconds; those that are left have a null `probe`,
+    and are looked into when the list is asked for again.
+    """
+
+    probe: Flag = False
+
+
 class FileRecord(BaseModel):
     """A file of the media folder, as answers show it."""
 
@@ -59,9 +101,10 @@ class FileRecord(BaseModel):
     format: str | None = Field(description="By its content: mp4, png, jpeg or webp; null for what no method can use.")
     type: str | None = Field(description="The media type that belongs to the format.")
     uri: str | None = Field(description="The address for /vod/startup, if it is a video.")
+    probe: ProbeRecord | None = Field(description="What is in a video, if that is known; `probe` has it found out.")
 
     @classmethod
-    def of(cls, found: Found) -> "FileRecord":
+    def of(cls, found: Found, probe: Probe | None) -> "FileRecord":
         """The record of a file."""
         uri = f"vod-live://{found.name}" if found.format == "mp4" else None
         return cls(
@@ -71,12 +114,15 @@ class FileRecord(BaseModel):
             format=found.format,
             type=TYPES.get(found.format or ""),
             uri=uri,
+            probe=None if probe is None else ProbeRecord.model_validate(probe),
         )
 
 
-def routes(root: Path, catalog: Catalog, max_bytes: int, pace: Pace | None = None) -> list[web.RouteDef]:
+def routes(
+    root: Path, catalog: Catalog, max_bytes: int, probes: Probes, pace: Pace | None = None
+) -> list[web.RouteDef]:
     """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
-    shelf = _Shelf(root, catalog, max_bytes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
+    shelf = _Shelf(root, catalog, max_bytes, probes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
     one = f"{BASE}/media/{{name:(?!find_all$).+}}"
     return [
         web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
@@ -94,14 +140,18 @@ class _Shelf:
     root: Path
     catalog: Catalog
     max_bytes: int
+    probes: Probes
     pace: Pace
     places: asyncio.Semaphore
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All files, by name; 200 and an empty array when there is none."""
-        await body.read(request)
+        asked = dict(request.query) if request.method == "GET" else await body.read_object(request, optional=True)
+        wanted, _ = body.parse(ListParams, asked)
         found = await asyncio.to_thread(files.listed, self.root)
-        return web.json_response([_record(each) for each in found], headers=FRESH)
+        if wanted.probe:
+            await self.probes.learn(await asyncio.to_thread(self._videos, found), LOOKING)
+        return web.json_response([self._record(each) for each in found], headers=FRESH)
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         """Takes the body as a file: 201 when it is new, 200 when it has replaced one, whole or not at all."""
@@ -120,7 +170,7 @@ class _Shelf:
             finally:
                 await _whole(upload.discard)
         headers = {**FRESH, hdrs.LOCATION: f"{BASE}/media/{quote(name)}"}
-        return web.json_response(_record(found), status=201 if new else 200, headers=headers)
+        return web.json_response(self._record(found), status=201 if new else 200, headers=headers)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The bytes, or those of a `Range`."""
@@ -157,6 +207,19 @@ class _Shelf:
             if not data:
                 return
 
+    def _videos(self, found: list[Found]) -> list[tuple[Identity, Path]]:
+        """Those of the files that can be looked into, and where they are."""
+        videos = []
+        for each in found:
+            if each.format == "mp4" and self.probes.known(each.identity) is None:
+                with contextlib.suppress(Failure):
+                    path, now = files.known(self.root, each.name)
+                    videos.append((now.identity, path))
+        return videos
+
+    def _record(self, found: Found) -> dict[str, object]:
+        return FileRecord.of(found, self.probes.known(found.identity)).model_dump(by_alias=True)
+
     def _check_free(self, name: str) -> None:
         for stream in self.catalog.streams():
             identity = stream.identity
@@ -183,10 +246,6 @@ class _Paced(web.FileResponse):
             if request.transport is not None:
                 request.transport.abort()  # the answer is under way: there is no other way to say so
             raise ConnectionAbortedError("the file was taken too slowly") from None
-
-
-def _record(found: Found) -> dict[str, object]:
-    return FileRecord.of(found).model_dump(by_alias=True)
 
 
 async def _whole(call: Callable[..., T], *arguments: object) -> T:

@@ -12,7 +12,7 @@ from gateway.web import records, streams
 from gateway.web.access import TokenParams
 from gateway.web.face import BASE
 from gateway.web.figures import HistoryParams
-from gateway.web.files import FileRecord
+from gateway.web.files import FileRecord, ListParams
 from gateway.web.jobs import OneJob, SomeJobs
 from gateway.web.session import SessionParams
 
@@ -160,8 +160,27 @@ def _of_media() -> Iterator[Operation]:
     base, many, missing = f"{BASE}/media", {200: Many(FileRecord)}, (404, 422)
     one, sent = f"{base}/{{name}}", {200: FileRecord, 201: FileRecord}
     put = "Takes the body as a file, whole or not at all; 201 when it is new"
-    yield Operation("GET", f"{base}/find_all", "listMedia", "All files of the media folder", "media", many)
-    yield Operation("POST", f"{base}/find_all", "findAllMedia", "All files", "media", many, statuses=(413,))
+    yield Operation(
+        "GET",
+        f"{base}/find_all",
+        "listMedia",
+        "All files of the media folder",
+        "media",
+        many,
+        query=ListParams,
+        statuses=(422,),
+    )
+    yield Operation(
+        "POST",
+        f"{base}/find_all",
+        "findAllMedia",
+        "All files",
+        "media",
+        many,
+        body=ListParams,
+        example={"probe": True},
+        statuses=(400, 413, 422),
+    )
     yield Operation(
         "PUT", one, "putMedia", put, "media", sent, body_bytes=True, statuses=(400, 403, 404, 408, 409, 413, 422, 503)
     )

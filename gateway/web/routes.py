@@ -29,6 +29,7 @@ from gateway.web import (
     whep,
 )
 from gateway.web.face import BASE, Face, with_alias
+from media.probes import Probes
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
@@ -48,7 +49,7 @@ def application(
     )
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
-    media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes)
+    media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes, Probes(face.parts.workers))
     records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
     app.add_routes(with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)]))
     app.add_routes(openapi.routes(kinds))

@@ -16,6 +16,8 @@ from gateway.settings import Settings
 from gateway.web import problems
 from gateway.web.files import Pace, routes
 from media.catalog import Catalog
+from media.probes import Probes
+from media.workers import Workers
 from tests.api.conforming import check
 from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
@@ -205,7 +207,8 @@ async def test_what_a_crash_has_left_is_swept_away_at_the_start(settings: Settin
 
 async def test_an_upload_that_crawls_is_ended_and_leaves_nothing(tmp_path: Path, aiohttp_client: Any) -> None:
     app = web.Application(middlewares=[problems.middleware])
-    app.add_routes(routes(tmp_path, Catalog(), 10_000, Pace(grace=0.3, rate=1_000_000, silence=0.2)))
+    pace = Pace(grace=0.3, rate=1_000_000, silence=0.2)
+    app.add_routes(routes(tmp_path, Catalog(), 10_000, Probes(Workers()), pace))
     client = await aiohttp_client(app)
     end = asyncio.Event()
 
