@@ -51,7 +51,7 @@ def routes(access: Access) -> list[web.RouteDef]:
         return response
 
     async def end(request: web.Request) -> web.StreamResponse:
-        await request.read()
+        await body.read(request)
         response = _answer(access, None)
         response.del_cookie(SESSION, path="/", httponly=True, samesite="Strict", secure=request.secure)
         return response
