@@ -4,6 +4,7 @@ import { button, h, icon } from "./dom.js";
 import { note, trouble } from "./notes.js";
 import { field } from "./prefer.js";
 import { Hearing, store } from "./store.js";
+import { themes } from "./themes.js";
 
 const SCOPES = {
   read: "see streams, jobs and files",
@@ -21,9 +22,9 @@ class Access extends Hearing {
 
   session() {
     const { keysNeeded, name } = store.session;
-    if (!keysNeeded) this.replaceChildren(head("Access"), open());
-    else if (name) this.replaceChildren(head("Access"), this.#who(name));
-    else this.replaceChildren(signIn());
+    if (!keysNeeded) this.replaceChildren(head("Access"), open(), shades());
+    else if (name) this.replaceChildren(head("Access"), this.#who(name), shades());
+    else this.replaceChildren(signIn(), shades());
   }
 
   #who(name) {
@@ -47,6 +48,11 @@ function open() {
 function scopes() {
   return h("ul", { class: "scopes" }, Object.entries(SCOPES).map(([scope, text]) => h("li", { data: { has: String(store.can(scope)) } },
     icon(store.can(scope) ? "start" : "lock"), h("span", {}, h("strong", {}, scope), ` ${store.can(scope) ? "may" : "may not"} ${text}`))));
+}
+
+/** On a phone the rail has no room for the switch. */
+function shades() {
+  return h("section", { class: "panel sign-in phone-only" }, h("div", { class: "inside stack" }, h("h2", {}, "Light or dark"), themes()));
 }
 
 function signIn() {

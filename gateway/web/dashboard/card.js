@@ -70,9 +70,8 @@ class Card extends HTMLElement {
     const why = reason(stream);
     say(this.why, why || facts(stream));
     this.why.title = why;
-    const waiting = stream.status === "WAITING" && stream.nextRetryAt;
-    show(this.over, Boolean(waiting));
-    if (waiting) say(this.over, `Next try ${until(stream.nextRetryAt)}`);
+    show(this.over, stream.status === "WAITING");
+    say(this.over, stream.nextRetryAt ? `Next try ${until(stream.nextRetryAt)}` : "Trying now");
     show(this.rate, stream.status === "LIVE");
     say(this.rate, bitrate(stream.bitrate));
     say(this.viewers, String(stream.viewers));

@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { h, icon } from "./dom.js";
 import { ask, note, present, trouble } from "./notes.js";
+import { go } from "./router.js";
 import { clock } from "./words.js";
 
 /** How it was started: [path, body], from its job, or else from what its record tells; null when that is not enough. */
@@ -35,6 +36,13 @@ export async function terminate(stream) {
   }
   note(`${stream.name} was ended.`, way ? { undo: { label: "Undo", act: () => again(stream.name, way) } } : {});
   return true;
+}
+
+/** One more try of a stream that was given up. */
+export async function retry(stream) {
+  const way = await origin(stream);
+  if (way) await again(stream.name, way);
+  else go("/start/camera");
 }
 
 async function again(name, [path, body]) {

@@ -4,6 +4,7 @@ import { h, icon, mark, say, show } from "./dom.js";
 import { notesRegion } from "./notes.js";
 import { begin, refresh } from "./router.js";
 import { Hearing, store } from "./store.js";
+import { themes } from "./themes.js";
 
 // [address, word, icon, the scope without which it is of no use]
 const PLACES = [
@@ -17,7 +18,6 @@ const PLACES = [
 const NEEDS = { "rg-start": "control", "rg-access": null }; // else read
 
 const LINKS = { connecting: "Connecting", open: "Connected", lost: "Connection lost", shut: "Not signed in" };
-const THEMES = [["auto", "As the system"], ["light", "Light"], ["dark", "Dark"]];
 
 class Shell extends Hearing {
   static hears = { connection: "connection", session: "session", change: "change" };
@@ -72,17 +72,6 @@ class Shell extends Hearing {
 function allowed(tag) {
   const scope = tag in NEEDS ? NEEDS[tag] : "read";
   return !scope || store.can(scope) ? tag : "rg-access";
-}
-
-function themes() {
-  const now = document.documentElement.dataset.theme;
-  const choose = (event) => {
-    document.documentElement.dataset.theme = event.target.value;
-    localStorage.setItem("reelgate-theme", event.target.value);
-  };
-  return h("div", { class: "themes", role: "radiogroup", "aria-label": "Light or dark" }, THEMES.map(([value, title]) =>
-    h("label", { title },
-      h("input", { type: "radio", name: "theme", value, checked: value === now, "aria-label": title, onchange: choose }), icon(value))));
 }
 
 customElements.define("rg-shell", Shell);

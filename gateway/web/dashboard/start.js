@@ -12,7 +12,7 @@ import { took } from "./words.js";
 
 const FORMS = {
   camera: ["Camera", "camera", cameraForm],
-  file: ["Looping file", "file", fileForm],
+  file: ["File", "file", fileForm],
   watermark: ["Watermark", "mark", markForm],
 };
 

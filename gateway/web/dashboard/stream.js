@@ -1,7 +1,7 @@
 // One stream: its picture, its state in words, what happened to it, what it costs, and what can be done with it.
 
 import { call } from "./api.js";
-import { pause, removeMark, snapshot, terminate } from "./control.js";
+import { pause, removeMark, retry, snapshot, terminate } from "./control.js";
 import { button, fact, h, icon, mark, say, show } from "./dom.js";
 import { copy } from "./notes.js";
 import "./player.js";
@@ -159,6 +159,7 @@ class StreamPage extends Hearing {
         list.push(h("a", { class: "button", href: `/start/watermark?stream=${encodeURIComponent(stream.name)}` }, icon("mark"), word));
         if (stream.watermark) list.push(button("Remove it", { onclick: () => removeMark(this.#stream) }));
       }
+      if (stream.status === "FAILED") list.push(button("Try again", { picture: "restart", kind: "strong", onclick: () => retry(this.#stream) }));
       list.push(button("End", { picture: "stop", kind: "danger", onclick: () => this.#end() }));
     }
     this.actions.replaceChildren(...list);
