@@ -3,14 +3,18 @@
 import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from media import intake, package, tracks
+from media import intake, package, recode, tracks
+from media.effects import pixels
+from media.effects.overlay import Mark
 from media.index import Entry, Head
 from media.package import Event, Opened, Options, Recoding, Wrote
+from media.placement import Placement
 from tests.media import clips
 from tests.media.clips import Clip
 from tests.media.test_package_play import packaged, played, rounds
@@ -134,6 +138,27 @@ def test_a_channel_begins_when_recoding_will_stay_ahead_of_it() -> None:
         assert done == pytest.approx(begins, abs=0.5)
         # So it is: what is left takes less time than what is watched.
         assert now[0] + (60 - done) / speed <= now[0] + 60
+
+
+def test_a_watermark_is_burnt_in_and_nothing_else_changes(tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "clip.mp4", SHORT)
+    made = []
+    for x in (16, 32):
+        mark = Mark(pixels.from_rows(40, 20, bytes((255, 0, 0, 255)) * 800), Placement(x=x, y=16))
+        folder = tmp_path / f"package{x}"
+        folder.mkdir()
+        made.append(package.package(intake.open_regular(path), folder, Options(mark=mark), lambda _: None))
+    one, other = made
+    assert one.head.recoded == (("video", recode.BURNT_IN),)
+    assert one.head.init.data == other.head.init.data  # so one gives way to the other without a seam
+    assert one.head.init.codecs.endswith("mp4a.40.2")
+    assert one.head.target == 2
+    assert one.seconds == 2
+    result = played(rounds(one, tmp_path / "package16", 3), tmp_path / "rounds.mp4")
+    assert result.complaints == ""
+    assert (len(result.pictures), set(result.audio_steps)) == (150, {1024})
+    assert all(abs(b - a - 0.04) < 0.001 for a, b in pairwise(result.pictures))
+    assert abs(result.sounds[0] - result.pictures[0]) < 0.022
 
 
 def test_several_tracks_and_cover_art_give_the_largest_video_and_the_first_audio(tmp_path: Path) -> None:

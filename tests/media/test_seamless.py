@@ -34,6 +34,7 @@ def heard(stream: bytes) -> "tuple[array[float], int]":
         (Clip(seconds=Fraction(11, 10), rate=Fraction(30), gop=30, sound=Fraction(11, 10)), 16),
         (Clip(seconds=Fraction(16, 5), sound=Fraction(16, 5)), 1),
         (Clip(layout="mono", seconds=Fraction(2), sound=Fraction(5, 2)), 4),
+        (Clip(audio="pcm_s16le", format="mov"), 2),
     ],
 )
 def test_a_tone_goes_on_over_the_joins_without_a_click(clip: Clip, needed: int, tmp_path: Path) -> None:
