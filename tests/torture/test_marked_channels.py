@@ -48,7 +48,7 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
     await until(lambda: api.gateway.capacity.used == 0)
     shown = await pictures.picture(api, "c")
     shown.check_box(RED, 100, 50, 80, 40)
-    chunks = await pictures.collected(pictures.live(api, "c"), 0, 14)  # two rounds and more
+    chunks = await pictures.collected(pictures.live(api, "c"), 0, 8)  # more than a round
     assert len({chunk.init.id for chunk in chunks}) == 1
     assert not any(chunk.discontinuity for chunk in chunks)
     assert all(a.decode_time + a.duration == b.decode_time for a, b in pairwise(chunks))
@@ -192,3 +192,22 @@ async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one
     assert [warning["code"] for warning in after["warnings"]] == ["watermark-kept"]
     assert (after["watermark"], after["nextWatermark"], after["status"]) == (None, None, "LIVE")
     await until(lambda: api.gateway.capacity.used == 0)
+
+
+@pytest.mark.soak
+async def test_a_list_of_files_is_marked_in_all_of_them(api: Api) -> None:
+    pictures.grey(api.gateway.settings.media_dir / "second.mp4")
+    uris = ["vod-live://grey.mp4", "vod-live://second.mp4"]
+    assert (await channel(api, {"file": "red.png", "x": 100, "y": 50}, uri=uris)).status == 200
+    await until(lambda: api.gateway.workers.alive == 0, 20)
+    answer = await remark(api, watermark="blue.png")
+    assert answer.status == 200, answer.body
+    await seen(api)
+    ring = pictures.live(api, "c")
+    chunks = await pictures.collected(ring, 0, ring.head + 6)
+    shown = [pictures.Shown(frame) for frame in pictures.frames(chunks)]
+    marked = [("red" if one.is_(RED, 140, 70) else "blue" if one.is_(BLUE, 140, 70) else "none") for one in shown]
+    assert "none" not in marked
+    join = marked.index("blue")
+    assert set(marked[join:]) == {"blue"}
+    assert join % 50 == 0  # where a file ends
