@@ -44,7 +44,7 @@ from media.addresses import AddressPolicy
 from media.calibration import Calibration
 from media.capacity import Capacity
 from media.catalog import Catalog
-from media.filestream import FileParts
+from media.filespec import FileParts
 from media.library import Library
 from media.pictures import Pictures
 from media.ring import RingLimits

@@ -3,20 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
 from media.faults import Fault
+from media.filespec import FileParts, FileSpec, Kept
 from media.index import Head
-from media.library import Library
 from media.loops import LoopRing
 from media.mischief import FaultyRing, Mischief, Spell
 from media.reel import Reel
 from media.replacement import Replacement
-from media.ring import Ring, RingLimits
-from media.steady import SteadyClock
+from media.ring import Ring
 from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
 from media.stretch import Start
 from media.timeline import Timeline
@@ -31,46 +30,6 @@ ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gi
 
 # Codes of a file that will not get better by trying again.
 HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty", "limits-exceeded"})
-
-
-@dataclass(frozen=True, slots=True)
-class FileSpec:
-    """The files to play, one after the other: their paths, whether that repeats, and the second that it begins at."""
-
-    paths: tuple[str, ...]
-    loop: bool
-    start_at: float = 0.0
-
-    @classmethod
-    def of(cls, wanted: dict[str, Any]) -> "FileSpec":
-        """The inverse of `asdict`, through JSON; what an older version has written has one `path`."""
-        kept = dict(wanted)
-        kept["paths"] = tuple(kept["paths"]) if "paths" in kept else (kept.pop("path"),)
-        return cls(**kept)
-
-
-@dataclass(frozen=True, slots=True)
-class FileParts:
-    """What every channel of a file shares."""
-
-    library: Library
-    ring: RingLimits
-    wall: Callable[[], float]
-    clock: SteadyClock
-    fault_injection: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a channel remembers over a restart of the gateway: where it is, and whether it stands still."""
-
-    start: Start
-    paused: bool
-
-    @classmethod
-    def of(cls, wanted: dict[str, Any]) -> "Kept":
-        """The inverse of what `FileStream.wanted` has of it."""
-        return cls(Start(**wanted["start"]), wanted["paused"])
 
 
 class FileStream(Stream):

@@ -170,12 +170,13 @@ class _Pictures:
 
     def frames(self) -> Iterator[Frame]:
         """From the first one on, in decode order."""
-        end, key_due = -1, 0
+        end: int | None = None
+        key_due = 0
         every = KEY_EVERY / (self._encoder.time_base or Fraction(1))
         frame: VideoFrame | None = self._first
         while frame is not None:
-            if frame.pts is not None and (end < 0 or frame.pts > end):
-                key = end < 0 or frame.pts >= key_due
+            if frame.pts is not None and (end is None or frame.pts > end):
+                key = end is None or frame.pts >= key_due
                 if key:
                     key_due = ceil(frame.pts + every)
                 end = frame.pts

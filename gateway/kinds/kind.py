@@ -14,7 +14,7 @@ from gateway.settings import Settings
 from media.capacity import RETRY_AFTER
 from media.catalog import Catalog
 from media.faults import Fault
-from media.filestream import FileParts
+from media.filespec import FileParts
 from media.pictures import Pictures
 from media.session import CameraParts
 from media.stills import Stills

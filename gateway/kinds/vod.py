@@ -13,7 +13,8 @@ from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, named
 from gateway.kinds.names import StreamName, file_below
 from media.catalog import Catalog
-from media.filestream import FileSpec, FileStream, Kept
+from media.filespec import FileSpec, Kept
+from media.filestream import FileStream
 from media.stream import Identity, Status
 from media.watermark import Watermark
 

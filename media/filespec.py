@@ -1,0 +1,50 @@
+"""What a channel of files is asked for, what it remembers, and what all channels share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from media.library import Library
+from media.ring import RingLimits
+from media.steady import SteadyClock
+from media.stretch import Start
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """The files to play, one after the other: their paths, whether that repeats, and the second that it begins at."""
+
+    paths: tuple[str, ...]
+    loop: bool
+    start_at: float = 0.0
+
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> "FileSpec":
+        """The inverse of `asdict`, through JSON; what an older version has written has one `path`."""
+        kept = dict(wanted)
+        kept["paths"] = tuple(kept["paths"]) if "paths" in kept else (kept.pop("path"),)
+        return cls(**kept)
+
+
+@dataclass(frozen=True, slots=True)
+class FileParts:
+    """What every channel of a file shares."""
+
+    library: Library
+    ring: RingLimits
+    wall: Callable[[], float]
+    clock: SteadyClock
+    fault_injection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a channel remembers over a restart of the gateway: where it is, and whether it stands still."""
+
+    start: Start
+    paused: bool
+
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> "Kept":
+        """The inverse of what `FileStream.wanted` has of it."""
+        return cls(Start(**wanted["start"]), wanted["paused"])
