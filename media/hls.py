@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -46,7 +47,10 @@ def window(segments: Sequence[Segment], discontinuities: int, count: int, target
     """
     complete = [segment for segment in segments if segment.complete]
     first = max(0, len(complete) - count)
-    lasting = sum((segment.seconds for segment in complete[first:]), Fraction(0))
+    ticks: dict[int, int] = {}  # by timescale: whole numbers add up faster than fractions
+    for segment in complete[first:]:
+        ticks[segment.init.timescale] = ticks.get(segment.init.timescale, 0) + segment.duration
+    lasting = sum((Fraction(count, timescale) for timescale, count in ticks.items()), Fraction(0))
     while first > 0 and lasting < SHORTEST_WINDOW * target_duration:
         first -= 1
         lasting += complete[first].seconds
@@ -182,6 +186,7 @@ def _closing(segment: Segment) -> list[str]:
     return [*gap, f"#EXTINF:{_decimal(segment.seconds)},", segment_name(segment)]
 
 
+@lru_cache(8192)  # the same segments again in each load of a playlist
 def _timestamp(wall: float) -> str:
     return (
         datetime.fromtimestamp(round(wall * 1000) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

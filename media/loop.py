@@ -40,6 +40,7 @@ class Loop:
         self._keys: list[int] = []  # numbers of the independent entries
         self._groups: list[int] = []  # number of the first entry of each segment
         self._longest = 0  # ticks, of all segments so far
+        self._target = (-1, 0)  # the target duration for a longest segment
 
     @classmethod
     def of(cls, index: Index, segment: Fraction = SEGMENT) -> "Loop":
@@ -105,8 +106,10 @@ class Loop:
     @property
     def target_duration(self) -> int:
         """Whole seconds, as `Ring.target_duration`."""
-        longest = max(Fraction(self._longest, self.init.timescale), self._segment)
-        return max(1, self.head.target, floor(longest + Fraction(1, 2)))
+        if self._target[0] != self._longest:
+            longest = max(Fraction(self._longest, self.init.timescale), self._segment)
+            self._target = self._longest, max(1, self.head.target, floor(longest + Fraction(1, 2)))
+        return self._target[1]
 
     @property
     def lead(self) -> int | None:

@@ -104,7 +104,7 @@ class _Play:
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         want = directives(request.query)
-        ring, _ = await self._held(request, self._window)
+        ring, _ = await self._held(request, lambda ring: any(one.complete for one in ring.segments()) or None)
         self._viewers.asked(request.match_info["name"], request)
         return await self._edge(ring).playlist(request, want, self._is_current(request, ring))
 

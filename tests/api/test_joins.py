@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 
@@ -19,7 +20,10 @@ SECONDS = 60 if SOAK else 6  # over a join at the least
 # that it needs it once: of any server's fragmented MP4, and whatever the playlist says.
 MOOV = re.compile("duplicated MOOV Atom|Last message repeated")
 WIDTH, HEIGHT, RATE, ROUND = 640, 360, 25, 100
-CHANNEL = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}
+LOOP = "vod-live://short.mp4"
+CHANNEL = {"uri": LOOP, "localStreamName": "c", "loop": True}
+# The short form goes over the joins of one file; a list of two has the same ones, between two packages.
+PLAYED = [LOOP, [LOOP, "vod-live://again.mp4"]] if SOAK else [LOOP]
 
 
 async def numbers(command: list[str], limit: int) -> tuple[list[int | None], str]:
@@ -57,8 +61,11 @@ def check(found: list[int | None]) -> None:
     assert found == [(found[0] + step) % ROUND for step in range(len(found))]  # type: ignore[operator]
 
 
-async def test_ffmpeg_sees_every_picture_once_over_the_joins(api: Api) -> None:
-    await api.post("/vod/startup", CHANNEL)
+@pytest.mark.parametrize("uri", PLAYED, ids=["loop", "list"][: len(PLAYED)])
+async def test_ffmpeg_sees_every_picture_once_over_the_joins(api: Api, uri: str | list[str]) -> None:
+    root = api.gateway.settings.media_dir
+    shutil.copyfile(root / "short.mp4", root / "again.mp4")
+    await api.post("/vod/startup", {**CHANNEL, "uri": uri}, prefer="wait=5, timeout=30")
     url = f"{api.gateway.url}/live/c/index.m3u8"
     grey = ["-map", "0:v", "-f", "rawvideo", "-pix_fmt", "gray", "-fps_mode", "passthrough", "pipe:1"]
     command = ["ffmpeg", "-nostdin", "-v", "warning", "-i", url, "-frames:v", str(SECONDS * RATE), *grey]

@@ -216,11 +216,17 @@ async def test_V9_what_is_no_media_is_said_at_once(api: Api) -> None:
         (folder(api) / name).write_bytes(content)
     await startup(api, "zero.mp4", "warm-up")
     for name in (*contents, "late.mp4"):
-        began = asyncio.get_running_loop().time()
-        answer = await startup(api, name)
-        assert answer.body["code"] == ("file-empty" if name == "zero.mp4" else "file-not-media"), name
-        assert asyncio.get_running_loop().time() - began < 0.3 + 0.7  # a noisy machine
+        # The best of three: another's work on a busy machine is not ours.
+        assert min([await refused(api, name) for _ in range(3)]) < 0.3, name
     await until(lambda: api.gateway.workers.alive == 0)
+
+
+async def refused(api: Api, name: str) -> float:
+    """Seconds until it is said that there is nothing to play."""
+    began = asyncio.get_running_loop().time()
+    answer = await startup(api, name)
+    assert answer.body["code"] == ("file-empty" if name == "zero.mp4" else "file-not-media"), name
+    return asyncio.get_running_loop().time() - began
 
 
 async def test_V10_damaged_bytes_play_or_end_with_a_reason(api: Api) -> None:
