@@ -18,7 +18,7 @@ from media import aac, libav
 RATE: Final = 48_000
 BITRATE: Final = 64_000
 FRAME: Final = 1024  # samples of an AAC frame
-DRIFT: Final = Fraction(1, 10)  # seconds that the camera's stamps may be off the samples counted before they win
+DRIFT: Final = 0.1  # seconds that the camera's stamps may be off the samples counted before they win
 HOPELESS: Final = 50  # packets in a row that do not decode, after which the sound is given up
 
 
@@ -27,7 +27,7 @@ class Frame:
     """One AAC frame; `seconds` is when it sounds on the camera's clock, None when the camera did not say."""
 
     data: bytes
-    seconds: Fraction | None
+    seconds: float | None
 
 
 class CopiedSound:
@@ -39,7 +39,7 @@ class CopiedSound:
         self.stream = stream
         self.samples = aac.parse(stream.codec_context.extradata or b"").frame
 
-    def frames(self, packet: "Packet[Any]", seconds: Fraction | None) -> Iterator[Frame]:
+    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterator[Frame]:
         """The packet itself."""
         yield Frame(bytes(packet), seconds)
 
@@ -57,11 +57,11 @@ class MadeSound:
         self._template = av.open(io.BytesIO(_init()), format="mp4")
         self.stream = self._template.streams.audio[0]
         self._encoded = 0  # samples handed to the encoder
-        self._heard = Fraction(0)  # seconds of sound taken from the camera
-        self._origin: Fraction | None = None  # the camera's clock at sample 0
+        self._heard = 0.0  # seconds of sound taken from the camera
+        self._origin: float | None = None  # the camera's clock at sample 0
         self._failures = 0
 
-    def frames(self, packet: "Packet[Any]", seconds: Fraction | None) -> Iterator[Frame]:
+    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterator[Frame]:
         """What the packet completes; its sound begins at `seconds` of the camera's clock.
 
         Raises `ValueError` when the sound turns out to be no sound at all.
@@ -76,7 +76,7 @@ class MadeSound:
         self._failures = 0
         self._follow(seconds)
         for frame in decoded:
-            self._heard += Fraction(frame.samples, frame.sample_rate or RATE)
+            self._heard += frame.samples / (frame.sample_rate or RATE)
             frame.pts = None  # counted, not believed: the resampler must see no holes
             for piece in self._resampler.resample(frame):
                 yield from self._encode(piece)
@@ -87,10 +87,10 @@ class MadeSound:
         for packet in self._encoder.encode(piece):
             pts = packet.pts if packet.pts is not None else -1
             if pts >= 0:  # what is before is the encoder's priming
-                seconds = None if self._origin is None else self._origin + Fraction(pts, RATE)
+                seconds = None if self._origin is None else self._origin + pts / RATE
                 yield Frame(bytes(packet), seconds)
 
-    def _follow(self, seconds: Fraction | None) -> None:
+    def _follow(self, seconds: float | None) -> None:
         """Ties the samples to the camera's clock, anew when it has left them behind."""
         if seconds is None:
             return

@@ -208,13 +208,13 @@ class AudioClock:
         self._resync = round(RESYNC * rate)
         self._next: int | None = None
 
-    def stamp(self, seconds: Fraction | None) -> int | None:
+    def stamp(self, seconds: float | Fraction | None) -> int | None:
         """The decode time, in samples, of the next frame. `seconds` is its own stamp if it has one.
 
         None: the frame lies before what is already out, and must be dropped.
         """
         if seconds is not None:
-            claimed = seconds.numerator * self._rate // seconds.denominator
+            claimed = round(seconds * self._rate)
             if self._next is None or claimed - self._next > self._resync:
                 self._next = claimed
             elif self._next - claimed > self._resync:

@@ -94,7 +94,9 @@ class Cutter:
         self._keeper = RateKeeper(reorders=proof.reorder > 0)
         self._clock = VideoClock(proof.reorder)
         self._shift = 0  # what the keeper has added to the camera's clock, in video ticks
+        self._base: tuple[int, int] | None = None  # of the camera's stamps: asking PyAV makes a fraction each time
         self._audio_mapper: StampMapper | None = None
+        self._audio_rate = 0  # of the camera's audio stamps, ticks a second
         self._audio_clock = AudioClock(sound.stream.codec_context.sample_rate, sound.samples) if sound else None
         self._held: list[_Frame] = []  # the first frames, until the unstamped one among them can be placed
         self._placed = False
@@ -118,7 +120,7 @@ class Cutter:
 
     def video(self, packet: "Packet[Any]") -> None:
         """One frame in Annex B form, or what is missing of the one before. Raises `Fault` for a frame too large."""
-        frame = _Frame(bytes(packet), packet.is_keyframe, _ticks(packet), time.monotonic())
+        frame = _Frame(bytes(packet), packet.is_keyframe, self._ticks(packet), time.monotonic())
         before = self._held[-1] if self._held else self._pending
         if before is not None and fmp4.goes_on(frame.data, self._codec):
             before.data += frame.data
@@ -139,6 +141,15 @@ class Cutter:
                 self._place(each)
             self._held, self._placed = [], True
 
+    def _ticks(self, packet: "Packet[Any]") -> int | None:
+        if self._base is None:
+            base = packet.time_base or Fraction(1, VIDEO_RATE)
+            self._base = base.numerator * VIDEO_RATE, base.denominator
+        if packet.pts is None:
+            return None
+        # Rounded, in whole numbers: this is done for every frame, and fractions are slow.
+        return (2 * packet.pts * self._base[0] + self._base[1]) // (2 * self._base[1])
+
     def audio(self, packet: "Packet[Any]") -> None:
         """One packet of sound. Those from before the first picture are dropped."""
         if self._sound is None or self._audio_clock is None or self._origin is None:
@@ -151,16 +162,17 @@ class Cutter:
             self._sound = None
             self._channel.send(Warned("audio-unsupported", f"The camera's audio is left out: {error}."))
 
-    def _audio_seconds(self, packet: "Packet[Any]") -> Fraction | None:
+    def _audio_seconds(self, packet: "Packet[Any]") -> float | None:
         """When the packet sounds, on the stream's timeline; None when the camera does not say."""
-        base = packet.time_base
-        if packet.pts is None or not base or self._origin is None:
+        if packet.pts is None or self._origin is None:
             return None
-        rate = round(1 / base)
         if self._audio_mapper is None:
-            self._audio_mapper = StampMapper(rate, rate // 50)
+            if not packet.time_base:
+                return None
+            self._audio_rate = round(1 / packet.time_base)
+            self._audio_mapper = StampMapper(self._audio_rate, self._audio_rate // 50)
         pts = self._audio_mapper.map(packet.pts, time.monotonic())
-        return Fraction(pts * VIDEO_RATE + (self._shift - self._origin) * rate, VIDEO_RATE * rate)
+        return pts / self._audio_rate + (self._shift - self._origin) / VIDEO_RATE
 
     def _hear(self, data: bytes, stamp: int | None, samples: int) -> None:
         if stamp is None or stamp < 0 or (self._init is not None and self._init.audio is None):
@@ -286,14 +298,6 @@ class Cutter:
     def _make_init(self, *, with_audio: bool) -> Init:
         audio = self._sound.stream if self._sound and with_audio else None
         return libav.live_init(self._proof, self._video, audio, VIDEO_RATE)
-
-
-def _ticks(packet: "Packet[Any]") -> int | None:
-    base = packet.time_base
-    if packet.pts is None or base is None:
-        return None
-    # Rounded, in whole numbers: this is done for every frame, and fractions are slow.
-    return (2 * packet.pts * base.numerator * VIDEO_RATE + base.denominator) // (2 * base.denominator)
 
 
 def _with_first_stamp(frames: list[_Frame], usual: int) -> list[_Frame]:

@@ -27,6 +27,8 @@ _MAX_PAYLOAD: Final = 2**31 - 1  # trun.data_offset is signed 32 bits, and nothi
 
 # NAL unit types, by codec: (access unit delimiter, parameter sets in the order of decoding).
 _DELIMITER: Final = {"h264": 9, "hevc": 35}
+_SLICES_H264: Final = range(1, 6)
+_SLICES_HEVC: Final = range(32)
 _PARAMETER_SETS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
 
 
@@ -146,9 +148,14 @@ def goes_on(annexb: bytes, codec: str = "h264") -> bool:
     `first_mb_in_slice` (14496-10 section 7.4.3) or `first_slice_segment_in_pic_flag` (23008-2 section 7.4.7.1) of the
     first slice says so: in both, the first bit of the header is 1 when the slice begins its picture.
     """
-    slices, header = (range(1, 6), 1) if codec == "h264" else (range(32), 2)
-    first = next((unit for unit in nal_units(annexb) if nal_type(unit, codec) in slices), b"")
-    return len(first) > header and not first[header] & 0x80
+    slices, header = (_SLICES_H264, 1) if codec == "h264" else (_SLICES_HEVC, 2)
+    at = annexb.find(b"\0\0\1")
+    while 0 <= at < len(annexb) - 3 - header:
+        kind = annexb[at + 3] & 0x1F if header == 1 else annexb[at + 3] >> 1 & 0x3F
+        if kind in slices:
+            return not annexb[at + 3 + header] & 0x80  # found without a look at the rest, which is most of a picture
+        at = annexb.find(b"\0\0\1", at + 3)
+    return False
 
 
 def parameter_sets(annexb: bytes, codec: str = "h264") -> tuple[bytes, ...]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-NAP: Final = 0.08  # seconds: a few wakings a second instead of one for each packet, and still under two frames late
+NAP: Final = 0.1  # seconds: a few wakings a second instead of one for each packet, and a third of a chunk late
 WAITED: Final = 0.003  # seconds that a packet took if it was not there yet
 BEHIND: Final = 0.4  # seconds later than the promptest pictures at which there is work to catch up with
 FORGET: Final = 0.001  # by which the promptest grows a second: more than the clock of a sound camera drifts

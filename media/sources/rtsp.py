@@ -28,6 +28,7 @@ CARRIED: Final = frozenset({"h264", "hevc"})
 NICE: Final = 5  # whoever transcodes waits for those who only carry
 LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
 STATS_EVERY: Final = 1.0
+LOOK_EVERY: Final = 0.1  # seconds between two looks at what need not be looked at for every packet
 FAREWELL: Final = 0.2  # seconds that a camera has to answer TEARDOWN; the gateway kills after `jobs_cancel_grace`
 
 
@@ -71,21 +72,23 @@ class _Reader:
         self._frames = self._bytes = self._left_out = 0
         self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
         self._gaps = GapMeter()
+        self._second = float(self._video.time_base or 0)  # what one step of the camera's stamps is in seconds
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
     def read(self) -> None:
         """Until the camera ends or the gateway says stop. Raises `Fault`."""
-        asked = time.monotonic()
+        asked = looked = time.monotonic()
         for packet in self._packets():
             if self._channel.stopping:
                 return
             now = time.monotonic()
             if packet is not None:
                 self._take(packet, now)
-            if packet is None or packet.stream is not self._video:
+            if now - looked >= LOOK_EVERY:
+                looked = now
                 self._check_silence(now)
-            self._tell_stats(now)
+                self._tell_stats(now)
             if packet is not None and self._naps is not None and self._naps.due(now - asked):
                 self._channel.rest(NAP)  # what comes meanwhile waits in the socket
             asked = time.monotonic()
@@ -114,8 +117,8 @@ class _Reader:
             self._frames += 1
             self._frame_at = now
             self._gaps.note(now)
-            if self._naps is not None and self._cutter is not None and packet.pts is not None and packet.time_base:
-                self._naps.note(now, float(packet.pts * packet.time_base))
+            if self._naps is not None and self._cutter is not None and packet.pts is not None:
+                self._naps.note(now, packet.pts * self._second)
         if not is_video:
             self._bytes += packet.size
             if self._cutter is not None:
