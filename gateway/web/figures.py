@@ -16,11 +16,12 @@ from gateway.kinds.kind import Params
 from gateway.web import body
 from gateway.web.face import BASE
 from media.catalog import Catalog
-from media.stream import Stream
+from media.stream import Status, Stream
 
 PERIOD: Final = 2.0  # seconds between two samples
 KEPT: Final = 300  # samples of each stream
 EVENT: Final = "figures"
+TRIES: Final = ("attempts", "lastError", "nextRetryAt", "restarts")
 
 Sample = tuple[int, int | None, float | None]
 
@@ -57,7 +58,8 @@ class Figures:
             samples.append((stream.viewers, stream.bitrate(), stream.frame_age()))
             self._kept[stream.identity.id] = samples
         if self.feed.wants_figures:
-            self.feed.mention(EVENT, {"at": time_of_day(self._at), "streams": self._newest()})
+            streams = [self._newest(stream) for stream in self.catalog.streams()]
+            self.feed.mention(EVENT, {"at": time_of_day(self._at), "streams": streams})
 
     def history(self, stream: Stream, seconds: int) -> dict[str, Any]:
         """The samples of that time as columns, oldest first."""
@@ -72,12 +74,13 @@ class Figures:
             "lastFrameAge": [sample[2] for sample in samples],
         }
 
-    def _newest(self) -> list[dict[str, Any]]:
-        newest = ((stream_id, *samples[-1]) for stream_id, samples in self._kept.items())
-        return [
-            {"id": stream_id, "viewers": viewers, "bitrate": bitrate, "lastFrameAge": age}
-            for stream_id, viewers, bitrate, age in newest
-        ]
+    def _newest(self, stream: Stream) -> dict[str, Any]:
+        viewers, bitrate, age = self._kept[stream.identity.id][-1]
+        newest = {"id": stream.identity.id, "viewers": viewers, "bitrate": bitrate, "lastFrameAge": age}
+        if stream.status is Status.WAITING:  # one try after the other changes no status, so nobody else tells of them
+            details = stream.details()
+            newest |= {key: details[key] for key in TRIES if key in details}
+        return newest
 
 
 def routes(figures: Figures) -> list[web.RouteDef]:

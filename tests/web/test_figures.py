@@ -10,7 +10,7 @@ import pytest
 from gateway.jobs.feed import QUEUE, Feed
 from gateway.web.figures import KEPT, Figures
 from media.catalog import Catalog
-from media.stream import Identity
+from media.stream import Identity, Status
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Channel:
     name: str
     viewers: int = 0
     rate: int | None = 1_000_000
+    status: Status = Status.LIVE
     identity: Identity = field(init=False)
 
     def __post_init__(self) -> None:
@@ -27,6 +28,9 @@ class Channel:
 
     def bitrate(self) -> int | None:
         return self.rate
+
+    def details(self) -> dict[str, Any]:
+        return {"nextRetryAt": "soon", "lastError": None, "restarts": 3, "video": {}}
 
     def frame_age(self) -> float | None:
         return None
@@ -85,6 +89,16 @@ async def test_only_who_asks_is_told_and_nobody_is_lost_for_it(world: tuple[Chan
         wire = curious.waiting[0].wire
     assert wire.startswith(b"event: figures\ndata: ")  # and no id: Last-Event-ID stays that of the last change
     assert b'"id":"north","viewers":0,"bitrate":1000000,"lastFrameAge":null' in wire
+
+
+async def test_of_a_stream_that_waits_each_try_is_told(world: tuple[Channels, Figures, Feed]) -> None:
+    channels, figures, feed = world
+    channels.there[0].status = Status.WAITING
+    with feed.listening(None, figures=True) as (listener, _):
+        figures.sample()
+        north, south = listener.waiting[0].record["streams"]
+    assert (north["nextRetryAt"], north["restarts"], "video" in north) == ("soon", 3, False)
+    assert "nextRetryAt" not in south
 
 
 async def test_it_samples_again_and_again_until_it_is_cancelled(world: tuple[Channels, Figures, Feed]) -> None:

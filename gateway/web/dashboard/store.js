@@ -165,9 +165,9 @@ class Store extends EventTarget {
   }
 
   #figures({ streams }) {
-    for (const { id, viewers, bitrate, lastFrameAge } of streams) {
-      const stream = this.streams.get(id);
-      if (stream) Object.assign(stream, { viewers, bitrate, lastFrameAge });
+    for (const newest of streams) {
+      const stream = this.streams.get(newest.id);
+      if (stream) Object.assign(stream, newest);
     }
     this.#pending.figures = true;
   }

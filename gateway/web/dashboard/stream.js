@@ -113,7 +113,7 @@ class StreamPage extends Hearing {
     show(this.notice, Boolean(why));
     mark(this.notice, "tone", tone);
     if (why) say(this.notice, `${why}${stream.nextRetryAt ? ` Next try ${until(stream.nextRetryAt)}.` : ""}`);
-    const stamp = `${stream.status} ${stream.watermark?.sha256 ?? ""}`;
+    const stamp = `${stream.status} ${stream.watermark?.sha256 ?? ""} ${stream.lastError?.at ?? ""}`;
     if (stamp !== this.#stamp && this.#stamp.split(" ")[0] === "FAILED") this.#screen(stream);
     if (stamp !== this.#stamp) this.#read();
     this.#stamp = stamp;
