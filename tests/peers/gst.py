@@ -1,6 +1,7 @@
-"""GStreamer's RTSP server as a camera."""
+"""GStreamer's RTSP server as a camera, and its HLS demuxer as a viewer."""
 
 import asyncio
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,3 +52,23 @@ async def gst_camera(launch: str) -> AsyncIterator[str]:
     finally:
         process.terminate()
         await process.wait()
+
+
+async def hls_frames(url: str, count: int, seconds: float = 60.0) -> tuple[list[float], str]:
+    """The presentation times (seconds) of the first frames decoded from an HLS playlist, and what it complained of."""
+    pipeline = f"souphttpsrc location={url} ! hlsdemux ! qtdemux ! h264parse ! avdec_h264 ! fakesink silent=false"
+    process = await asyncio.create_subprocess_exec(
+        *("gst-launch-1.0", "-v", *pipeline.split(), "sync=false"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    times: list[float] = []
+    try:
+        async with asyncio.timeout(seconds):
+            while len(times) < count and (line := (await process.stdout.readline()).decode()):
+                found = re.search(r"chain .* pts: (\d+):(\d+):([\d.]+)", line)
+                if found:
+                    times.append(int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]))
+    finally:
+        process.kill()
+        _, errors = await process.communicate()
+    return times, errors.decode()

@@ -1,6 +1,7 @@
 """Low-latency HLS: what the playlist promises, what a blocking reload waits for, and when it is refused."""
 
 import asyncio
+import itertools
 from fractions import Fraction
 from typing import Any
 
@@ -11,11 +12,14 @@ from pytest_aiohttp import AiohttpClient
 from gateway.web.mse import ViewerLimits
 from gateway.web.play import PlayLimits
 from gateway.web.viewers import ViewerCaps
+from media import fmp4
 from media.chunk import Init, VideoTrack
+from media.fmp4 import Sample
 from media.ring import LiveRing, RingLimits
 from tests.checker import MediaPlaylist, PlaylistChecker
 from tests.media.feeding import TIMESCALE, Feeder, an_init
 from tests.media.processes import until
+from tests.web.follower import Follower
 from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
@@ -269,3 +273,36 @@ async def test_more_waiting_requests_than_allowed_are_refused(
     assert await refusal(client, "?_HLS_msn=3") == (503, "capacity-exceeded")
     ring.close()
     await asyncio.gather(*held)
+
+
+@pytest.mark.looptime
+async def test_o5_a_scripted_minute_followed_part_by_part_breaks_no_rule() -> None:
+    """The camera and the loop of the torture tests are real and take their time; this minute takes a second."""
+    streams = FakeStreams()
+    ring = streams.add("yard")
+    init = Init(b"mdhd" + bytes(12) + TIMESCALE.to_bytes(4), VideoTrack("avc1.64001f", TIMESCALE, 640, 360), None)
+
+    async def camera() -> None:
+        # Nine and eight frames of 25 a second in turn, as a cutter makes them of a key frame a second.
+        time = 0
+        for number in itertools.count():
+            frames = 9 if number % 3 == 0 else 8
+            duration = frames * TIMESCALE // 25
+            await asyncio.sleep(frames / 25)
+            data = fmp4.fragment(1, number, time, [Sample(b"a frame", duration, True)])
+            ring.append(init, time, duration, number % 3 == 0, data)
+            time += duration
+
+    playing = asyncio.create_task(camera(), name="camera")
+    server = Server(an_app(streams, PlayLimits(viewer=ViewerLimits(tick=0.2))))
+    await server.start_server()
+    follower = Follower(str(server.make_url("/live/yard/")))
+    await follower.follow(60)
+    playing.cancel()
+    await asyncio.wait({playing})
+    await server.close()
+    assert follower.plain == 0
+    assert follower.checker.resolved > 150  # three parts a second, each of them hinted at
+    assert follower.deltas > 60
+    assert follower.spread == 0
+    assert len(follower.checker.seen) >= 28

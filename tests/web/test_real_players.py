@@ -13,6 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from media.ring import RingLimits
 from tests.checker import PlaylistChecker
+from tests.peers import gst
 from tests.web.broadcast import broadcast, recording
 from tests.web.watching import FakeStreams, Server, an_app
 
@@ -144,6 +145,14 @@ async def test_ffmpeg_reads_every_frame_of_the_hls_playlist_without_a_warning(ai
     # The muxer of the recording stretches the first frame over the audio's priming; all others are 40 ms apart.
     assert len(times) in range(seconds * 25 - 1, seconds * 25 + 2)
     assert {later - earlier for earlier, later in pairwise(times[1:])} == {3_600}
+
+
+async def test_gstreamer_decodes_every_frame_of_the_hls_playlist_without_an_error(air: Air) -> None:
+    air.begin("yard")
+    times, errors = await gst.hls_frames(str(air.server.make_url("/live/yard/index.m3u8")), 75)
+    assert "ERROR" not in errors
+    assert len(times) == 75
+    assert {round(later - earlier, 3) for earlier, later in pairwise(times[1:])} == {0.04}
 
 
 async def test_the_playlist_of_a_real_broadcast_passes_the_checker_to_its_end(air: Air) -> None:
