@@ -25,16 +25,6 @@ from tests.web.watching import FakeStreams, Server, an_app
 Client = TestClient[Any, Any]
 
 
-@pytest.fixture
-def streams() -> FakeStreams:
-    return FakeStreams()
-
-
-@pytest.fixture
-async def client(aiohttp_client: AiohttpClient, streams: FakeStreams) -> Client:
-    return await aiohttp_client(Server(an_app(streams, PlayLimits(viewer=ViewerLimits(tick=0.05)))))
-
-
 async def loaded(client: Client, checker: PlaylistChecker | None = None, query: str = "") -> MediaPlaylist:
     response = await client.get(f"/live/yard/media.m3u8{query}")
     assert response.status == 200

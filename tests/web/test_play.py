@@ -23,16 +23,6 @@ from tests.web.watching import FakeStreams, Server, an_app
 Client = TestClient[Any, Any]
 
 
-@pytest.fixture
-def streams() -> FakeStreams:
-    return FakeStreams()
-
-
-@pytest.fixture
-async def client(aiohttp_client: AiohttpClient, streams: FakeStreams) -> Client:
-    return await aiohttp_client(Server(an_app(streams)))
-
-
 async def code_of(client: Client, path: str) -> tuple[int, str]:
     async with client.get(path) as response:
         return response.status, (await response.json())["code"]
