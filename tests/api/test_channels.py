@@ -94,10 +94,11 @@ async def test_a_paused_channel_is_paused_after_a_restart_and_a_sought_one_has_g
         await api.post("/vod/startup", {**CHANNEL, "localStreamName": "d"})
         await move(api, "seek", position=5)
         paused = (await move(api, "pause")).body
+        await until(lambda: gateway.workers.alive == 0, 20)  # packaged: they need not be again
         await api.post("/vod/seek", {"localStreamName": "d", "position": 3})
     async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
         api = Api(gateway, session)
-        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 5)
+        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 10)
         (c,) = (await api.post("/vod/find", {"localStreamName": "c"})).body
         (d,) = (await api.post("/vod/find", {"localStreamName": "d"})).body
         assert (c["status"], c["id"]) == ("PAUSED", paused["id"])
