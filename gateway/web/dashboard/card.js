@@ -7,11 +7,11 @@ import { KIND_ICONS, KINDS, STATUSES, bitrate, plural, reason, until } from "./w
 
 class Card extends HTMLElement {
   stream = null;
-  #visible = true; // until the observer says otherwise
+  eager = false; // whether it is built before it is known to be on the screen
+  #visible = false; // until the observer says otherwise
   #stale = true;
 
   connectedCallback() {
-    if (!this.firstChild) this.#build();
     thumbs.watch(this);
     this.update();
   }
@@ -23,7 +23,7 @@ class Card extends HTMLElement {
   /** The stream has changed, or a second has passed. */
   update() {
     this.#stale = true;
-    if (this.#visible) this.#render();
+    if (this.#visible || (this.eager && !this.firstChild)) this.#render();
   }
 
   seen(visible) {
@@ -56,6 +56,7 @@ class Card extends HTMLElement {
 
   #render() {
     this.#stale = false;
+    if (!this.firstChild) this.#build();
     const { stream } = this;
     const [word, tone] = STATUSES[stream.status] ?? [stream.status, "idle"];
     if (this.dataset.status === "WAITING" && stream.status === "LIVE") thumbs.hurry(this);
@@ -90,8 +91,6 @@ function facts({ video, lastFrameAge }) {
 
 customElements.define("rg-card", Card);
 
-export function card(stream) {
-  const made = document.createElement("rg-card");
-  made.stream = stream;
-  return made;
+export function card(stream, eager) {
+  return Object.assign(document.createElement("rg-card"), { stream, eager });
 }

@@ -63,14 +63,12 @@ class Jobs extends Hearing {
       h("div", { class: "toolbar" }, h("div", { class: "search" }, icon("search"), search), this.chips),
       this.nothing, this.table.element);
     this.table.begin();
-    this.scrolled = () => this.#more();
-    addEventListener("scroll", this.scrolled, { passive: true });
+    this.table.rendered = () => this.#more();
     this.#list();
   }
 
   end() {
     this.table.end();
-    removeEventListener("scroll", this.scrolled);
   }
 
   change({ jobs, listed }) {
@@ -129,7 +127,7 @@ class Jobs extends Hearing {
   }
 
   async #more() {
-    if (this.#loading || !this.#older || this.table.reached < 0.9) return;
+    if (this.#loading || !this.#older || !store.loaded || this.table.reached < 0.9) return;
     this.#loading = true;
     try {
       this.#older = await store.olderJobs();

@@ -16,6 +16,7 @@ const SORTS = {
   restarts: ["Restarts", (one, other) => (other.restarts ?? 0) - (one.restarts ?? 0)],
 };
 const MOVING = new Set(["viewers", "bitrate"]); // by which the order changes with the figures
+const FIRST = 32; // cards that are there at once; the others are built when they come near the screen
 const RESORT = 6; // seconds between two orders by figures, so that nothing runs away under the pointer
 
 const rank = ({ status }) => STATUSES[status]?.[2] ?? 9;
@@ -130,9 +131,9 @@ class Overview extends Hearing {
       this.#cards.delete(id);
     }
     let next = this.wall.firstChild;
-    for (const stream of found) {
+    for (const [index, stream] of found.entries()) {
       let made = this.#cards.get(stream.id);
-      if (!made) this.#cards.set(stream.id, (made = card(stream)));
+      if (!made) this.#cards.set(stream.id, (made = card(stream, index < FIRST)));
       if (made.stream !== stream) {
         made.stream = stream;
         if (made.isConnected) made.update();

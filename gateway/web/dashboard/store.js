@@ -21,6 +21,7 @@ class Store extends EventTarget {
   #pending = empty();
   #frame = 0;
   #sorted = null;
+  #back = null; // the creation of the oldest job that was read; older ones may be known by events
 
   async start() {
     setInterval(() => { if (!document.hidden) this.dispatchEvent(new Event("tick")); }, 1_000);
@@ -70,11 +71,11 @@ class Store extends EventTarget {
 
   /** Reads jobs older than those that are known; false when there are none. */
   async olderJobs() {
-    const oldest = this.newestJobs().at(-1);
-    if (!oldest || this.jobs.size >= MOST_JOBS) return false;
+    if (!this.#back || this.jobs.size >= MOST_JOBS) return false;
     const known = this.jobs.size;
-    const { body } = await call("/jobs/find", { until: oldest.createdAt, limit: PAGE });
+    const { body } = await call("/jobs/find", { until: this.#back, limit: PAGE });
     for (const job of body) this.#job(job);
+    this.#back = body.at(-1)?.createdAt;
     return this.jobs.size > known;
   }
 
@@ -117,6 +118,7 @@ class Store extends EventTarget {
       this.streams = new Map(streams.body.map((stream) => [stream.id, stream]));
       this.jobs = new Map(jobs.body.map((job) => [job.id, job]));
       this.#sorted = null;
+      this.#back = jobs.body.at(-1)?.createdAt;
       this.loaded = true;
       for (const id of this.streams.keys()) this.#pending.streams.add(id);
       for (const id of this.jobs.keys()) this.#pending.jobs.add(id);

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 
 const SPARE = 8; // rows above and below the screen
 
-/** `row`: {make() -> element, fill(element, item)}; `key(item)` is a row's identity. */
+/** `row`: {make() -> element, fill(element, item)}; `key(item)` is a row's identity; `rendered` is called each time. */
 export class Windowed {
   #items = [];
   #rows = new Map(); // key -> element
@@ -58,6 +58,7 @@ export class Windowed {
       this.#idle.push(element);
     }
     for (const [key, index] of shown) this.#place(key, index, height);
+    this.rendered?.();
   }
 
   #place(key, index, height) {
