@@ -125,7 +125,7 @@ export class WhepPlayback extends EventTarget {
     if (picture.framesDecoded > this.frames) {
       this.moved = now;
       this.attempts = 0;
-      if (!this.frames) this.#tracks(reports, picture);
+      this.#tracks(reports, picture);
       this.#state("live");
     } else if (now - this.moved > LOST) this.#lost("away");
     else if (now - this.moved > 1_000) this.#state("buffering");
@@ -146,8 +146,10 @@ export class WhepPlayback extends EventTarget {
     };
     const [video, audio] = [codec("video"), codec("audio")];
     const names = [video, audio].filter(Boolean).map((each) => each.mimeType.split("/")[1]);
+    if (names.join(",") === this.told) return; // the sound may come after the picture
+    this.told = names.join(",");
     const detail = {
-      codecs: names.join(","),
+      codecs: this.told,
       video: { width: picture.frameWidth, height: picture.frameHeight, fps: picture.framesPerSecond },
       audio: audio && { sample_rate: audio.clockRate, channels: audio.channels ?? 1 },
     };
