@@ -10,17 +10,17 @@ from functools import cached_property
 from typing import Final
 
 from gateway.jobs.job import Record
+from gateway.jobs.rows import LARGEST_LISTED
 
 KEPT: Final = 1000  # events that a listener who comes back can catch up on
 KEPT_BYTES: Final = 16 * 1024 * 1024
 QUEUE: Final = 256  # events that may wait for one listener
-LARGEST_RESULT: Final = 64 * 1024  # characters of a result that is sent along; a larger one is fetched by its link
 
 
 def portable(record: Record) -> Record:
-    """The record as it is told to listeners: without a result that is too large, which is fetched by its link."""
+    """The record as it is listed and told: without a result that is too large, which is fetched by its link."""
     result = record.get("result")
-    if result is None or len(json.dumps(result, ensure_ascii=False)) <= LARGEST_RESULT:
+    if result is None or len(json.dumps(result, ensure_ascii=False)) <= LARGEST_LISTED:
         return record
     return {**record, "result": None}
 

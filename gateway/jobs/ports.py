@@ -11,12 +11,14 @@ from gateway.jobs.job import Claim, Record
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which jobs a list is of; what is None does not matter. `since` and `until`, which are among them, are RFC 3339 in
-    UTC with milliseconds."""
+    UTC with milliseconds; `owner` is the id of the key that asked for the job.
+    """
 
     states: Collection[str] | None = None
     kinds: Collection[str] | None = None
     since: str | None = None
     until: str | None = None
+    owner: str | None = None
 
     def matches(self, record: Record) -> bool:
         """Whether a record is among them."""
@@ -25,6 +27,7 @@ class Query:
             and (self.kinds is None or record["kind"] in self.kinds)
             and (self.since is None or str(record["createdAt"]) >= self.since)
             and (self.until is None or str(record["createdAt"]) <= self.until)
+            and (self.owner is None or record.get("request", {}).get("key") == self.owner)
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.jobs.core import Core
+from gateway.jobs.feed import portable
 from gateway.jobs.job import Job, Record
 from gateway.jobs.ports import EVERYTHING, Archive, Query
 
@@ -43,8 +44,9 @@ class Records:
         return job.result_json if job is not None else await self._store.result(job_id)
 
     async def list(self, limit: int, query: Query = EVERYTHING) -> list[Record]:
-        """At most `limit` records of the query, newest first."""
-        here = [record for job in reversed(self._core.jobs.values()) if query.matches(record := self.of(job))]
+        """At most `limit` records of the query, newest first; without results too large for a list."""
+        jobs = reversed(self._core.jobs.values())
+        here = [portable(record) for job in jobs if query.matches(record := self.of(job))]
         # A record in memory is newer than its stored version, which may even be of another state.
         stored = await self._store.newest(limit, query, frozenset(self._core.jobs))
         return sorted(here + stored, key=lambda record: str(record["createdAt"]), reverse=True)[:limit]

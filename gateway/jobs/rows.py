@@ -2,11 +2,12 @@
 
 import json
 import sqlite3
-from typing import Any
+from typing import Any, Final
 
 from gateway.jobs.job import Claim, Record
 
 Row = dict[str, Any]
+LARGEST_LISTED: Final = 64 * 1024  # bytes of a result that is told in lists and events; a larger one has its link
 Statement = tuple[str, Row]
 
 

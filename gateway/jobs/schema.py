@@ -51,6 +51,10 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_waiting ON outbox (target, subject, seq) WHERE given_up IS NULL;
 """,
+    """
+ALTER TABLE jobs ADD COLUMN owner TEXT GENERATED ALWAYS AS (json_extract(record, '$.request.key')) VIRTUAL;
+CREATE INDEX jobs_owner ON jobs (owner, seq) WHERE owner IS NOT NULL;
+""",
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

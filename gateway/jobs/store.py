@@ -16,7 +16,7 @@ from typing import IO, Any, Final, TypeVar
 from gateway.jobs.batch import Batch
 from gateway.jobs.job import Claim, Record, encode, interrupted, time_of_day
 from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
-from gateway.jobs.rows import Statement, job_row, record_of
+from gateway.jobs.rows import LARGEST_LISTED, Statement, job_row, record_of
 from gateway.jobs.schema import (
     BURY,
     DELETE_JOB,
@@ -182,7 +182,9 @@ class Store:
         return await self._on(self._reader, self._result, job_id)
 
     async def newest(self, limit: int, query: Query = EVERYTHING, without: Collection[str] = ()) -> list[Record]:
-        """At most `limit` records of the query, newest first, and not those `without`."""
+        """At most `limit` records of the query, newest first, and not those `without`; without results too large for
+        a list.
+        """
         return await self._on(self._reader, self._newest, limit, query, without)
 
     async def claimed(self, key: str) -> tuple[str, str] | None:
@@ -365,10 +367,8 @@ class Store:
         return None if row is None else row["result"]
 
     def _newest(self, limit: int, query: Query, without: Collection[str]) -> list[Record]:
-        chosen, values = (
-            ["TRUE"],
-            list[object](),
-        )  # the words of `chosen` are from here; what is asked for is in `values`
+        # The words of `chosen` are from here; what is asked for is in `values`.
+        chosen, values = ["TRUE"], list[object]()
         for column, wanted in (("state", query.states), ("kind", query.kinds)):
             if wanted is not None:
                 chosen.append(f"{column} IN ({', '.join('?' * len(wanted))})")
@@ -379,7 +379,11 @@ class Store:
         if query.until is not None:
             chosen.append("created <= ?")
             values.append(query.until)
-        select = f"SELECT id, record, result FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
+        if query.owner is not None:
+            chosen.append("owner = ?")
+            values.append(query.owner)
+        result = f"CASE WHEN length(result) <= {LARGEST_LISTED} THEN result END AS result"
+        select = f"SELECT id, record, {result} FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
         rows = self._select(select, *values, limit + len(without)).fetchall()
         return [record_of(row) for row in rows if row["id"] not in without][:limit]
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
 from gateway.jwts import Jwts
-from gateway.keys import Key, Keys, Scope, digest
+from gateway.keys import Key, Keys, Scope
 from gateway.kinds.kind import Params
 from gateway.kinds.names import StreamName
 from gateway.playtokens import PlayTokens
@@ -38,17 +38,19 @@ MOST_ADDRESSES: Final = 10_000
 
 
 class Tries:
-    """Counts wrong keys by the address that they come from, and remembers which right ones have come from there."""
+    """Counts wrong keys by the address that they come from.
+
+    A right key is never held up: behind a proxy all callers share one address.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._right: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def wait(self, address: str, text: str) -> float:
-        """Seconds until a key from there is looked at. One that was right before is not held up by what others try."""
+    def wait(self, address: str) -> float:
+        """Seconds until one more wrong key from there is answered as such."""
         since, count = self._wrong.get(address, (0.0, 0))
-        if count < TRIES or (address, digest(text)) in self._right:
+        if count < TRIES:
             return 0.0
         return max(0.0, since + WINDOW - self._clock())
 
@@ -60,12 +62,6 @@ class Tries:
         self._wrong[address] = (since, count + 1)
         if len(self._wrong) > MOST_ADDRESSES:
             self._wrong.popitem(last=False)
-
-    def right(self, address: str, text: str) -> None:
-        """One that was."""
-        self._right[address, digest(text)] = None
-        if len(self._right) > MOST_ADDRESSES:
-            self._right.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +139,15 @@ class Access:
 
     def key_of(self, request: web.Request, text: str) -> Key:
         """The key that a text from there is. Raises `Failure`: `unauthorized`, `rate-limited`."""
+        key = self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
+        if key is not None:
+            return key
         address = request.remote or ""
-        if wait := self.tries.wait(address, text):
+        if wait := self.tries.wait(address):
             detail = "Too many wrong keys came from this address; try again later."
             raise Failure("rate-limited", detail, retry_after=int(wait) + 1)
-        key = self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
-        if key is None:
-            self.tries.wrong(address)
-            raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
-        self.tries.right(address, text)
-        return key
+        self.tries.wrong(address)
+        raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
 
     def _has_token(self, request: web.Request) -> bool:
         name = request.match_info.get("name")

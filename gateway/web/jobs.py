@@ -1,7 +1,7 @@
 """Reading, awaiting, cancelling and forgetting jobs over HTTP (contract, sections 2.1 and 3 E, F)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field
 
 from gateway import prefer
 from gateway.jobs.failures import Failure
+from gateway.jobs.feed import portable
 from gateway.jobs.job import Job, Record, time_of_day
 from gateway.jobs.ports import EVERYTHING, Query
 from gateway.jobs.state import State
@@ -17,12 +18,11 @@ from gateway.kinds.kind import Params
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.face import BASE, Face, by_alias, job_path
-from gateway.web.principal import may_see, sees_all
+from gateway.web.principal import may_see, owner, sees_all
 from gateway.web.problems import reads_prefer
 from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 
 MAX_LIMIT: Final = 1000
-LOOKED_AT: Final = 10_000  # newest jobs among which a key's own are looked for
 ID: Final = re.compile(r"[0-9a-f]{32}")
 DATE: Final = re.compile(r"[0-9]{4}-")
 ONE: Final = "{id:(?!(?:find|find_all|terminate|cancel)$)[^/]+}"  # those are methods
@@ -104,7 +104,7 @@ class _Jobs:
         if wanted.ids is not None:
             known = [each for each in wanted.ids if ID.fullmatch(each)]
             found = [await self.face.supervisor.records.find(each) for each in known]
-            return web.json_response([record for record in found if record is not None and may_see(request, record)])
+            return web.json_response([portable(each) for each in found if each is not None and may_see(request, each)])
         return web.json_response(await self._list(request, wanted.limit, wanted.query()))
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
@@ -127,7 +127,7 @@ class _Jobs:
         if job is not None:
             return Outcome.of(self.face.supervisor, job).response(request)
         record = await self._known(request, job_id)  # it has left memory meanwhile, so it has ended and is saved
-        return Outcome(job_id, await self.face.supervisor.records.result(job_id), record).response(request)
+        return (await Outcome.kept(self.face.supervisor, record)).response(request)
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Asks for a job's end and holds until it has ended, as long as `Prefer: wait` says."""
@@ -184,11 +184,9 @@ class _Jobs:
         return True
 
     async def _list(self, request: web.Request, limit: int, query: Query) -> list[Record]:
-        """The caller's newest jobs; those of others are not there. Looks no further back than `LOOKED_AT` jobs."""
-        if sees_all(request):
-            return await self.face.supervisor.records.list(limit, query)
-        records = await self.face.supervisor.records.list(LOOKED_AT, query)
-        return [record for record in records if may_see(request, record)][:limit]
+        """The caller's newest jobs; those of others are not there."""
+        mine = query if sees_all(request) else replace(query, owner=owner(request))
+        return await self.face.supervisor.records.list(limit, mine)
 
     async def _known(self, request: web.Request, job_id: str) -> Record:
         if ID.fullmatch(job_id):

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 from gateway import prefer
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record
+from gateway.jobs.state import State
 from gateway.jobs.store import StoreError
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Plan
@@ -116,7 +117,7 @@ class _Method:
         record = await supervisor.records.find(job_id)
         if record is None:
             raise Failure("job-expired", "The job of this Idempotency-Key has just expired; send the request again.")
-        outcome = Outcome(job_id, await supervisor.records.result(job_id), record)
+        outcome = await Outcome.kept(supervisor, record)
         preferences = _with_timeout_of(preferences, record["timeout"])
         return self._told(request, outcome.response(request), preferences, replayed=True)
 
@@ -199,6 +200,14 @@ class Outcome:
     def of(cls, supervisor: Supervisor, job: Job) -> "Outcome":
         """How it stands now."""
         return cls(job.id, job.result_json, supervisor.records.of(job) if job.result_json is None else {})
+
+    @classmethod
+    async def kept(cls, supervisor: Supervisor, record: Record) -> "Outcome":
+        """How one that has left memory ended. Raises `Failure` `job-expired` when it is dropped just now."""
+        result = await supervisor.records.result(record["id"]) if record["state"] == State.DONE else None
+        if record["state"] == State.DONE and result is None:
+            raise Failure("job-expired", f"The job {record['id']} has ended, and its result is not kept any more.")
+        return cls(record["id"], result, record)
 
     def response(self, request: web.Request) -> web.Response:
         """200 with the bare result, 202 with the job, or the failure's status with a problem that holds the job."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from gateway.jobs.feed import portable
 from gateway.jobs.job import Claim, Record, time_of_day
 from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
 from gateway.jobs.store import FAR_TOO_MANY, YOUNG, StoreError
@@ -52,7 +53,7 @@ class MemoryArchive:
 
     async def newest(self, limit: int, query: Query = EVERYTHING, without: Collection[str] = ()) -> list[Record]:
         found = [self._whole(job_id) for job_id in reversed(self.records) if job_id not in without]
-        return [record for record in found if query.matches(record)][:limit]
+        return [portable(record) for record in found if query.matches(record)][:limit]
 
     async def claimed(self, key: str) -> tuple[str, str] | None:
         for job_id, (_, _, claim) in self.records.items():

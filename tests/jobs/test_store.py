@@ -15,6 +15,7 @@ import pytest
 from gateway.jobs.core import Limits
 from gateway.jobs.job import Record, encode
 from gateway.jobs.ports import Archive, Query
+from gateway.jobs.rows import LARGEST_LISTED
 from gateway.jobs.schema import SCHEMA_VERSION
 from gateway.jobs.state import State
 from gateway.jobs.store import Store, StoreError, WantedStream
@@ -75,6 +76,18 @@ async def test_lists_are_newest_first_bounded_and_filtered(archive: Archive) -> 
     assert ids(await archive.newest(9, Query({State.DONE}))) == list("db")
     assert ids(await archive.newest(9, Query(["FAILED"], ["rtsp"]))) == ["a"]
     assert ids(await archive.newest(9, Query([]))) == []
+
+
+async def test_a_list_is_of_one_owner_and_leaves_large_results_to_their_links(archive: Archive) -> None:
+    for number, job_id in enumerate("abcd"):
+        record = record_of(job_id, state="DONE") | {"request": {"key": "mine" if number % 2 else "yours"}}
+        archive.save_job(record, b'{"data":"%s"}' % (b"x" * (LARGEST_LISTED if job_id == "d" else 9)))
+    archive.save_job(record_of("e", state="DONE") | {"request": {}}, b"{}")
+    await archive.flush()
+    found = await archive.newest(9, Query(owner="mine"))
+    assert [(record["id"], record["result"]) for record in found] == [("d", None), ("b", {"data": "x" * 9})]
+    assert ids(await archive.newest(1, Query(owner="yours"))) == ["c"]
+    assert len(await archive.result("d") or b"") > LARGEST_LISTED
 
 
 # What the SQLite store promises beyond that.
