@@ -201,7 +201,7 @@ async def test_chromium_plays_the_page_by_webrtc_where_it_has_no_mse_and_when_as
         await viewer.page.wait_for_selector("#badge:text('Live')")
         assert await viewer.page.inner_text("#transport") == "WebRTC"
         await viewer.page.wait_for_selector("#codec:text-is('H264, opus')")
-        await viewer.page.wait_for_function("document.querySelector('#latency').textContent.endsWith(' s')")
+        await viewer.page.wait_for_selector("#latency:text-matches('[0-9] s$')")
         assert viewer.complaints == []
         await viewer.page.click("#play")
         await until(lambda: viewers(gateway) == 0, 30)
