@@ -1,5 +1,6 @@
 """The folder of packages on disk: how large each is, when it was last used, and its removal."""
 
+import errno
 import os
 import re
 import shutil
@@ -7,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from media.faults import Fault
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _GONE: Final = ".gone"  # what is behind the name of a package that is being removed
 
@@ -48,6 +52,19 @@ def hide(folder: Path, key: str) -> Path:
     hidden = folder / f"{key}{_GONE}"
     (folder / key).rename(hidden)
     return hidden
+
+
+def discard(folder: Path) -> None:
+    """Removes what was to become a package, if it can be. Touches the disk."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def unwritable(error: OSError) -> Fault:
+    """What to tell when a package could not be written or read: room may be made, so it is worth another try."""
+    if error.errno in FULL:
+        detail = "The disk of cache_dir is full; make room, or lower cache_max_bytes."
+        return Fault("capacity-exceeded", detail, "packaging")
+    return Fault("internal", f"The cache folder cannot be read or written: {error.strerror}.", "packaging")
 
 
 def remove(hidden: Path) -> None:

@@ -231,12 +231,12 @@ class Library:
         package.holders -= 1
         if package.holders > 0:
             return
+        self.kill(package)
         if self._packages.get(package.key) is package:
             del self._packages[package.key]
             await self.on_disk(cache.used_now, self._cache_dir, package.key)
             self._tidy()
         if package.worker is not None:
-            package.worker.kill()
             await asyncio.shield(package.worker.gone)
 
     def kill(self, package: Package) -> None:
@@ -328,18 +328,32 @@ class Library:
             await asyncio.wait({before})
         try:
             await self.on_disk(cache.used_now, self._cache_dir, package.key)
-            package.finish(await self.on_disk(index.load, package.folder))
-        except TornPackage:
-            await self._pack(package, path)
+            if not await self._load(package):
+                await self._pack(package, path)
         except OSError as error:
             log.error("package-unreadable", extra={"package": package.key, "reason": error.strerror})
-            package.fail(Fault("internal", "The cache folder cannot be read or written."))
+            package.fail(cache.unwritable(error))
+
+    async def _load(self, package: Package) -> bool:
+        """Whether it is there, whole."""
+        try:
+            package.finish(await self.on_disk(index.load, package.folder))
+        except TornPackage:
+            return False
+        return True
 
     async def _pack(self, package: Package, path: Path) -> None:
-        if package.holders < 1:
+        """Has it made; what has not become a package does not stay on the disk."""
+        if package.holders:
+            await self.on_disk(_make_folder, package.folder)
+        if package.holders:  # still: it may have been given back meanwhile
+            await self._run_packager(package, path)
+        else:
             package.fail(Fault("internal", "Nobody wants the package any more."))
-            return
-        await self.on_disk(_make_folder, package.folder)
+        if package.whole is None:
+            await self.on_disk(cache.discard, package.folder)
+
+    async def _run_packager(self, package: Package, path: Path) -> None:
         mark = package.mark.order() if package.mark else None
         start = Start("package", {"path": str(path), "folder": str(package.folder), "mark": mark})
         package.worker = self._workers.spawn(start, lambda message: self._heard(package, message))
@@ -353,15 +367,12 @@ class Library:
         package.stalled = False
         package.worker = None
         self._capacity.release(package.key)
-        try:
-            if package.fault is not None:
-                raise package.fault
-            package.finish(await self.on_disk(index.load, package.folder))
+        if package.fault is not None:
+            package.fail(package.fault)
+        elif await self._load(package):
             self._tidy()
-        except TornPackage:
+        else:
             package.fail(Fault("worker-crashed", f"The packager ended by {how_ended(status)}.", "packaging"))
-        except Fault as fault:
-            package.fail(fault)
 
 
 def _key(path: Path) -> str:

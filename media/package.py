@@ -13,7 +13,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from media import index, intake, recode, rounds, seamless, tracks
+from media import cache, index, intake, recode, rounds, seamless, tracks
 from media.channel import Channel
 from media.chunk import Init
 from media.effects.overlay import Mark
@@ -163,7 +163,8 @@ def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
     H.264 (8 bits, 4:2:0), H.265, AAC, MP3 and Opus are copied; a track of anything else is recoded while it is
     packaged, and so is the picture if a watermark is burnt in: `emit` hears `Recoding` before. What was in the folder
     before is replaced. When it fails, no index is left, so nobody takes it for a package. Faults: `file-empty`,
-    `file-not-regular`, `file-not-media`, `codec-unsupported`, `limits-exceeded`.
+    `file-not-regular`, `file-not-media`, `codec-unsupported`, `limits-exceeded`; `capacity-exceeded` when the disk
+    is full, `internal` when it cannot be written to.
     """
     survey = intake.survey(fd)
     (folder / index.INDEX_NAME).unlink(missing_ok=True)
@@ -183,7 +184,7 @@ def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
         )
         raise Fault("codec-unsupported", detail, "transcoding" if why.any else "packaging") from None
     except OSError as error:
-        raise Fault("limits-exceeded", f"The package cannot be written: {error.strerror}.", "packaging") from error
+        raise cache.unwritable(error) from error
     emit(Done(made))
     return made
 

@@ -42,7 +42,7 @@ class Reel:
         self.mark = mark
         self._library = library
         self._packages: list[Package] = []
-        self._released = False
+        self._releasing: asyncio.Task[None] | None = None
         self._growing: list[_Growing] = []
         self._stage = ""
         self._told: Callable[[str], None] = lambda _: None
@@ -68,6 +68,7 @@ class Reel:
                 await asyncio.shield(package.playable)
             if number + 1 < len(self.paths):
                 await self._room()
+        self._check()  # the first may have broken while the last was waited for
 
     def quiet(self) -> None:
         """Nobody is told any more what is going on."""
@@ -104,10 +105,16 @@ class Reel:
         return new
 
     async def release(self) -> None:
-        """Gives all packages back; what is known of them stays. May be called again."""
-        if self._released:
-            return
-        self._released = True
+        """Gives all packages back; what is known of them stays.
+
+        May be called again. It goes on to its end when the caller is cancelled.
+        """
+        if self._releasing is None:
+            self._hear_no_more()
+            self._releasing = asyncio.get_running_loop().create_task(self._give_back(), name="release-reel")
+        await asyncio.shield(self._releasing)
+
+    def _hear_no_more(self) -> None:
         self.quiet()
         for growing in self._growing:
             growing.end()
@@ -115,6 +122,8 @@ class Reel:
             if self._recoding in package.on_percent:
                 package.on_percent.remove(self._recoding)
                 package.on_stalled.remove(self._stalled)
+
+    async def _give_back(self) -> None:
         for package in self._packages:
             await self._library.release(package)
 
@@ -137,13 +146,14 @@ class Reel:
                 await asyncio.shield(package.complete)
 
     async def reach(self, seconds: float) -> None:
-        """Until the first `seconds` of the list are on disk, or all there are. Raises `Fault`."""
+        """Until the first `seconds` of the list are on disk, or all there are. Raises `Fault`, also of a later file."""
         for number, package in enumerate(self._packages):
             with self._naming(number):
                 await package.reach(seconds)
             if package.whole is None or seconds <= package.seconds:
-                return
+                break
             seconds -= package.seconds
+        self._check()
 
     @property
     def whole(self) -> bool:
@@ -209,6 +219,10 @@ class Reel:
             if len(busy) < AT_ONCE and not any(package.head and package.head.recoded for package in busy):
                 break
             await asyncio.wait({package.complete for package in busy}, return_when=asyncio.FIRST_COMPLETED)
+        self._check()
+
+    def _check(self) -> None:
+        """Raises the `Fault` of a package that is broken."""
         for number, package in enumerate(self._packages):
             if package.fault is not None:
                 raise self._named(package.fault, number)

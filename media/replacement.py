@@ -125,14 +125,20 @@ class Replacement:
             self._release(new)
 
     async def _renewed(self, reel: Reel) -> Reel | None:
+        """None when nothing of what was changed can be played."""
+        try:
+            await reel.complete()  # a timeline that grows has no join yet
+        except Fault:
+            return None  # broken: the channel comes back by itself, with the files as they are then
         while self._changed:
             try:
-                await reel.complete()
                 return await reel.renew(dict(self._changed))
             except Fault as fault:
                 if fault.code == "capacity-exceeded":
                     await asyncio.sleep(RETRY_AFTER)
                     continue
                 self._warn(f"The file was changed and cannot be played ({fault.detail}); the old one is.")
-                self._changed.pop(reel.paths[fault.item or 0], None)  # until it changes again; others may be good
+                # Not tried again until it changes once more; others may be good.
+                if self._changed.pop(reel.paths[fault.item or 0], None) is None:
+                    return None
         return None

@@ -1,5 +1,6 @@
 """What the packager accepts, refuses and tells; no player needed."""
 
+import errno
 import os
 import random
 import socket
@@ -15,6 +16,7 @@ import pytest
 from media import fmp4, index, intake, messages, package
 from media.channel import Channel
 from media.faults import Fault
+from media.filestream import HOPELESS
 from media.framing import Decoder
 from media.index import Entry, Index
 from media.messages import Finished, Progress, Ready
@@ -186,6 +188,18 @@ def test_an_index_that_declares_more_samples_than_bytes_is_never_shown_to_ffmpeg
         data = box(b"moov", box(b"trak", box(b"mdia", box(b"minf", stbl))))
     path.write_bytes(box(b"ftyp", b"isom", bytes(4)) + data)
     assert fault(path, tmp_path / "package") == "limits-exceeded"
+
+
+@pytest.mark.parametrize(("error", "code"), [(errno.ENOSPC, "capacity-exceeded"), (errno.EROFS, "internal")])
+def test_a_disk_that_takes_no_more_is_no_fault_of_the_file(
+    error: int, code: str, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(made: Index, folder: Path) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(index, "save", refuse)
+    assert fault(clip, tmp_path / "package") == code
+    assert code not in HOPELESS
 
 
 def test_what_is_no_regular_file_is_refused_at_once(clip: Path, tmp_path: Path) -> None:
