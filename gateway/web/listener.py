@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import resource
+import ssl
 import uuid
+from asyncio.sslproto import SSLProtocol
 from collections import OrderedDict
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import hdrs, web
 
@@ -17,7 +19,7 @@ from gateway.web.security import secured
 log = logging.getLogger(__name__)
 
 SILENCE: Final = 75.0  # seconds for the head of a request, the first or the next; over the 60 s of usual proxies
-HANDSHAKE: Final = 10.0  # seconds for that of TLS
+HANDSHAKE: Final = 10  # seconds for that of TLS
 BACKLOG: Final = 1024
 MALFORMED: Final = "What came is no HTTP/1.1 request, or one that can be read in two ways, or its head is too long."
 
@@ -36,36 +38,42 @@ def most_connections(asked: int) -> int:
 
 class Crowd:
     """All connections. When there are too many, the one that has been silent for longest gives way to the new one;
-    when all have asked for something, the new one goes.
+    when an answer is under way on all of them, the new one goes.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.dropped = 0
-        self._here: set[Connection] = set()
-        self._silent: OrderedDict[Connection, None] = OrderedDict()  # those that have not asked for anything yet
+        self._here: dict[Connection, asyncio.Transport] = {}
+        self._silent: OrderedDict[Connection, None] = OrderedDict()  # those on which nothing is under way
 
     def __len__(self) -> int:
         return len(self._here)
 
-    def come(self, connection: "Connection") -> None:
-        """A new one."""
-        self._here.add(connection)
+    def come(self, connection: "Connection", transport: asyncio.BaseTransport) -> None:
+        """A new one, or one whose TLS is there now. The first `transport`, which is that of TCP, is what is aborted."""
+        self._here.setdefault(connection, cast(asyncio.Transport, transport))
         self._silent[connection] = None
+        self._silent.move_to_end(connection)
         if len(self._here) > self.most:
             self.dropped += 1
             victim = next(iter(self._silent))
+            doomed = self._here[victim]
             self.go(victim)
-            if victim.transport is not None:
-                victim.transport.abort()
+            doomed.abort()
 
-    def spoke(self, connection: "Connection") -> None:
+    def asked(self, connection: "Connection") -> None:
         """It has asked for something."""
         self._silent.pop(connection, None)
 
+    def answered(self, connection: "Connection") -> None:
+        """It has got all that it asked for."""
+        if connection in self._here:
+            self._silent[connection] = None
+
     def go(self, connection: "Connection") -> None:
         """It is closed."""
-        self._here.discard(connection)
+        self._here.pop(connection, None)
         self._silent.pop(connection, None)
 
 
@@ -74,20 +82,29 @@ class Connection(web.RequestHandler):
 
     def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop, silence: float) -> None:
         super().__init__(server, loop=loop, keepalive_timeout=silence, access_log=None)  # type: ignore[arg-type]
-        self._crowd = crowd
+        self.crowd = crowd
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._crowd.come(self)
+        self.crowd.come(self, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.crowd.go(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._request_count:
-            self._crowd.spoke(self)
+        if self._messages:
+            self.crowd.asked(self)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._crowd.go(self)
-        super().connection_lost(exc)
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Ends an answer; what was asked in the meantime is under way already."""
+        finished = await super().finish_response(request, resp, start_time)
+        if not self._messages:
+            self.crowd.answered(self)
+        return finished
 
     def handle_error(
         self,
@@ -107,6 +124,27 @@ class Connection(web.RequestHandler):
             log.error("request-failed", exc_info=exc)
             failure = Failure("internal", "The gateway failed to answer.")
         return _Bare(failure)
+
+
+class Sealed(SSLProtocol):
+    """The TLS of one connection, which counts from its first moment.
+
+    `create_server(ssl=...)` would tell of a connection only after the handshake, which one that sends nothing never
+    gets to. What is overridden is public, the class itself is one of asyncio's own.
+    """
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
+        waiter = cast("asyncio.Future[Any]", None)  # nobody waits: a handshake that fails is told to nobody
+        super().__init__(loop, connection, context, waiter, server_side=True, ssl_handshake_timeout=HANDSHAKE)
+        self._connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._connection.crowd.come(self._connection, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connection.crowd.go(self._connection)
+        super().connection_lost(exc)
 
 
 class _Bare(web.Response):
@@ -141,11 +179,9 @@ class Site(web.TCPSite):
         if server is None:
             raise RuntimeError("the runner has not been set up")
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._crowd, server, loop, self._silence),
-            self._host,
-            self._port,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=HANDSHAKE if self._ssl_context is not None else None,
-        )
+
+        def protocol() -> Connection | Sealed:
+            connection = Connection(self._crowd, server, loop, self._silence)
+            return connection if self._ssl_context is None else Sealed(connection, loop, self._ssl_context)
+
+        self._server = await loop.create_server(protocol, self._host, self._port, backlog=self._backlog)

@@ -6,11 +6,13 @@ import email
 import json
 import re
 import resource
+import ssl
 import time
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
 
 from gateway.app import Gateway
@@ -168,7 +170,9 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 
 
 @contextlib.asynccontextmanager
-async def listening(most: int, silence: float) -> AsyncIterator[tuple[int, Crowd]]:
+async def listening(
+    most: int, silence: float, context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[int, Crowd]]:
     """A listener of its own: `/` answers at once, `/hold` when it is let go."""
     held = asyncio.Event()
 
@@ -185,7 +189,7 @@ async def listening(most: int, silence: float) -> AsyncIterator[tuple[int, Crowd
     await runner.setup()
     crowd = Crowd(most)
     try:
-        await Site(runner, crowd, "127.0.0.1", 0, silence=silence).start()
+        await Site(runner, crowd, "127.0.0.1", 0, silence=silence, ssl_context=context).start()
         yield runner.addresses[0][1], crowd
     finally:
         held.set()
@@ -217,7 +221,7 @@ async def test_a_connection_is_ended_when_the_head_of_a_request_does_not_come_th
             writer.close()
 
 
-async def test_of_too_many_connections_the_longest_silent_one_goes_and_who_has_asked_stays() -> None:
+async def test_of_too_many_connections_the_longest_silent_one_goes_and_who_waits_for_an_answer_stays() -> None:
     async with listening(8, silence=60.0) as (port, crowd), asyncio.timeout(20):
         busy = [await ask(port, "/hold") for _ in range(4)]
         await until(lambda: len(crowd) == 4)
@@ -238,6 +242,52 @@ async def test_of_too_many_connections_the_longest_silent_one_goes_and_who_has_a
             assert await reader.read() == b""
         assert not any(writer.transport.is_closing() for _, writer in busy)
         for each in [*busy, *silent, *held, (reader, writer)]:
+            each[1].close()
+
+
+async def test_who_has_got_an_answer_and_asks_nothing_more_gives_way_to_a_newcomer() -> None:
+    async with listening(4, silence=60.0) as (port, crowd), asyncio.timeout(20):
+        answered = [await ask(port, "/") for _ in range(3)]
+        for reader, _ in answered:
+            await reader.readuntil(b"hello")
+        busy, writer = await ask(port, "/")
+        writer.write(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")  # at once, or while the first answer is on its way
+        await busy.readuntil(b"hello")
+        answered[0][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")  # it is no longer the longest silent one
+        await answered[0][0].readuntil(b"hello")
+        newcomers = []
+        for _ in range(2):
+            newcomers.append(await ask(port, "/"))
+            await newcomers[-1][0].readuntil(b"hello")
+        for reader, _ in answered[1:]:
+            assert await reader.read() == b""
+        newcomers += [await ask(port, "/hold") for _ in range(3)]
+        await until(lambda: crowd.dropped == 5)  # all that were answered have gone
+        assert len(crowd) == 4
+        assert not busy.at_eof()
+        for each in [*answered, *newcomers, (busy, writer)]:
+            each[1].close()
+
+
+async def test_connections_that_never_begin_with_tls_count_too() -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with listening(3, silence=60.0, context=context) as (port, crowd), asyncio.timeout(20):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+        await until(lambda: crowd.dropped == 17)
+        assert len(crowd) == 3
+        for reader, _ in silent[:17]:
+            assert await reader.read() == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        silent[-1][1].write(b"GET / HTTP/1.1\r\n\r\n")  # no TLS
+        with contextlib.suppress(ConnectionResetError):
+            await silent[-1][0].read()
+        await until(lambda: len(crowd) == 2)
+        for each in [*silent, (reader, writer)]:
             each[1].close()
 
 
