@@ -78,12 +78,14 @@ class Access:
 
     def check(self, request: web.Request) -> None:
         """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
-        self._check_site(request)
+        foreign = self._check_site(request)
         if not self.needed or is_preflight(request, self.origins):
             return
         scope = _scope(request)
         if scope is None or (scope is Scope.PLAY and self._has_token(request)):
             return
+        if foreign and not _bears(request):
+            raise Failure("unauthorized", "A page of another site has to send its own key, as Authorization: Bearer.")
         key = self._session(request) or self._key(request)
         request[PRINCIPAL] = key
         if not key.allows(scope):
@@ -96,17 +98,21 @@ class Access:
         """Whether a caller needs a key."""
         return self.keys.needed or self.jwts is not None
 
-    def _check_site(self, request: web.Request) -> None:
-        """A page of another site may not act in the name of whoever looks at it: browsers send credentials along."""
+    def _check_site(self, request: web.Request) -> bool:
+        """A page of another site may not act in the name of whoever looks at it: browsers send credentials along.
+
+        Whether it is one of a site that is let in, and acts. Raises `Failure`: `forbidden`.
+        """
         if request.method in ("GET", "HEAD", "OPTIONS") and hdrs.UPGRADE not in request.headers:
-            return
+            return False
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None or origin in self.origins or "*" in self.origins:
-            return
         site = request.headers.get("Sec-Fetch-Site")
-        same = site == "same-origin" if site else urlsplit(origin).netloc == request.headers.get(hdrs.HOST)
-        if not same:
-            raise Failure("forbidden", "Pages of other sites may not call this gateway; cors_origins can allow it.")
+        same = site == "same-origin" if site else urlsplit(origin or "").netloc == request.headers.get(hdrs.HOST)
+        if origin is None or same:
+            return False
+        if origin in self.origins or "*" in self.origins:
+            return True
+        raise Failure("forbidden", "Pages of other sites may not call this gateway; cors_origins can allow it.")
 
     def signed_in(self, request: web.Request) -> Key | None:
         """The key that a request carries or stands for, if it is good."""
@@ -172,6 +178,11 @@ def credentials(request: web.Request) -> str | None:
     except (binascii.Error, ValueError):
         return None
     return password or user or None
+
+
+def _bears(request: web.Request) -> bool:
+    """Whether a key is sent as a browser never does by itself."""
+    return credentials(request) is not None and request.headers[hdrs.AUTHORIZATION].lower().startswith("bearer ")
 
 
 def is_preflight(request: web.Request, origins: tuple[str, ...]) -> bool:

@@ -24,6 +24,7 @@ from gateway.settings import Settings
 from gateway.web.access import TRIES, WINDOW, Tries
 from gateway.web.board import ASSET, PAGES
 from gateway.web.face import versioned
+from gateway.web.principal import SESSION
 from gateway.web.scopes import PUBLIC, scope_of
 from tests.api.conforming import check
 from tests.api.conftest import Answer
@@ -162,6 +163,24 @@ async def test_a_browser_asks_its_user_where_a_page_is_opened_and_not_for_script
     assert any(each.startswith("Basic") for each in page.headers.getall("WWW-Authenticate"))
     script = await guarded.ask("GET", f"{BASE}/stream/find_all", **{"Sec-Fetch-Mode": "cors"})
     assert not any(each.startswith("Basic") for each in script.headers.getall("WWW-Authenticate"))
+
+
+@pytest.mark.parametrize("origins", [("https://portal.example",), ("*",)])
+async def test_a_page_of_a_site_that_is_let_in_brings_its_own_key_and_cannot_use_its_visitors(
+    settings: Settings, origins: tuple[str, ...]
+) -> None:
+    async with guard(settings.model_copy(update={"cors_origins": origins})) as guarded:
+        key = guarded.texts["control"]
+        basic = {"Authorization": aiohttp.encode_basic_auth("visitor", key)}
+        signed_in = await guarded.ask("POST", f"{BASE}/session/start", body={"key": key})
+        cookie = {"Cookie": signed_in.headers["Set-Cookie"].partition(";")[0]}
+        assert cookie["Cookie"].startswith(f"{SESSION}=")
+        path, portal = f"{BASE}/stream/find_all", {"Origin": "https://portal.example", "Sec-Fetch-Site": "cross-site"}
+        for own in (basic, cookie):
+            assert (await guarded.ask("POST", path, body={}, **own)).status == 200
+            check_problem(await guarded.ask("POST", path, body={}, **portal, **own), 401, "unauthorized")
+        assert (await guarded.ask("POST", path, "control", {}, **portal)).status == 200
+        assert (await guarded.ask("GET", path, **portal, **basic)).status == 200  # the browser shows it to no script
 
 
 async def test_a_job_is_its_owners_and_an_admins(guarded: Guarded) -> None:
