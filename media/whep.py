@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,8 +18,12 @@ from media.workers import Workers
 
 ANSWER: Final = 10.0  # seconds for the answer to an offer
 FAREWELL: Final = 1.0  # seconds for a worker's goodbyes
+ROOM: Final = 1024 * 1024  # bytes that may wait for a worker before it gets one more chunk
+PATIENCE: Final = 10.0  # seconds for a worker to read what waits for it: then it counts as hung
 TICK: Final = 1.0  # seconds until a replaced ring is noticed
 PEERS: Final = 50  # of one stream: one core sends some 2 Mbit/s to about thirty
+
+log = logging.getLogger(__name__)
 
 Rings = Callable[[], Ring | None]
 
@@ -152,9 +157,12 @@ class _Broadcast:
             self._drop(session)
 
     async def _feed(self) -> None:
-        """From the newest key frame on, over reconnects; returns when the stream has ended or changed its codec."""
+        """From the newest key frame on, over reconnects, no faster than the worker reads.
+
+        Returns when the stream has ended or changed its codec, or when the worker hangs.
+        """
         cursor = _Cursor()
-        while (ring := self._rings()) is not None:
+        while await self._has_room() and (ring := self._rings()) is not None:
             chunk = await cursor.next(ring)
             if chunk is None and ring.ended and self._rings() is ring:
                 return
@@ -166,6 +174,15 @@ class _Broadcast:
                 self._worker.send(InitMade.of(chunk.init))
             times = (chunk.decode_time, chunk.duration)
             self._worker.send(ChunkMade(*times, chunk.independent, chunk.discontinuity, chunk.data))
+
+    async def _has_room(self) -> bool:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._worker.room(ROOM)
+        except TimeoutError:
+            log.warning("worker-hung", extra={"pid": self._worker.pid, "task": self._worker.task})
+            return False
+        return True
 
     def _hear(self, message: Message) -> None:
         if not isinstance(message, Progress):

@@ -43,6 +43,7 @@ class Worker:
         self._on_message = on_message
         self._decoder = Decoder()
         self._outgoing: deque[memoryview] = deque()
+        self._taken = asyncio.Event()
         self._pidfd: int | None = None
         self._kill_wanted = False
         self._socket, self._far_end = socket.socketpair()
@@ -54,11 +55,22 @@ class Worker:
         if self._socket.fileno() < 0:
             return
         self._outgoing.append(memoryview(messages.encode(message)))
-        if sum(map(len, self._outgoing)) > MAX_OUTGOING:
+        if self.outgoing > MAX_OUTGOING:
             log.warning("worker-hung", extra={"pid": self.pid, "task": self.task})
             self.kill()
             return
         self._write()
+
+    @property
+    def outgoing(self) -> int:
+        """Bytes that wait until the worker reads."""
+        return sum(map(len, self._outgoing))
+
+    async def room(self, most: int) -> None:
+        """Returns when at most so many bytes wait until the worker reads, or nobody is there to read them."""
+        while self.outgoing > most and self._socket.fileno() >= 0:
+            self._taken.clear()
+            await self._taken.wait()
 
     def kill(self) -> None:
         """SIGKILL, now or as soon as the process is known. `gone` follows."""
@@ -119,6 +131,7 @@ class Worker:
                 return  # others on the loop want their turn
 
     def _write(self) -> None:
+        self._taken.set()
         while self._outgoing:
             view = self._outgoing[0]
             try:
@@ -140,6 +153,7 @@ class Worker:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             self._socket.close()
+        self._taken.set()
 
 
 class Workers:
