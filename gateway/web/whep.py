@@ -9,6 +9,8 @@ from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
 from gateway.kinds.kind import as_failure
+from gateway.web import body
+from gateway.web.access import TOKEN
 from gateway.web.viewers import Viewers
 from media import whep
 from media.chunk import Chunk
@@ -38,13 +40,13 @@ class Whep:
     async def offer(self, request: web.Request, chunk: Chunk, rings: Callable[[], Ring | None]) -> web.Response:
         """201 with the answer; its Location is the session. `chunk` is the newest key frame's.
 
-        Failures: `codec-unsupported`, `capacity-exceeded`, and those of `Broadcasts.open`.
+        Failures: `codec-unsupported`, `capacity-exceeded`, `too-slow`, and those of `Broadcasts.open`.
         """
         assert self._broadcasts is not None
         reason = whep.refusal(chunk)
         if reason:
             raise Failure("codec-unsupported", reason)
-        name, text = request.match_info["name"], await request.text()
+        name, text = request.match_info["name"], await _text(request)
         with ExitStack() as stack:
             stack.enter_context(self._viewers.watching(name))
             with as_failure():
@@ -57,7 +59,7 @@ class Whep:
             viewer.close()
 
         session.gone.add_done_callback(left)
-        token = request.query.get("token")
+        token = request.get(TOKEN)  # the one that was checked: what else is in the address gets into no header
         location = f"/live/{quote(name, safe='')}/whep/{session.id}" + (f"?token={token}" if token else "")
         headers = {hdrs.LOCATION: location, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(status=201, text=session.answer.result(), content_type=SDP, headers=headers)
@@ -74,6 +76,14 @@ class Whep:
 async def options(_: web.Request) -> web.StreamResponse:
     """What may be posted (draft-ietf-wish-whep, section 4.1; `Accept-Post` is of Linked Data Platform, 7.1)."""
     return web.Response(status=204, headers={"Accept-Post": SDP, hdrs.ALLOW: "OPTIONS, POST"})
+
+
+async def _text(request: web.Request) -> str:
+    """SDP is UTF-8 (RFC 8866, section 5), whatever the request says."""
+    try:
+        return (await body.read(request)).decode()
+    except UnicodeDecodeError:
+        raise Failure("bad-request", "The offer is not UTF-8.") from None
 
 
 def _reached(request: web.Request) -> str:

@@ -1,5 +1,6 @@
 """WHEP: what is asked for and refused, and an independent client that decodes what it is sent."""
 
+import asyncio
 import os
 import re
 import signal
@@ -8,10 +9,12 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import pytest
 from aiohttp import ClientSession
 from aiortc import RTCRtpReceiver
+from yarl import URL
 
 from gateway.app import Gateway
 from gateway.keys import KeyFile, Scope
@@ -23,7 +26,7 @@ from media.camera.settings import CameraSettings
 from media.chunk import Init, VideoTrack
 from media.fmp4 import Sample
 from media.ring import LiveRing, RingLimits
-from media.whep import Broadcasts
+from media.whep import Broadcasts, Offer, Rings, Session
 from media.workers import Workers
 from tests.media.processes import until
 from tests.peers import chromium
@@ -62,6 +65,7 @@ async def face() -> AsyncIterator[str]:
         ("nobody", SDP, 404, "not-found"),
         ("yard", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
         ("yard", SDP, 500, "worker-crashed"),  # no worker can be forked here
+        ("yard", {"Content-Type": "application/sdp; charset=bogus"}, 500, "worker-crashed"),
     ],
 )
 async def test_what_cannot_go_is_refused_by_a_stable_code(
@@ -69,6 +73,41 @@ async def test_what_cannot_go_is_refused_by_a_stable_code(
 ) -> None:
     async with ClientSession() as http, http.post(f"{face}{name}/whep", data="v=0", headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
+async def test_an_offer_that_is_no_text_is_refused_and_one_that_does_not_come_is_not_waited_for(
+    face: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silence() -> AsyncIterator[bytes]:
+        yield b"v"
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("gateway.web.body.PATIENCE", 0.1)
+    async with ClientSession() as http:
+        for data, status, code in ((b"\xff\xfe", 400, "bad-request"), (silence(), 408, "too-slow")):
+            async with asyncio.timeout(10), http.post(f"{face}yard/whep", data=data, headers=SDP) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
+class Welcoming:
+    """In the place of `Broadcasts`: takes every offer."""
+
+    async def open(self, _name: str, _rings: Rings, offer: Offer) -> Session:
+        loop = asyncio.get_running_loop()
+        session = Session("s1", loop.create_future(), loop.create_future())
+        session.answer.set_result(offer.sdp)
+        return session
+
+
+@pytest.mark.parametrize("token", ["a", "a%0d%0aX-Evil:%201", "a%26b%20c"])
+async def test_a_token_that_nobody_has_checked_gets_into_no_header(token: str) -> None:
+    makers = Makers(broadcasts=cast(Broadcasts, Welcoming()))
+    server = Server(an_app(FakeStreams({"yard": a_ring("avc1.1")}), makers=makers))
+    await server.start_server()
+    url = URL(f"{server.make_url('/live/yard/whep')}?token={token}", encoded=True)
+    async with ClientSession() as http, http.post(url, data="v=0", headers=SDP) as answer:
+        assert (answer.status, answer.headers["Location"]) == (201, "/live/yard/whep/s1")
+    await server.close()
 
 
 async def test_without_the_extra_it_says_what_to_install(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
