@@ -8,6 +8,7 @@ from media.library import Library
 from media.ring import RingLimits
 from media.steady import SteadyClock
 from media.stretch import Start
+from media.watermark import Watermark
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,16 @@ class FileParts:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a channel remembers over a restart of the gateway: where it is, and whether it stands still."""
+    """What a channel remembers over a restart of the gateway: where it is, and whether it stands still.
+
+    `mark` is what is burnt into the version that `start` counts the chunks of; another one may be wanted.
+    """
 
     start: Start
     paused: bool
+    mark: Watermark | None = None
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Kept":
         """The inverse of what `FileStream.wanted` has of it."""
-        return cls(Start(**wanted["start"]), wanted["paused"])
+        return cls(Start(**wanted["start"]), wanted["paused"], Watermark.of(wanted.get("mark")))

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from media.capacity import RETRY_AFTER
 from media.faults import Fault
 from media.filespec import FileParts, FileSpec, Kept
 from media.index import Head
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 FIRST_DELAY: Final = 0.5  # seconds before a package that broke is made again
 LONGEST_DELAY: Final = 30.0
 LINGER: Final = 20.0  # seconds that a file which has ended is still served, so that its last segments can be fetched
+OUT_SOON: Final = 0.5  # seconds between two looks whether the first chunk behind a join is out
 ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
 
 # Codes of a file that will not get better by trying again.
@@ -35,7 +37,8 @@ HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty"
 class FileStream(Stream):
     """A channel. `open` is the job's: the files are packaged as far as is needed. `begin` starts the channel's clock.
 
-    `mark` is burnt into its picture. `kept`: it was on air before the gateway was.
+    `mark` is to be burnt into its picture. `kept`: it was on air before the gateway was, and goes on with the version
+    that it had then; the one that is wanted takes over at a join.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class FileStream(Stream):
         self._ring: LoopRing | None = None
         self._before: LoopRing | None = None  # the one off air because a file changed while it was packaged
         self._keeper: asyncio.Task[None] | None = None
+        self._remaking: asyncio.Task[None] | None = None
+        self._joining: asyncio.TimerHandle | None = None
         self._broken: asyncio.Future[Fault] = self._loop.create_future()
         self._last_error: dict[str, Any] | None = None
         self._next_retry_at: float | None = None
@@ -73,13 +78,15 @@ class FileStream(Stream):
 
     @property
     def pictures(self) -> frozenset[str]:
-        marks = (self.mark, self._reel.mark if self._reel else None)
+        marks = (self.mark, self._reel.mark if self._reel else None, self._seen())
         return frozenset(mark.sha256 for mark in marks if mark)
 
     async def open(self) -> None:
         """Until the channel can be played from where it has to begin. Raises `Fault`."""
         for left in reversed(range(ATTEMPTS)):
-            reel = self._reel = self.version(self.mark)
+            # An old start counts the chunks of the version that was seen; after a change anything may follow.
+            goes_on = self._kept if self._before is None else None
+            reel = self._reel = self.version(goes_on.mark if goes_on else self.mark)
             try:
                 await self._prepare(reel)
                 return
@@ -154,6 +161,8 @@ class FileStream(Stream):
     def take(self, version: Reel) -> None:
         """Plays it from a join on, when it is whole; it is the channel's own from now on. Fault: `resource-busy`."""
         self._on_air()
+        if self._remaking is not None and self._remaking is not asyncio.current_task():
+            self._remaking.cancel()
         self.mark = version.mark
         self.forget_warning("watermark-kept")
         self._replacement.take(version, self._keep_mark)
@@ -164,6 +173,24 @@ class FileStream(Stream):
         self.mark = self._reel.mark if self._reel else None
         self.warn("watermark-kept", f"The watermark could not be changed ({fault.detail}); the old one stays.")
         self.on_change(self)
+
+    async def _remake(self, mark: Watermark | None) -> None:
+        """Packages the version that was to come when the channel went off air; it is then taken as before."""
+        while True:
+            version = self.version(mark)
+            try:
+                await version.acquire()
+                self.take(version)
+                return
+            except Fault as fault:
+                await version.release()
+                if fault.code not in ("capacity-exceeded", "resource-busy"):
+                    self._keep_mark(fault)
+                    return
+            except asyncio.CancelledError:
+                await version.release()
+                raise
+            await asyncio.sleep(RETRY_AFTER)
 
     def pause(self) -> None:
         """The channel stands still until `resume`. Fault: `resource-busy`."""
@@ -215,16 +242,21 @@ class FileStream(Stream):
             self._broken.set_result(fault)
 
     def wanted(self) -> dict[str, Any]:
-        kept = Kept(self._ring.start, self._ring.paused) if self._ring is not None else self._kept
+        kept = self._keeps()
         if kept is None:
             raise RuntimeError("a channel that has not begun is not wanted yet")
         return {
             "identity": asdict(self.identity),
             "file": asdict(self._spec),
-            "mark": asdict(self.mark) if self.mark else None,
+            "mark": asdict(kept.mark) if kept.mark else None,
+            "nextMark": asdict(self.mark) if self.mark else None,
             "start": asdict(kept.start),
             "paused": kept.paused,
         }
+
+    def _keeps(self) -> Kept | None:
+        """How it can be begun again, as of now."""
+        return Kept(self._ring.start, self._ring.paused, self._seen()) if self._ring is not None else self._kept
 
     def details(self) -> dict[str, Any]:
         reel, ring, spell = self._reel, self._ring, self._spell
@@ -263,7 +295,7 @@ class FileStream(Stream):
     def _seen(self) -> Watermark | None:
         reel, ring = self._reel, self._ring
         if reel is None or ring is None:
-            return self.mark
+            return self._kept.mark if self._kept else self.mark
         plays = ring.playing is reel.timeline(self._parts.ring.segment, self)
         return reel.mark if plays else self._seen_mark
 
@@ -318,6 +350,20 @@ class FileStream(Stream):
         loop = reel.timeline(self._parts.ring.segment, self)
         if ring.loop is not loop:
             ring.replace_at_join(loop, reel.files(self._parts.library.disk))
+            self._look_for_join(ring)
+
+    def _look_for_join(self, ring: LoopRing) -> None:
+        """Says that the channel has changed as soon as viewers see what it waits for: its start is another one then."""
+        if self._joining is not None:
+            self._joining.cancel()
+            self._joining = None
+        if ring is not self._ring:
+            return
+        if ring.joins_at is None:
+            self.on_change(self)
+        else:
+            left = max(OUT_SOON, ring.joins_at - self._parts.wall())
+            self._joining = self._loop.call_later(left, self._look_for_join, ring)
 
     async def _keep(self) -> None:
         """Runs until the files have ended, the channel is given up, or `stop` cancels it.
@@ -352,6 +398,9 @@ class FileStream(Stream):
         self.move(Status.LIVE)
         if self._ring is not None and self._ring.paused:
             self.move(Status.PAUSED)
+        if self._reel is not None and self._reel.mark != self.mark:
+            name = f"remake-{self.identity.id}"
+            self._remaking = self._loop.create_task(self._remake(self.mark), name=name)
         return None
 
     async def _watch(self) -> Fault | None:
@@ -383,9 +432,15 @@ class FileStream(Stream):
     async def _release(self) -> None:
         """Closes the ring and gives the packages back."""
         self._heal()
+        remaking, self._remaking = self._remaking, None
+        if remaking is not None:
+            remaking.cancel()
+            await asyncio.wait({remaking})
+        if self._joining is not None:
+            self._joining.cancel()
+        self._kept = self._keeps()
         ring, self._ring = self._ring, None
         if ring is not None:
-            self._kept = Kept(ring.start, ring.paused)
             ring.close()
         if self._reel is not None:
             await self._reel.release()

@@ -142,7 +142,7 @@ def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
     """A channel that was wanted before the gateway went down: it goes on where it would have been."""
     identity, spec = Identity.of(wanted["identity"]), FileSpec.of(wanted["file"])
     stream = FileStream(identity, spec, parts.files, Status.WAITING, Kept.of(wanted))
-    stream.mark = Watermark.of(wanted.get("mark"))
+    stream.mark = Watermark.of(wanted.get("nextMark", wanted.get("mark")))
     parts.catalog.publish(stream)
     stream.revive()
     return stream

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.app import Gateway
+from gateway.settings import Settings
+from media.filestream import FileStream
+from media.loops import LoopRing
 from tests.api.conftest import Answer, Api
 from tests.media.pictures import Pixel, plain
 from tests.media.processes import until
@@ -135,6 +140,41 @@ async def test_a_marked_channel_is_as_it_was_after_a_restart_without_its_picture
         assert (after["id"], after["watermark"]) == (before["id"], before["watermark"])
         (await pictures.picture(api, "c")).check_box(RED, 100, 50, 80, 40)
         assert gateway.workers.alive == 0
+
+
+async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_it_goes_on_with_the_new(
+    tmp_path: Path,
+) -> None:
+    async with pictures.gateway(tmp_path) as api:
+        for name, colour in (("red.png", RED), ("blue.png", BLUE)):
+            put(api, name, plain(colour, 80, 40))
+        assert (await channel(api, "red.png")).status == 200
+        assert (await api.post("/vod/pause", {"localStreamName": "c"})).status == 200  # it comes to no join
+        assert (await remark(api, watermark="blue.png")).status == 200
+        await until(lambda: api.gateway.workers.alive == 0, 20)
+        settings = api.gateway.settings
+    async with restarted(settings) as api:
+        before = await record(api)
+        assert (before["watermark"]["file"], before["nextWatermark"]["file"]) == ("red.png", "blue.png")
+        stream, kept = api.gateway.catalog.holder("c"), list[dict[str, Any]]()
+        assert isinstance(stream, FileStream)
+        api.gateway.catalog.listeners.append(lambda told: kept.append(told.wanted()) if told is stream else None)
+        assert (await api.post("/vod/resume", {"localStreamName": "c"})).status == 200
+        await until(lambda: bool(kept) and kept[-1]["mark"]["file"] == "blue.png", 20)
+        assert kept[-1]["nextMark"] == kept[-1]["mark"]
+    async with restarted(settings) as api:
+        after, ring = await record(api), pictures.live(api, "c")
+        assert (after["watermark"]["file"], after["nextWatermark"]) == ("blue.png", None)
+        assert isinstance(ring, LoopRing)
+        assert {**asdict(ring.start), "at": 0} == {**kept[-1]["start"], "at": 0}
+
+
+@asynccontextmanager
+async def restarted(settings: Settings) -> AsyncIterator[Api]:
+    """A gateway whose channels are back."""
+    async with Gateway(settings) as gateway, ClientSession() as session:
+        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 20)
+        yield Api(gateway, session)
 
 
 async def test_a_file_that_is_replaced_gets_the_watermark_too(api: Api) -> None:
