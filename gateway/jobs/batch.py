@@ -1,6 +1,7 @@
 """What one transaction of the store writes."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 
 from gateway.jobs.job import Claim, Record
@@ -20,10 +21,11 @@ class Batch:
     jobs: dict[str, Version | None] = field(default_factory=dict)
     streams: dict[str, Row | None] = field(default_factory=dict)
     also: list[Statement] = field(default_factory=list)
+    events: deque[Statement] = field(default_factory=deque)
     revision: int = 0
 
     def __len__(self) -> int:
-        return len(self.jobs) + len(self.streams) + len(self.also) + bool(self.revision)
+        return len(self.jobs) + len(self.streams) + len(self.also) + len(self.events) + bool(self.revision)
 
     def put_stream(self, stream_id: str, row: Row | None) -> None:
         # To the end: a name that is freed and taken again in one batch must be freed first.
@@ -34,6 +36,7 @@ class Batch:
         """Take up what could not be written before; what is here is newer."""
         self.jobs = {**older.jobs, **self.jobs}
         self.also = older.also + self.also
+        self.events = older.events + self.events
         self.revision = max(older.revision, self.revision)
         streams, self.streams = self.streams, older.streams
         for stream_id, row in streams.items():

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,7 @@ from gateway.jobs.store import Store
 _EVENT: Final = ("event", "type", "subject", "body")  # the columns of an Event
 
 GIVEN_UP_KEPT: Final = 1000  # of those that are not tried any more, over all targets
+UNWRITTEN_KEPT: Final = 10_000  # events for each target, while the disk cannot be written
 
 _ADD: Final = """
 INSERT INTO outbox (target, subject, event, type, created, body)
@@ -60,6 +62,7 @@ class Outbox:
         self._store = store
         self._targets = tuple(targets)
         self._wall = wall
+        self.lost: Counter[str] = Counter()  # events that never reached the disk, by target, until somebody tells
 
     def rows(self, event: Event) -> list[Statement]:
         """What puts an event into the box of each target."""
@@ -69,7 +72,8 @@ class Outbox:
     def put(self, event: Event) -> None:
         """Something happened. It is written together with all else that is saved in this loop callback."""
         for statement in self.rows(event):
-            self._store.also(statement)
+            lost = self._store.post(statement, UNWRITTEN_KEPT * len(self._targets))
+            self.lost.update(row["target"] for _, row in lost)
 
     async def settled(self) -> None:
         """Returns when all that was put, taken or given up before is on disk. Raises `StoreError`."""

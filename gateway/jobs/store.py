@@ -152,6 +152,15 @@ class Store:
         self._pending.also.append(statement)
         self._wake()
 
+    def post(self, statement: Statement, most: int) -> list[Statement]:
+        """The same for an event, which may be lost: while the disk cannot be written, the oldest beyond so many go.
+        Gives those that went.
+        """
+        events = self._pending.events
+        events.append(statement)
+        self._wake()
+        return [events.popleft() for _ in range(len(events) - most)]
+
     async def ask(self, query: str, *values: object) -> list[sqlite3.Row]:
         """The rows of a query, of what is on disk."""
         return await self._on(self._reader, lambda: self._select(query, *values).fetchall())
@@ -316,7 +325,7 @@ class Store:
                 else:
                     connection.execute("DELETE FROM streams WHERE name = :name AND id <> :id", row)
                     connection.execute(SAVE_STREAM, row)
-            for statement, values in batch.also:
+            for statement, values in (*batch.also, *batch.events):
                 connection.execute(statement, values)
             connection.execute("COMMIT")
         except BaseException:

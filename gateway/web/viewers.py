@@ -1,6 +1,7 @@
 """Who watches: counted on the stream's record, and no more than the limits allow."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from gateway.jobs.failures import Failure
 from media.ring import Ring
 
 RETRY: Final = 10  # seconds after which somebody may have left
+PLAYERS: Final = 50  # of one stream behind one address, told apart by their names; all others there are one more
+OTHERS: Final = "\n"  # the name of those, which no header can have
 
 
 class Streams(Protocol):
@@ -41,7 +44,7 @@ class Viewers:
 
     An HLS player holds no connection and may not be told apart by a cookie or a mark in its addresses, which would end
     what a cache in between is good for; so its address and its name (User-Agent) stand for it, and two equal players
-    behind one address count as one.
+    behind one address count as one. A caller chooses that name, so an address has a bound of names.
     """
 
     def __init__(self, streams: Streams, caps: ViewerCaps) -> None:
@@ -49,6 +52,7 @@ class Viewers:
         self._caps = caps
         self._counts: dict[str, int] = {}
         self._players: dict[tuple[str, str, str], _Player] = {}
+        self._names: Counter[tuple[str, str]] = Counter()  # of players, by stream and address
 
     @property
     def total(self) -> int:
@@ -73,13 +77,17 @@ class Viewers:
 
     def asked(self, name: str, request: web.BaseRequest) -> None:
         """An HLS player has asked for something. Failure: `capacity-exceeded`, for one that is not counted yet."""
-        key = (name, request.remote or "", request.headers.get(hdrs.USER_AGENT, "")[:200])
+        where = (name, request.remote or "")
+        key = (*where, request.headers.get(hdrs.USER_AGENT, "")[:200])
+        if key not in self._players and self._names[where] >= PLAYERS:
+            key = (*where, OTHERS)
         loop = asyncio.get_running_loop()
         player = self._players.get(key)
         if player is None:
             player = _Player(self.watching(name))
             player.context.__enter__()
             self._players[key] = player
+            self._names[where] += 1
             player.timer = loop.call_later(self._caps.absence, self._look, key)
         player.seen = loop.time()
 
@@ -99,6 +107,9 @@ class Viewers:
 
     def _leave(self, key: tuple[str, str, str]) -> None:
         player = self._players.pop(key)
+        self._names[key[:2]] -= 1
+        if not self._names[key[:2]]:
+            del self._names[key[:2]]
         if player.timer is not None:
             player.timer.cancel()
         player.context.__exit__(None, None, None)

@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = found.add_subparsers(dest="verb", required=True)
     verbs.add_parser("secret", help="print a new secret for the setting webhook_secret")
     verbs.add_parser("list", help="show the events that wait, and those that were given up")
-    verbs.add_parser("retry", help="have the events that were given up tried again")
+    verbs.add_parser("retry", help="have the events that were given up tried again, late as they are")
     return found
 
 

@@ -87,6 +87,8 @@ class Delivery:
     async def run_once(self) -> None:
         """Begins what is due, and returns when there may be more to do."""
         self._news.clear()
+        if lost := self._outbox.lost.pop(self.target.key, 0):
+            self._dropped(lost)
         try:
             await self._outbox.settled()
             await self._trim()
@@ -107,8 +109,11 @@ class Delivery:
             return
         dropped = await self._outbox.trim(self.target.key, self.target.backlog)
         self.waiting -= dropped
-        self.outcomes["dropped"] += dropped
-        log.error("webhooks-dropped", extra={"target": self.target.host, "events": dropped})
+        self._dropped(dropped)
+
+    def _dropped(self, events: int) -> None:
+        self.outcomes["dropped"] += events
+        log.error("webhooks-dropped", extra={"target": self.target.host, "events": events})
 
     async def _begin(self) -> float | None:
         """Starts deliveries. Gives the seconds until something else is due; None when nothing is held back."""

@@ -5,13 +5,13 @@ import socket
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, make_mocked_request
 from pytest_aiohttp import AiohttpClient
 
 from gateway.jobs.failures import Failure
 from gateway.web.mse import ViewerLimits
 from gateway.web.play import PlayLimits
-from gateway.web.viewers import ViewerCaps, Viewers
+from gateway.web.viewers import PLAYERS, ViewerCaps, Viewers
 from tests.media.feeding import Feeder
 from tests.media.processes import until
 from tests.web.watching import FakeStreams, Server, an_app
@@ -110,3 +110,25 @@ async def test_an_hls_player_counts_for_as_long_as_it_asks_again() -> None:
         assert await load("three") == 200
         await asyncio.sleep(16)
         assert streams.watching == {"yard": 0}
+
+
+async def test_a_caller_that_gives_itself_many_names_does_not_fill_a_stream() -> None:
+    streams = FakeStreams()
+    viewers = Viewers(streams, ViewerCaps(per_stream=PLAYERS + 2, absence=60))
+
+    def ask(player: str, stream: str, address: str) -> None:
+        request = make_mocked_request("GET", "/", {"User-Agent": player}).clone(remote=address)
+        viewers.asked(stream, request)
+
+    for number in range(3 * PLAYERS):
+        ask(f"player {number}", "yard", "192.0.2.1")
+    assert streams.watching == {"yard": PLAYERS + 1}
+    ask("player 0", "yard", "192.0.2.2")
+    ask("player 0", "gate", "192.0.2.1")
+    assert streams.watching == {"yard": PLAYERS + 2, "gate": 1}
+    viewers.close()
+    assert (viewers.total, streams.watching) == (0, {"yard": 0, "gate": 0})
+    ask("player 200", "yard", "192.0.2.1")
+    ask("player 201", "yard", "192.0.2.1")
+    assert viewers.total == 2
+    viewers.close()

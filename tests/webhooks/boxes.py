@@ -1,6 +1,7 @@
 """An outbox in memory, with the promises of the one in the store."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from gateway.jobs.outbox import Event, Outbox, Parcel
@@ -15,6 +16,7 @@ class MemoryOutbox(Outbox):
         self.parcels: dict[int, tuple[str, Parcel]] = {}
         self.given_up: dict[int, str] = {}
         self.seq = 0
+        self.lost: Counter[str] = Counter()
 
     def put(self, event: Event) -> None:
         for target in self.targets:

@@ -77,6 +77,22 @@ async def test_an_event_is_written_with_what_it_tells_of_or_not_at_all(store: St
     assert await numbers(outbox) == ["evt_1"]
 
 
+async def test_while_the_disk_cannot_be_written_the_oldest_events_go_and_are_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.jobs.outbox.UNWRITTEN_KEPT", 3)
+    outbox = Outbox(store, ["a", "b"])
+    await store.change("CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
+    for number in range(10):
+        outbox.put(event(number, f"job:{number}"))
+        with pytest.raises(StoreError, match="full"):
+            await outbox.settled()
+    assert outbox.lost == {"a": 7, "b": 7}
+    await store.change("DROP TRIGGER full")
+    await outbox.settled()
+    assert await numbers(outbox, "a") == await numbers(outbox, "b") == ["evt_7", "evt_8", "evt_9"]
+
+
 async def test_a_restart_puts_what_it_interrupted_into_the_outbox_once(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     for expected in ([], ["evt_7"], ["evt_7"]):
