@@ -20,26 +20,23 @@ class FileWatch:
 
     def __init__(self, look: Look) -> None:
         self._look = look
-        self._watchers: dict[Path, list[Told]] = {}
+        self._watchers: dict[Path, dict[Told, Identity]] = {}  # what each was told last
         self._seen: dict[Path, Identity] = {}
-        self._told: dict[Path, Identity] = {}
         self._task: asyncio.Task[None] | None = None
 
     def add(self, path: Path, told: Told, identity: str) -> None:
         """From now on `told` hears of changes. `identity` is what the file was when it was last read."""
-        self._watchers.setdefault(path, []).append(told)
-        self._told.setdefault(path, identity)
+        self._watchers.setdefault(path, {})[told] = identity
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="file-watch")
 
     def remove(self, path: Path, told: Told) -> None:
         """The inverse; nothing happens if it does not watch."""
-        watchers = self._watchers.get(path, [])
-        if told in watchers:
-            watchers.remove(told)
+        watchers = self._watchers.get(path, {})
+        watchers.pop(told, None)
         if not watchers:
-            for table in (self._watchers, self._seen, self._told):
-                table.pop(path, None)
+            self._watchers.pop(path, None)
+            self._seen.pop(path, None)
 
     async def close(self) -> None:
         """Ends the task."""
@@ -54,15 +51,15 @@ class FileWatch:
                 self._compare(await self._look(list(self._watchers)))
 
     def _compare(self, found: dict[Path, Identity]) -> None:
-        for path, identity in self._changed(found):
-            self._told[path] = identity
-            for told in list(self._watchers.get(path, ())):
+        for path, identity in self._steady(found):
+            watchers = self._watchers.get(path, {})
+            for told in [one for one, known in watchers.items() if known != identity]:
+                watchers[told] = identity
                 told(identity)
 
-    def _changed(self, found: dict[Path, Identity]) -> Iterable[tuple[Path, Identity]]:
+    def _steady(self, found: dict[Path, Identity]) -> Iterable[tuple[Path, Identity]]:
+        """What was the same twice: a file that is being written is not read half."""
         for path, identity in found.items():
-            # Twice the same: a file that is being written is not read half.
-            steady = path in self._seen and self._seen[path] == identity
-            self._seen[path] = identity
-            if steady and path in self._told and self._told[path] != identity:
+            if path in self._seen and self._seen[path] == identity:
                 yield path, identity
+            self._seen[path] = identity

@@ -16,7 +16,7 @@ from media.capacity import Capacity
 from media.faults import Fault
 from media.filewatch import FileWatch, Identity
 from media.index import Entry, Head, Index, TornPackage
-from media.loop import Loop
+from media.loop import SEGMENT, Loop
 from media.messages import Failed, Finished, Message, Order, Progress, Ready, Start, Warned
 from media.packaged import PackageFile
 from media.watermark import Watermark
@@ -119,9 +119,9 @@ class Package:
         for told in list(self.on_stalled):
             told(stalled)
 
-    def finish(self, whole: Index) -> None:
-        """The index is there: from now on the package needs nobody."""
-        self.whole = whole
+    def finish(self, whole: Index, loop: Loop | None = None) -> None:
+        """The index is there, and maybe its loop: from now on the package needs nobody."""
+        self.whole, self._loop = whole, loop
         self.head, self.seconds = whole.head, float(whole.seconds)
         self.entries = list(whole.entries)
         self.warnings |= dict(whole.warnings)
@@ -163,7 +163,7 @@ class Package:
         if self.head is None:
             raise ValueError("a package of which nothing is known yet makes no loop")
         if self.whole is not None:
-            if self._loop is None:
+            if self._loop is None or self._loop.shortest != segment:
                 self._loop = Loop.of(self.whole, segment)
             return self._loop
         loop = Loop(self.head, segment)
@@ -190,9 +190,13 @@ class Library:
     """The packages in use, and the folder of those that were made before. One for a gateway.
 
     The folder has at most `max_bytes`, as long as what is in use does not need more: the longest unused go first.
+    `segment`: seconds of the segments that channels will want.
     """
 
-    def __init__(self, workers: Workers, cache_dir: Path, max_bytes: int, capacity: Capacity) -> None:
+    def __init__(
+        self, workers: Workers, cache_dir: Path, max_bytes: int, capacity: Capacity, segment: Fraction = SEGMENT
+    ) -> None:
+        self._segment = segment
         self._workers = workers
         self._capacity = capacity
         self._cache_dir = cache_dir
@@ -337,7 +341,7 @@ class Library:
     async def _load(self, package: Package) -> bool:
         """Whether it is there, whole."""
         try:
-            package.finish(await self.on_disk(index.load, package.folder))
+            package.finish(*await self.on_disk(_load, package.folder, self._segment))
         except TornPackage:
             return False
         return True
@@ -403,6 +407,12 @@ def _identities(paths: list[Path]) -> dict[Path, Identity]:
         except Fault:
             found[path] = None
     return found
+
+
+def _load(folder: Path, segment: Fraction) -> tuple[Index, Loop]:
+    """Of a whole package; a film's loop is not made in the event loop, for that takes a fifth of a second."""
+    whole = index.load(folder)
+    return whole, Loop.of(whole, segment)
 
 
 def _make_folder(folder: Path) -> None:

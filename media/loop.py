@@ -34,7 +34,7 @@ class Loop:
     def __init__(self, head: Head, segment: Fraction = SEGMENT) -> None:
         self.head = head
         self.index: Index | None = None
-        self._segment = segment
+        self.shortest = segment  # seconds of a segment
         self._entries: list[Entry] = []
         self._ends: list[int] = []  # ticks, of each entry
         self._keys: list[int] = []  # numbers of the independent entries
@@ -107,7 +107,7 @@ class Loop:
     def target_duration(self) -> int:
         """Whole seconds, as `Ring.target_duration`."""
         if self._target[0] != self._longest:
-            longest = max(Fraction(self._longest, self.init.timescale), self._segment)
+            longest = max(Fraction(self._longest, self.init.timescale), self.shortest)
             self._target = self._longest, max(1, self.head.target, floor(longest + Fraction(1, 2)))
         return self._target[1]
 
@@ -337,4 +337,4 @@ class Loop:
         if lasted + entry.duration > LONGEST_SEGMENT * self.init.timescale:
             return True
         # Half a chunk of tolerance, as in `LiveRing`: 1.98 s between key frames are meant to be 2 s.
-        return entry.independent and lasted + Fraction(entry.duration, 2) >= self._segment * self.init.timescale
+        return entry.independent and lasted + Fraction(entry.duration, 2) >= self.shortest * self.init.timescale

@@ -275,7 +275,9 @@ class LoopRing:
         last = self._stretches[-1]
         join = last.next_join(self.head)
         last.end = join
-        self._files[id(loop)] = files
+        if self._files.setdefault(id(loop), files) is not files:
+            for file in files:  # it plays that one: another was to come in between, and will not
+                file.close()
         due = last.due(join - 1) if join > last.start.number else last.start.at
         at = self._now() if due is None else due
         wall = last.wall_at(join)

@@ -172,20 +172,32 @@ class Programme:
 
     def sound_from(self, number: int) -> int | None:
         """Audio ticks at which the audio of this chunk and those behind it begins; None without any (on disk)."""
-        for at in range(number, number + self.chunk_count if self.whole else self.chunk_count):
+        at, end = number, number + self.chunk_count if self.whole else self.chunk_count
+        while at < end:
+            _, file, k = self._place(at)
+            if self._loops[file].head.grid is None:
+                at += self._loops[file].chunk_count - k  # a mute film has thousands of chunks
+                continue
             pieces = self.pieces(at)[1:]
             if pieces:
-                return pieces[0].decode_time * self._sound_ratio(self.file_of(at))
+                return pieces[0].decode_time * self._sound_ratio(file)
+            at += 1
         return None
 
     def sound_until(self, number: int) -> int | None:
         """Audio ticks at which the audio of the chunks before this one ends; None when none of them has any."""
-        for at in range(number - 1, max(-1, number - 1 - self.chunk_count), -1):
+        at, end = number - 1, max(-1, number - 1 - self.chunk_count)
+        while at > end:
             round_number, file, k = self._place(at)
-            pieces, grid = self.pieces(at)[1:], self._loops[file].head.grid
-            if pieces and grid:
+            grid = self._loops[file].head.grid
+            if grid is None:
+                at -= k + 1
+                continue
+            pieces = self.pieces(at)[1:]
+            if pieces:
                 count = self._span(round_number, file, k).count
                 return (pieces[0].decode_time + count * grid.frame) * self._sound_ratio(file)
+            at -= 1
         return None
 
     def stamp(self, number: int, ticks: int) -> int:

@@ -13,11 +13,13 @@ from media import cache, index, library
 from media.capacity import Capacity
 from media.faults import Fault
 from media.library import Library
+from media.loop import SEGMENT, Loop
 from media.messages import Message, Ready, Start
 from media.reel import Reel
 from media.replacement import Replacement
 from media.workers import Workers
 from tests.media.processes import until
+from tests.media.test_loops import write_package
 
 
 class Packager:
@@ -193,3 +195,19 @@ async def test_a_replaced_file_beside_one_that_breaks_leaves_the_event_loop_free
     assert warned == []  # the channel comes back by itself
     await replacement.stop()
     await reel.release()
+
+
+async def test_the_loop_of_a_package_is_made_beside_the_event_loop(
+    packages: Library, films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[threading.Thread] = []
+    whole = write_package(tmp_path / "data")
+    monkeypatch.setattr(index, "load", lambda folder: whole)
+    real = Loop.of
+    monkeypatch.setattr(Loop, "of", lambda *of: made.append(threading.current_thread()) or real(*of))  # type: ignore[func-returns-value]
+    package = await packages.acquire(films[0])
+    await package.complete
+    assert package.loop(SEGMENT) is package.loop(SEGMENT)
+    assert len(made) == 1
+    assert made[0] is not threading.main_thread()
+    await packages.release(package)

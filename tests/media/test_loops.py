@@ -271,3 +271,16 @@ async def test_bytes_that_are_not_in_the_page_cache_are_read_by_a_thread(
     assert data == bytes(range(100))
     with pytest.raises(Fault, match="closed"):
         await file.read(memoryview(data), 0)
+
+
+async def test_a_change_that_is_taken_back_before_its_join_leaves_no_file_open(index: Index, tmp_path: Path) -> None:
+    now, new = PackageFile(tmp_path / "data"), PackageFile(tmp_path / "data")
+    clock = asyncio.get_running_loop().time
+    loop = Loop.of(index)
+    ring = LoopRing(loop, [now], Start(clock(), WALL), clock, RingLimits(window=3, spare=1))
+    ring.replace_at_join(Loop.of(index), [new])
+    ring.replace_at_join(loop, [now.share()])
+    assert new.closed
+    assert await ring.chunk(0) is not None
+    ring.close()
+    assert now.closed

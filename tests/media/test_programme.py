@@ -184,3 +184,17 @@ def test_a_channel_of_a_list_goes_on_where_it_was_after_a_restart() -> None:
             assert two.decode_time == one.decode_time + one.duration
         assert two.discontinuity == (one.init.id != two.init.id)
     assert stretch.breaks(head - 1) == whole.breaks(head - 1)
+
+
+def test_where_audio_goes_on_is_known_without_a_look_at_each_chunk_of_a_mute_film(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    film = other(make_index(25 * 600, rate=None), b"mute film")
+    whole = programme(A, film, A)
+    begin, end = whole.first_of(1), whole.first_of(2)
+    looked: list[int] = []
+    real = Programme.pieces
+    monkeypatch.setattr(Programme, "pieces", lambda self, number: looked.append(number) or real(self, number))  # type: ignore[func-returns-value]
+    assert whole.sound_from(begin + 5) == whole.sound_from(end)
+    assert whole.sound_until(end - 5) == whole.sound_until(begin)
+    assert len(looked) < 20
