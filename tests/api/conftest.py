@@ -43,6 +43,25 @@ class Api:
         check("POST", f"/rest-api/v3{path}", answer.status, answer.headers, answer.body)
         return answer
 
+    async def done(self, path: str, body: Any) -> Answer:
+        """As `post`, when the job is done, however long a slow machine takes for it."""
+        answer = await self.post(path, body)
+        if answer.status == 202:
+            job = await self.ended(answer.body["id"])
+            assert job["state"] == "DONE", job
+            return Answer(200, answer.headers, job["result"])
+        assert answer.status == 200, answer.body
+        return answer
+
+    async def ended(self, job_id: str) -> Any:
+        """The record of a job, once it has come to its end."""
+        url = f"{self.gateway.url}/rest-api/v3/jobs/{job_id}"
+        while True:
+            async with self.session.get(url, headers={"Prefer": "wait=5"}) as response:
+                job = await response.json()
+            if job["state"] in ("DONE", "FAILED", "CANCELLED"):
+                return job
+
     async def get(self, path: str) -> Answer:
         """GET of any path; the body as JSON if it is JSON, else bytes."""
         async with self.session.get(self.gateway.url + path) as response:

@@ -1,7 +1,9 @@
 """Ordered lists of files as one channel, end to end."""
 
 import asyncio
+import os
 import shutil
+import signal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +15,14 @@ import pytest
 from gateway.app import Gateway
 from gateway.settings import Settings
 from media.filestream import FileStream
+from media.messages import Message, Start
+from media.workers import OnMessage, Worker
 from tests.api.conftest import Api
 from tests.checker import PlaylistChecker
 from tests.media import clips
 from tests.media.clips import Clip
-from tests.media.processes import until
+from tests.media.processes import state, until
+from tests.torture.test_files import long_file
 
 pytestmark = pytest.mark.media
 
@@ -42,7 +47,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def test_a_list_is_one_channel_whose_files_are_packaged_once(api: Api, other: Path) -> None:
     shutil.copyfile(other, api.gateway.settings.media_dir / "other.mp4")
-    await api.post("/vod/startup", {"uri": SHORT, "localStreamName": "alone", "loop": True})
+    await api.done("/vod/startup", {"uri": SHORT, "localStreamName": "alone", "loop": True})
     answer = await api.post("/vod/startup", listed(SHORT, OTHER, SHORT), prefer="wait=5, timeout=30")
     assert answer.status == 200, answer.body
     assert answer.body["uri"] == [SHORT, OTHER, SHORT]
@@ -59,10 +64,10 @@ async def test_a_list_is_one_channel_whose_files_are_packaged_once(api: Api, oth
 
 async def test_the_same_kind_follows_without_a_seam_and_another_behind_a_discontinuity(api: Api, other: Path) -> None:
     shutil.copyfile(other, api.gateway.settings.media_dir / "other.mp4")
-    await api.post("/vod/startup", listed(SHORT, SAMPLE, OTHER, startAt=3))
+    await api.done("/vod/startup", listed(SHORT, SAMPLE, OTHER, startAt=3))
     ring = channel(api).ring
     assert ring is not None
-    await api.post("/vod/seek", {"localStreamName": "c", "position": 14})
+    await api.done("/vod/seek", {"localStreamName": "c", "position": 14})
     checker = PlaylistChecker()
     head = ring.head
     for number in range(head, head + 14):  # over 16 s, where the other file begins, and its end
@@ -79,8 +84,8 @@ async def test_the_same_kind_follows_without_a_seam_and_another_behind_a_discont
 
 
 async def test_a_seek_goes_over_the_whole_list(api: Api) -> None:
-    await api.post("/vod/startup", listed(SHORT, SAMPLE))
-    answer = await api.post("/vod/seek", {"localStreamName": "c", "position": 10.2})
+    await api.done("/vod/startup", listed(SHORT, SAMPLE))
+    answer = await api.done("/vod/seek", {"localStreamName": "c", "position": 10.2})
     assert answer.status == 200, answer.body
     assert answer.body["item"] == 1
     assert answer.body["position"] == pytest.approx(10, abs=1.1)
@@ -89,7 +94,7 @@ async def test_a_seek_goes_over_the_whole_list(api: Api) -> None:
 
 
 async def test_a_list_that_does_not_loop_ends_after_its_last_file(api: Api) -> None:
-    await api.post("/vod/startup", listed(SHORT, SHORT, loop=False, startAt=7))
+    await api.done("/vod/startup", listed(SHORT, SHORT, loop=False, startAt=7))
     ring = channel(api).ring
     assert ring is not None
     await until(lambda: ring.ended, 6)
@@ -126,14 +131,14 @@ async def test_a_hundred_files_are_one_channel(api: Api) -> None:
     answer = await api.post("/vod/startup", listed(*[SHORT] * 100), prefer="wait=5, timeout=30")
     assert answer.status == 200, answer.body
     assert answer.body["duration"] == 400.0
-    sought = await api.post("/vod/seek", {"localStreamName": "c", "position": 399})
+    sought = await api.done("/vod/seek", {"localStreamName": "c", "position": 399})
     assert sought.body["item"] == 99
 
 
 async def test_a_file_of_the_list_that_is_replaced_is_played_when_it_is_its_turn(api: Api, other: Path) -> None:
     root = api.gateway.settings.media_dir
     shutil.copyfile(root / "short.mp4", root / "other.mp4")
-    await api.post("/vod/startup", listed(SHORT, OTHER))
+    await api.done("/vod/startup", listed(SHORT, OTHER))
     ring = channel(api).ring
     assert ring is not None
     shutil.copyfile(other, root / "new.part")
@@ -149,9 +154,9 @@ async def test_a_file_of_the_list_that_is_replaced_is_played_when_it_is_its_turn
 async def test_a_list_is_back_after_a_restart(settings: Settings) -> None:
     async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
         api = Api(gateway, session)
-        started = (await api.post("/vod/startup", listed(SHORT, SAMPLE))).body
-        await api.post("/vod/seek", {"localStreamName": "c", "position": 5})
-        before = (await api.post("/vod/pause", {"localStreamName": "c"})).body
+        started = (await api.done("/vod/startup", listed(SHORT, SAMPLE))).body
+        await api.done("/vod/seek", {"localStreamName": "c", "position": 5})
+        before = (await api.done("/vod/pause", {"localStreamName": "c"})).body
     async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
         api = Api(gateway, session)
         await until(lambda: channel(api).ring is not None, 5)
@@ -161,12 +166,27 @@ async def test_a_list_is_back_after_a_restart(settings: Settings) -> None:
         assert c["item"] == 1
 
 
-async def test_a_cancelled_list_leaves_no_packager(api: Api) -> None:
-    for number in range(8):
-        shutil.copyfile(api.gateway.settings.media_dir / "sample.mp4", api.gateway.settings.media_dir / f"{number}.mp4")
-    answer = await api.post(
-        "/vod/startup", listed(*(f"vod-live://{number}.mp4" for number in range(8))), prefer="wait=0"
-    )
+async def test_a_cancelled_list_leaves_no_packager(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await asyncio.to_thread(long_file, api.gateway.settings.media_dir / "long.mp4", 30_000)
+    stopped: list[Worker] = []
+    real = api.gateway.workers.spawn
+
+    def spawn(start: Start, heard: OnMessage) -> Worker:
+        if stopped:
+            return real(start, heard)
+
+        def stop(message: Message) -> None:
+            assert stopped[0].pid is not None
+            os.kill(stopped[0].pid, signal.SIGSTOP)  # and what it has said is never heard
+
+        stopped.append(real(start, stop))
+        return stopped[0]
+
+    monkeypatch.setattr(api.gateway.workers, "spawn", spawn)
+    answer = await api.post("/vod/startup", listed("vod-live://long.mp4", SAMPLE), prefer="wait=0")
+    await until(lambda: bool(stopped) and state(stopped[0].pid or 0) == "T")
     await api.post("/jobs/terminate", {"id": answer.body["id"]})
     await until(lambda: api.gateway.workers.alive == 0)
     await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name().startswith("package-")])
+    assert (await api.ended(answer.body["id"]))["state"] == "CANCELLED"
+    assert len(stopped) == 1

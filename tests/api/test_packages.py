@@ -42,7 +42,7 @@ def replace(path: Path, new: Path) -> None:
 
 
 async def test_a_file_of_the_same_kind_takes_over_at_the_join_without_a_seam(api: Api, sample_folder: Path) -> None:
-    await api.post("/vod/startup", CHANNEL)
+    await api.done("/vod/startup", CHANNEL)
     ring = channel(api).ring
     assert ring is not None
     assert channel(api).record()["duration"] == 4.0
@@ -55,7 +55,7 @@ async def test_a_file_of_the_same_kind_takes_over_at_the_join_without_a_seam(api
 
 
 async def test_a_file_of_another_size_takes_over_behind_a_discontinuity(api: Api, tmp_path: Path) -> None:
-    await api.post("/vod/startup", CHANNEL)
+    await api.done("/vod/startup", CHANNEL)
     ring = channel(api).ring
     assert ring is not None
     other = clips.make(tmp_path / "other.mp4", Clip())
@@ -67,7 +67,7 @@ async def test_a_file_of_another_size_takes_over_behind_a_discontinuity(api: Api
 
 
 async def test_a_file_that_breaks_or_goes_away_is_played_on_from_its_package(api: Api) -> None:
-    await api.post("/vod/startup", CHANNEL)
+    await api.done("/vod/startup", CHANNEL)
     path = api.gateway.settings.media_dir / "short.mp4"
     ring = channel(api).ring
     assert ring is not None
@@ -87,7 +87,7 @@ async def test_a_file_that_is_overwritten_while_it_is_packaged_does_not_end_its_
 ) -> None:
     path = api.gateway.settings.media_dir / "long.mp4"
     await asyncio.to_thread(long_file, path, 30_000)
-    answer = await api.post("/vod/startup", {**CHANNEL, "uri": "vod-live://long.mp4"})
+    answer = await api.done("/vod/startup", {**CHANNEL, "uri": "vod-live://long.mp4"})
     assert answer.status == 200, answer.body
     packager = api.gateway.workers.pids()[0]
     os.kill(packager, signal.SIGSTOP)
@@ -142,12 +142,12 @@ async def test_a_torn_package_is_noticed_and_made_again(settings: Settings) -> N
     for damage in ("index.json", "chunks.bin"):
         async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
             api = Api(gateway, session)
-            assert (await api.post("/vod/startup", CHANNEL)).status == 200
+            assert (await api.done("/vod/startup", CHANNEL)).status == 200
             await until(lambda api=api: api.gateway.workers.alive == 0)  # type: ignore[misc]
             await api.post("/vod/terminate", {"localStreamName": "c"})
             (package,) = settings.cache_dir.iterdir()
             os.truncate(package / damage, 100)
-            answer = await api.post("/vod/startup", CHANNEL)
+            answer = await api.done("/vod/startup", CHANNEL)
             assert answer.status == 200, answer.body
             ring = channel(api).ring
             assert ring is not None
@@ -163,7 +163,7 @@ async def test_packages_survive_a_restart(settings: Settings) -> None:
             real = gateway.workers.spawn
             gateway.workers.spawn = lambda *a, s=spawned, r=real: s.append(a) or r(*a)  # type: ignore[method-assign]
             api = Api(gateway, session)
-            assert (await api.post("/vod/startup", CHANNEL)).status == 200
+            assert (await api.done("/vod/startup", CHANNEL)).status == 200
             await until(lambda gateway=gateway: gateway.workers.alive == 0)  # type: ignore[misc]
             await api.post("/vod/terminate", {"localStreamName": "c"})
             assert len(spawned) == 1 - number
@@ -174,13 +174,13 @@ async def test_the_longest_unused_packages_go_first_and_never_one_in_use(setting
     async with Gateway(small) as gateway, aiohttp.ClientSession() as session:
         api = Api(gateway, session)
         root, cache = settings.media_dir, settings.cache_dir
-        await api.post("/vod/startup", CHANNEL)
+        await api.done("/vod/startup", CHANNEL)
         used = packages(cache)
         for name in ("one", "two", "three"):
             before = packages(cache)
             shutil.copyfile(root / "short.mp4", root / f"{name}.mp4")
             body = {"uri": f"vod-live://{name}.mp4", "localStreamName": name, "loop": True}
-            assert (await api.post("/vod/startup", body)).status == 200
+            assert (await api.done("/vod/startup", body)).status == 200
             await until(lambda: gateway.workers.alive == 0)
             newest = packages(cache) - before
             await api.post("/vod/terminate", {"localStreamName": name})
