@@ -155,7 +155,8 @@ class Gateway:
         grace = settings.jobs_cancel_grace
         cameras = CameraParts(self.workers, self._policy, ring, grace, time.time, self.calibration)
         files = FileParts(self.library, ring, time.time, self.clock, settings.fault_injection)
-        pictures = Pictures(self.workers, settings.data_dir.resolve() / "pictures", self.catalog.pictures)
+        store = settings.data_dir.resolve() / "pictures"
+        pictures = Pictures(self.workers, store, self.catalog.pictures, self.library.on_media)
         transcoders = TranscoderParts(self.catalog, self.workers, self.calibration, ring, grace, time.time)
         stills = Stills(self.workers, time.time)
         self.broadcasts = Broadcasts(self.workers)

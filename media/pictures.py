@@ -5,7 +5,7 @@ import os
 import signal
 import stat
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,14 +38,22 @@ class Pictures:
     """The store, below one folder. A stream never touches the file that a picture came from again.
 
     `in_use` gives the hashes of the pictures that streams show. Those never leave, and neither do those that a job has
-    taken and not let go.
+    taken and not let go. `on_media` runs a call that touches the folder where pictures come from in a thread, by
+    default in one of the event loop's.
     """
 
-    def __init__(self, workers: Workers, folder: Path, in_use: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        folder: Path,
+        in_use: Callable[[], Iterable[str]] = tuple,
+        on_media: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+    ) -> None:
         self._workers = workers
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._in_use = in_use
+        self._on_media = on_media
         self._taken: Counter[str] = Counter()
         self._turn = asyncio.Lock()  # pictures are taken before or after the store is tidied, never meanwhile
         self._known: OrderedDict[Seen, Picture] = OrderedDict()
@@ -58,9 +66,14 @@ class Pictures:
         """One reading of a file: nothing happens yet."""
         return Reading(self, self._workers, path)
 
+    async def look(self, path: Path) -> Seen | None:
+        """What the disk says of a file now; None when it is no regular one."""
+        seen: Seen | None = await self._on_media(_look, path)
+        return seen
+
     async def known(self, path: Path) -> Picture | None:
         """What an earlier reading found, if the file has not changed since."""
-        seen = await asyncio.to_thread(_look, path)
+        seen = await self.look(path)
         picture = self._known.get(seen) if seen else None
         if seen is not None and picture is not None:
             self._known.move_to_end(seen)
@@ -106,7 +119,7 @@ class Reading:
         if known is not None and await self._take(known):
             return known
         for _ in range(TRIES):
-            seen = await asyncio.to_thread(_look, self._path)
+            seen = await self._pictures.look(self._path)
             spec = {"path": str(self._path), "store": str(self._pictures.folder)}
             self._worker = self._workers.spawn(Start("picture", spec), self._on_message)
             status = await asyncio.shield(self._worker.gone)

@@ -1,14 +1,13 @@
 """What a request may say of a watermark, shared by the kinds that take one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
 from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.kinds.kind import Params, Parts
-from gateway.kinds.names import file_below
+from gateway.kinds.mediafile import media_file
 from media.pictures import Reading
 from media.placement import Anchor, Placement
 from media.watermark import Watermark
@@ -146,9 +145,7 @@ async def change(params: ChangeParams, before: Watermark | None, parts: Parts) -
 
 async def named(file: str, placement: Placement, parts: Parts) -> NamedPicture:
     """Looks that the file is there. Raises `Failure`."""
-    path: Path = await parts.files.library.on_disk(
-        file_below, parts.settings.media_dir, file, "watermark", "image-not-found"
-    )
+    path = await media_file(file, "watermark", "image-not-found", parts)
     return NamedPicture(file, placement, parts.pictures.reading(path), parts)
 
 

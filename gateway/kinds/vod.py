@@ -1,6 +1,5 @@
 """Playing files as a live channel: `/vod/startup`."""
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,7 +10,8 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, named
-from gateway.kinds.names import StreamName, file_below
+from gateway.kinds.mediafile import media_file
+from gateway.kinds.names import StreamName
 from media.catalog import Catalog
 from media.filespec import FileSpec, Kept
 from media.filestream import FileStream
@@ -20,7 +20,6 @@ from media.watermark import Watermark
 
 SCHEME: Final = "vod-live://"
 MOST_FILES: Final = 100  # in a list
-PATIENCE: Final = 3.0  # seconds that a look at the media folder may take
 
 
 def _uris(value: Any) -> Any:
@@ -121,21 +120,13 @@ async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:
         field = "uri" if len(uris) == 1 else f"uri.{number}"
         try:
             if uri not in found:
-                found[uri] = await _path(uri, field, parts)
+                found[uri] = await media_file(file_name(uri), field, "file-not-found", parts)
         except Failure as failure:
             if len(uris) == 1:
                 raise
             detail = f"File {number + 1} of {len(uris)}: {failure.detail}"
             raise Failure(failure.code, detail, errors=[{"field": field, "detail": failure.detail}]) from None
     return [found[uri] for uri in uris]
-
-
-async def _path(uri: str, field: str, parts: Parts) -> Path:
-    look = parts.files.library.on_media(file_below, parts.settings.media_dir, file_name(uri), field, "file-not-found")
-    try:
-        return await asyncio.wait_for(look, PATIENCE)
-    except TimeoutError:
-        raise Failure("source-timeout", f"The media folder has not answered for {PATIENCE:g} s.") from None
 
 
 def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
-from gateway.kinds.names import file_below
+from gateway.kinds.mediafile import media_file
 from media.pictures import Picture, Reading
 
 
@@ -47,8 +47,7 @@ class ReadPicture:
 
 async def plan(params: WatermarkParams, ask: Ask, parts: Parts) -> Plan:
     """Looks that the file is there and is a regular one."""
-    root = parts.settings.media_dir
-    path = await parts.files.library.on_disk(file_below, root, params.watermark, "watermark", "image-not-found")
+    path = await media_file(params.watermark, "watermark", "image-not-found", parts)
     work = ReadPicture(parts.pictures.reading(path), ask.warnings())
     return Plan((), {"watermark": params.watermark}, work)
 

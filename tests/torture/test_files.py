@@ -21,7 +21,7 @@ import pytest
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from gateway.kinds import vod
+from gateway.kinds import mediafile
 from media import library, moov
 from media.loop import Loop
 from media.loops import LoopRing
@@ -478,7 +478,7 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
     back = threading.Event()
     real = library._key
     monkeypatch.setattr(library, "_key", lambda path: back.wait(30) and real(path))  # stat(2) on a hung NFS
-    monkeypatch.setattr(vod, "PATIENCE", 0.3)
+    monkeypatch.setattr(mediafile, "PATIENCE", 0.3)
     try:
         hung = [
             (

@@ -4,7 +4,9 @@ Uploads of row W10 are in tests/api/test_files.py; the swaps of W12 in test_pict
 """
 
 import asyncio
+import os
 import struct
+import threading
 import zlib
 from collections.abc import AsyncIterator
 from functools import cache
@@ -12,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.kinds import mediafile
+from media import pictures as store
 from media.effects import pixels
 from media.picture import MAX_FILE
-from tests.api.conftest import Api
+from tests.api.conftest import Answer, Api
 from tests.media.pictures import Pixel, by_ffmpeg, chunk, encoded, header, pixels_of, plain, png, raw_png, with_exif
 from tests.torture import pictures
 from tests.torture.pictures import GREY, HEIGHT, WIDTH, change, check, put, start
@@ -157,6 +161,37 @@ async def test_w9_other_formats_are_refused_by_name(api: Api) -> None:
         assert (answer.status, answer.body["code"]) == (422, "image-not-supported")
         assert name in answer.body["detail"]
         assert "PNG, JPEG and still WebP" in answer.body["detail"]
+
+
+async def test_a_media_folder_that_does_not_answer_holds_up_neither_packages_nor_those_who_ask_for_pictures(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(api, "logo.png", plain((255, 0, 0, 255), 8, 8))
+    asked, answers = [], threading.Event()
+
+    def hangs(*_: object) -> Path:
+        asked.append(threading.current_thread().name)
+        answers.wait(30)
+        return Path(os.devnull)
+
+    monkeypatch.setattr(mediafile, "file_below", hangs)
+    monkeypatch.setattr(mediafile, "PATIENCE", 0.1)
+    try:
+        told = await asyncio.gather(*(check(api, "logo.png") for _ in range(3)), change_of_grey(api))
+        assert {(answer.status, answer.body["code"]) for answer in told} == {(504, "source-timeout")}
+        assert asked
+        assert all(name.startswith("media-folder") for name in asked)
+    finally:
+        answers.set()
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "_look", lambda _: asked.append(threading.current_thread().name))
+    assert (await check(api, "logo.png")).status == 200
+    assert all(name.startswith("media-folder") for name in asked)
+
+
+async def change_of_grey(api: Api) -> Answer:
+    """`/vod/set_watermark` of the plain channel."""
+    return await api.post("/vod/set_watermark", {"localStreamName": "grey", "watermark": "logo.png"})
 
 
 async def test_w10_a_file_over_the_limit_of_pictures_is_refused(api: Api) -> None:

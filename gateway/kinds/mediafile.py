@@ -1,0 +1,20 @@
+"""Where a file that a caller names lies, as long as the media folder answers."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from gateway.jobs.failures import Failure
+from gateway.kinds.kind import Parts
+from gateway.kinds.names import file_below
+
+PATIENCE: Final = 3.0  # seconds that a look at the media folder may take
+
+
+async def media_file(name: str, field: str, missing: str, parts: Parts) -> Path:
+    """As `file_below`, in the threads for that folder; `Failure` `source-timeout` when it does not answer in time."""
+    look = parts.files.library.on_media(file_below, parts.settings.media_dir, name, field, missing)
+    try:
+        return await asyncio.wait_for(look, PATIENCE)
+    except TimeoutError:
+        raise Failure("source-timeout", f"The media folder has not answered for {PATIENCE:g} s.") from None
