@@ -66,6 +66,7 @@ class FileStream(Stream):
         self._last_error: dict[str, Any] | None = None
         self._next_retry_at: float | None = None
         self._restarts = 0
+        self._stopping = False
         self._spell: Spell | None = None
         self._replacement = Replacement(
             parts.library, identity.id, self._hand_over, lambda detail: self.warn("file-changed", detail)
@@ -119,6 +120,7 @@ class FileStream(Stream):
         self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
 
     async def stop(self) -> None:
+        self._stopping = True
         if self._keeper is not None and self._keeper is not asyncio.current_task():
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
@@ -227,7 +229,7 @@ class FileStream(Stream):
         self.on_change(self)
 
     def _on_air(self) -> LoopRing:
-        if self._ring is None or self._ring.ended or self.status in ENDED:
+        if self._ring is None or self._ring.ended or self._stopping or self.status in ENDED:
             raise Fault("resource-busy", f"The channel {self.identity.name!r} is not on air; try again later.")
         return self._ring
 

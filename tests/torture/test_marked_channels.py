@@ -16,6 +16,7 @@ from aiohttp import ClientSession
 
 from gateway.app import Gateway
 from gateway.settings import Settings
+from media.faults import Fault
 from media.filestream import FileStream
 from media.loops import LoopRing
 from tests.api.conftest import Answer, Api
@@ -215,6 +216,20 @@ async def test_what_cannot_be_burnt_in_changes_nothing_and_says_why(api: Api) ->
     after = await record(api)
     assert (after["watermark"]["file"], after["nextWatermark"]) == ("red.png", None)
     assert api.gateway.catalog.pictures() == {after["watermark"]["sha256"]}
+
+
+async def test_a_channel_that_is_being_stopped_takes_no_version_any_more(api: Api) -> None:
+    stream = api.gateway.catalog.holder("grey")
+    assert isinstance(stream, FileStream)
+    version = stream.version(None)
+    await version.acquire()
+    stopping = asyncio.create_task(stream.stop())
+    await asyncio.sleep(0)
+    assert stream.ring is not None  # it is under way, and it waits
+    with pytest.raises(Fault, match="is not on air"):
+        stream.take(version)
+    await version.release()
+    await stopping
 
 
 async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
