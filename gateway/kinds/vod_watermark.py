@@ -77,4 +77,5 @@ KIND: Final = Kind(
     pool="file",
     params=ChannelWatermarkParams,
     plan=plan,
+    timeout_cause={"stalled": "source-timeout"}.get,
 )

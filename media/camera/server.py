@@ -124,7 +124,8 @@ class Camera(faults.Faults):
     def _small(self) -> Track:
         """The video in half the size; the first time it takes as long as encoding it."""
         clip = self.settings.clip
-        width, height = (max(80, side // 4 * 2) for side in (clip.width, clip.height))
+        whole = 8 if clip.codec == "mjpeg" else 2  # RFC 2435, 3.1.5: JPEG's sides are in eights
+        width, height = (max(80, side // 2 // whole * whole) for side in (clip.width, clip.height))
         return make_tracks(replace(clip, width=width, height=height))[0]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

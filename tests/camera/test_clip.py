@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from media.camera import marks
 from media.camera.broadcast import Cursor
 from media.camera.clip import make_tracks, split_annex_b
-from media.camera.settings import ClipSettings
+from media.camera.server import Camera
+from media.camera.settings import CameraSettings, ClipSettings
 from media.camera.track import Track, Unit
 from tests.camera.test_rtp import unpack
 
@@ -118,3 +119,10 @@ def test_who_joins_waits_for_the_next_key_unit() -> None:
     assert cursor.ahead(0.0).ticks == 20
     assert cursor.ahead(1.6).ticks == 40
     assert cursor.ticks == 10
+
+
+def test_a_camera_of_jpegs_of_the_usual_size_has_a_smaller_one_too() -> None:
+    clip = ClipSettings(fps=Fraction(1), audio=False, codec="mjpeg")
+    small = Camera(CameraSettings(clip=clip))._small()
+    heads = [unit.payloads[0].data for unit in small.units]
+    assert {(head[6] * 8, head[7] * 8) for head in heads} == {(320, 176)}  # RFC 2435, 3.1: in eights

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.app import Gateway
+from gateway.kinds import vod_watermark
 from gateway.settings import Settings
 from media.faults import Fault
 from media.filestream import FileStream
@@ -230,6 +231,10 @@ async def test_a_channel_that_is_being_stopped_takes_no_version_any_more(api: Ap
         stream.take(version)
     await version.release()
     await stopping
+
+
+def test_a_new_version_whose_disk_did_not_answer_until_the_deadline_is_told_as_such() -> None:
+    assert vod_watermark.KIND.timeout_cause("stalled") == "source-timeout"
 
 
 async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
