@@ -162,6 +162,8 @@ class CameraStream(Stream):
             told = self._seen.judged(fault)
             self._note(told, began)
             raise told from None
+        if info.get("videoMode") is None:
+            self._release()  # a camera that was transcoded before, and whose codec was changed
         self._seen.opened(info, dict(attempt.timings), self._loop.time())
         self._history("live", None, began)
 

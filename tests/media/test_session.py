@@ -10,7 +10,7 @@ import pytest
 from media.addresses import AddressPolicy
 from media.attempt import Attempt, Place, Sink
 from media.calibration import Calibration
-from media.capacity import Capacity
+from media.capacity import Capacity, Load
 from media.faults import Fault
 from media.hosts import HostTurns
 from media.ring import RingLimits
@@ -29,6 +29,7 @@ class Site:
     """What stands at the other end of all attempts, and when it was connected to."""
 
     up: bool = True
+    jpegs: bool = False
     code: str = "source-refused"
     connects: list[float] = field(default_factory=list)
     live: "set[FakeAttempt]" = field(default_factory=set)
@@ -62,8 +63,10 @@ class FakeAttempt(Attempt):
             await asyncio.sleep(0.01)
             if not self.site.up:
                 raise Fault(self.site.code, "nobody is there", "connecting")
+        if self.site.jpegs:
+            self._sink.admission.admit(Load((640, 360), (640, 360), 25))
         self.site.live.add(self)
-        return {**INFO, "transport": first}
+        return {**INFO, "transport": first, "videoMode": {"reason": "jpegs"} if self.site.jpegs else None}
 
     async def over(self) -> Fault:
         return await asyncio.shield(self._over)
@@ -80,14 +83,14 @@ class FakeAttempt(Attempt):
             self._over.set_result(Fault(code, "it went away", "live"))
 
 
-def cameras(site: Site, count: int = 1, **manner: Any) -> list[CameraStream]:
+def cameras(site: Site, count: int = 1, capacity: Capacity | None = None, **manner: Any) -> list[CameraStream]:
     class Bound(FakeAttempt):
         def __init__(self, _workers: Workers, _policy: AddressPolicy, sink: Sink) -> None:
             self.site = site
             super().__init__(sink)
 
     loop = asyncio.get_running_loop()
-    calibration = Calibration(Workers(), Capacity(2))
+    calibration = Calibration(Workers(), capacity or Capacity(2))
     parts = CameraParts(Workers(), AddressPolicy(), RingLimits(), 0.3, loop.time, calibration, HostTurns(), Bound)
 
     def one(number: int) -> CameraStream:
@@ -196,6 +199,21 @@ async def test_a_camera_on_demand_rests_without_viewers_and_wakes_for_one() -> N
     await until(lambda: stream.status is Status.WAITING, 5)
     site.up = True
     await until(lambda: stream.status is Status.LIVE, 60)
+    await stream.stop()
+
+
+async def test_a_camera_that_need_not_be_transcoded_any_more_gives_its_cores_back() -> None:
+    site, capacity = Site(jpegs=True), Capacity(2)
+    (stream,) = cameras(site, capacity=capacity)
+    await opened(stream)
+    assert capacity.used > 0
+    site.jpegs = False
+    site.go_down()
+    await until(lambda: stream.status is Status.WAITING, 5)
+    assert capacity.used > 0  # it comes back whatever the budget says by then
+    site.up = True
+    await until(lambda: stream.status is Status.LIVE, 60)
+    assert capacity.used == 0
     await stream.stop()
 
 
