@@ -95,13 +95,13 @@ class Relay:
             readable, _, _ = select.select([*viewers, self._camera], [], [])
             if viewer in readable:  # first: who has hung up may have said TEARDOWN before
                 data = _read(viewer)
-                if not data:
+                if data is None:
                     viewers = []
-                asked += data
+                asked += data or b""
                 self._take_requests(asked)
             if self._camera in readable:
                 data = _read(self._camera)
-                if not data:
+                if data is None:
                     return
                 answered += data
                 self._take_answers(answered, viewer)
@@ -176,14 +176,29 @@ def _connected(camera: CameraSpec) -> socket.socket:
         raise
 
 
-def _read(connection: socket.socket) -> bytes:
-    """What is there; b"" when the other end has hung up."""
+def _read(connection: socket.socket) -> bytes | None:
+    """What is there; None when the other end has hung up. Never waits: the socket is to be readable.
+
+    With TLS that can mean b"", nothing as yet: part of a record, or a message of TLS itself (RFC 8446, 4.6).
+    """
+    try:
+        data = _decrypted(connection) if isinstance(connection, ssl.SSLSocket) else connection.recv(READ_SIZE)
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return b""
+    except ConnectionError:
+        return None
+    return data or None
+
+
+def _decrypted(connection: ssl.SSLSocket) -> bytes:
+    patience = connection.gettimeout()
+    connection.settimeout(0)
     try:
         data = connection.recv(READ_SIZE)
-        while isinstance(connection, ssl.SSLSocket) and connection.pending():
+        while connection.pending():
             data += connection.recv(READ_SIZE)
-    except ConnectionError:
-        return b""
+    finally:
+        connection.settimeout(patience)
     return data
 
 

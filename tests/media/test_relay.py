@@ -2,10 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +75,65 @@ async def test_a_stranger_on_this_machine_gets_nothing_of_the_camera() -> None:
         assert not camera.requests
         await until(lambda: open_files() <= files)  # the camera sees the end a moment later
         assert not any(each.name == "relay" for each in threading.enumerate())
+
+
+class Tls:
+    """The camera's end of TLS 1.3, whose records can be sent in pieces."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+        self._wire = wire
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side=True)
+
+    def greet(self) -> None:
+        """The handshake, and session tickets behind it."""
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._wire.sendall(self._out.read())
+                self._take()
+        self._wire.sendall(self._out.read())
+
+    def record(self, data: bytes) -> bytes:
+        self._tls.write(data)
+        return self._out.read()
+
+    def hear(self) -> bytes:
+        while True:
+            try:
+                return self._tls.read(65536)
+            except ssl.SSLWantReadError:
+                self._take()
+
+    def _take(self) -> None:
+        data = self._wire.recv(65536)
+        assert data, "the relay has hung up"
+        self._in.write(data)
+
+
+def test_requests_pass_while_a_camera_behind_tls_has_sent_half_a_record() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door, ThreadPoolExecutor(1) as pool:
+        uri = f"rtsps://127.0.0.1:{door.getsockname()[1]}/live"
+        making = pool.submit(Relay, CameraSpec(uri, "u", Secret("p"), address="127.0.0.1", relay=True))
+        wire, _ = door.accept()
+        with wire:
+            wire.settimeout(5)
+            camera = Tls(wire)
+            camera.greet()
+            made = making.result(5)
+            place = urlsplit(made.url)
+            with socket.create_connection(("127.0.0.1", place.port or 0), 5) as viewer:
+                whole, cut = camera.record(FRAME), camera.record(ANSWER)
+                wire.sendall(whole + cut[:20])
+                assert viewer.recv(len(FRAME), socket.MSG_WAITALL) == FRAME
+                for number in (1, 2):  # the first may have come before the half was looked at
+                    viewer.sendall(f"OPTIONS {made.url} RTSP/1.0\r\nCSeq: {number}\r\n\r\n".encode())
+                    assert camera.hear() == f"OPTIONS {uri} RTSP/1.0\r\nCSeq: {number}\r\n\r\n".encode()
+                wire.sendall(cut[20:])
+                assert viewer.recv(len(ANSWER), socket.MSG_WAITALL) == ANSWER
+            made.close(1.0)
