@@ -253,7 +253,9 @@ async def test_C41_any_frame_rate_makes_a_playlist(api: Api) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.xfail(strict=True, reason="at a picture in five seconds each is shown for 0.04 s with a gap behind it")
+@pytest.mark.xfail(
+    strict=False, reason="in one run of six each was shown for 0.04 s with a gap behind it: cause unknown"
+)
 async def test_C41_one_picture_in_five_seconds_is_no_stall(tmp_path: Path) -> None:
     async with gateway(tmp_path) as api, camera(clip={"fps": Fraction(1, 5), "gop": 5.0}) as peer:
         assert (await start(api, peer.url)).status in (200, 202)  # the first picture may be five seconds away
