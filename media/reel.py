@@ -171,8 +171,9 @@ class Reel:
         return self.head_of(0) if self._packages else None
 
     def head_of(self, number: int) -> Head | None:
-        """What is known of a file; of the first one, if there is no such file."""
-        return self._packages[number if number < len(self._packages) else 0].head
+        """What is known of a file; of the first one, if there is no such file; nothing after the release."""
+        packages = self._packages[number : number + 1] or self._packages[:1]
+        return packages[0].head if packages else None
 
     @property
     def warnings(self) -> dict[str, str]:

@@ -184,8 +184,8 @@ async def test_the_longest_unused_packages_go_first_and_never_one_in_use(setting
             await until(lambda: gateway.workers.alive == 0)
             newest = packages(cache) - before
             await api.post("/vod/terminate", {"localStreamName": name})
-        await until(lambda: sum(file.stat().st_size for file in cache.glob("*/*")) <= 1_500_000)
-        await until(lambda: packages(cache) == used | newest)
+        await until(lambda: {path.name for path in cache.iterdir()} == used | newest)
+        assert sum(file.stat().st_size for file in cache.glob("*/*")) <= 1_500_000
         ring = channel(api).ring
         assert ring is not None
         assert await ring.chunk(ring.head - 1) is not None
