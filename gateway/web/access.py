@@ -87,7 +87,7 @@ class Access:
         if foreign and not _bears(request):
             raise Failure("unauthorized", "A page of another site has to send its own key, as Authorization: Bearer.")
         key = self._session(request) or self._key(request)
-        request[PRINCIPAL] = key
+        request[PRINCIPAL], request[ACCESS] = key, self
         if not key.allows(scope):
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
         if _is_page(request):
@@ -122,6 +122,11 @@ class Access:
             return self._session(request) or self._key(request)
         except Failure:
             return None
+
+    def still_good(self, key: Key) -> bool:
+        """Whether a key that was good has not been revoked since, and is not past its time."""
+        issued_elsewhere = not key.sha256
+        return not key.expired(self.wall()) if issued_elsewhere else self.keys.known(key.id) is not None
 
     def _session(self, request: web.Request) -> Key | None:
         """The key that a browser has signed in with, if it is still good. A key that is sent along counts first."""
@@ -163,6 +168,15 @@ class Access:
         if "token" in request.query:
             request[TOKEN] = token
         return True
+
+
+ACCESS: Final = web.RequestKey("access", Access)
+
+
+def still_good(request: web.Request) -> bool:
+    """Whether the key that a request came with is good still: asked again and again by answers that do not end."""
+    key = request.get(PRINCIPAL)
+    return key is None or request[ACCESS].still_good(key)
 
 
 def credentials(request: web.Request) -> str | None:

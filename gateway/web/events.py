@@ -11,6 +11,7 @@ from gateway.jobs.effects import Effect
 from gateway.jobs.feed import Happening, Listener
 from gateway.jobs.job import Record
 from gateway.jobs.supervisor import Supervisor
+from gateway.web.access import still_good
 from gateway.web.face import BASE, Face
 from gateway.web.principal import may_see
 from media.stream import Stream
@@ -89,8 +90,8 @@ async def _send(request: web.Request, response: web.StreamResponse, missed: list
 async def _follow(
     request: web.Request, response: web.StreamResponse, listener: Listener, ended: asyncio.Future[None]
 ) -> None:
-    """Everything new, until the listener is lost or the gateway shuts down."""
-    while not listener.lost.is_set():
+    """Everything new, until the listener is lost, its key is not good any more, or the gateway shuts down."""
+    while not listener.lost.is_set() and still_good(request):
         happenings = [listener.waiting.popleft() for _ in range(len(listener.waiting))]
         await _write(request, response, happenings)
         if ended.done() and not listener.waiting:

@@ -69,7 +69,7 @@ async def motion(
     await response.prepare(request)
     transport, shown = request.transport, ring.newest_key()
     try:
-        while True:
+        while is_current():
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(still.data)}\r\n\r\n"
             async with asyncio.timeout(limits.stuck):
                 await response.write(head.encode() + still.data + b"\r\n")

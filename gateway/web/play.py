@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
 from gateway.web import pictures, progressive, static
+from gateway.web.access import still_good
 from gateway.web.lowlatency import Edge, EdgeLimits, Written, directives
 from gateway.web.mse import ViewerLimits, arrival, is_gone, show
 from gateway.web.pieces import Pieces
@@ -183,7 +184,7 @@ class _Play:
 
     def _is_current(self, request: web.Request, ring: Ring) -> Callable[[], bool]:
         name = request.match_info["name"]
-        return lambda: self._streams.ring(name) is ring
+        return lambda: self._streams.ring(name) is ring and still_good(request)
 
     def _edge(self, ring: Ring) -> Edge:
         if ring not in self._edges:

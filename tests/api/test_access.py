@@ -229,6 +229,18 @@ async def test_the_events_of_another_callers_job_are_not_told(guarded: Guarded) 
     assert seen["control"].encode() not in told
 
 
+async def test_the_events_end_when_their_key_is_revoked(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.web.events.PING", 0.05)
+    headers = {"Authorization": f"Bearer {guarded.texts['other']}"}
+    async with (
+        asyncio.timeout(20),
+        guarded.session.get(f"{guarded.gateway.url}{BASE}/events", headers=headers) as events,
+    ):
+        await events.content.readuntil(b": still here")
+        KeyFile(guarded.gateway.settings.keys_file).revoke("other")
+        await events.read()  # to the end
+
+
 async def test_a_play_token_opens_one_stream_for_a_while(guarded: Guarded) -> None:
     for name in ("one", "two"):
         body = {"uri": "vod-live://sample.mp4", "localStreamName": name, "loop": True}

@@ -147,6 +147,10 @@ async def test_of_too_many_the_oldest_are_dropped() -> None:
         await asyncio.sleep(LONGEST_PAUSE)
         assert w.took == [f"{number}" for number in range(20, TARGET.backlog + 20)]
         assert w.delivery.outcomes["dropped"] == 20
+        w.outbox.lost[TARGET.key] = 3  # they never reached the disk
+        w.put("last")
+        await asyncio.sleep(1)
+        assert w.delivery.outcomes["dropped"] == 23
 
 
 async def test_a_store_that_cannot_be_written_delays_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
