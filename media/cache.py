@@ -27,12 +27,15 @@ class Stored:
 def stored(folder: Path) -> list[Stored]:
     """The packages there, the longest unused first. Removes what an earlier removal has left. Touches the disk."""
     found = []
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as scanned:
+        entries = list(scanned)
+    for entry in entries:
         if entry.name.endswith(_GONE) and _NAME.match(entry.name):
             shutil.rmtree(entry.path, ignore_errors=True)
         elif _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
             try:
-                size = sum(file.stat().st_size for file in os.scandir(entry.path))
+                with os.scandir(entry.path) as files:
+                    size = sum(file.stat().st_size for file in files)
                 found.append(Stored(entry.name, size, entry.stat().st_mtime))
             except FileNotFoundError:
                 continue

@@ -67,7 +67,9 @@ async def codes(api: Api, stream: str = "c") -> set[str]:
 
 
 async def whole(api: Api) -> None:
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    """Waits until every file that is played is packaged, and that is known."""
+    packages = api.gateway.library._packages
+    await until(lambda: api.gateway.workers.alive == 0 and all(package.whole for package in packages.values()), 20)
 
 
 def test_V1_a_thousand_rounds_go_on_exactly(tmp_path: Path) -> None:
