@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -20,6 +20,7 @@ from media.stream import Status, Stream
 
 PERIOD: Final = 2.0  # seconds between two samples
 KEPT: Final = 300  # samples of each stream
+AT_ONCE: Final = 20  # streams that are sampled before others have their turn
 EVENT: Final = "figures"
 TRIES: Final = ("attempts", "lastError", "nextRetryAt", "restarts")
 
@@ -46,20 +47,28 @@ class Figures:
     async def run(self) -> None:
         """Samples until it is cancelled."""
         while True:
-            self.sample()
+            for _ in self._sampling():
+                await asyncio.sleep(0)  # a thousand streams in one go would hold up the others
             await asyncio.sleep(PERIOD)
 
     def sample(self) -> None:
         """One sample of each stream. What is gone is forgotten."""
-        self._at = self.wall()
-        before, self._kept = self._kept, {}
-        for stream in self.catalog.streams():
-            samples = before.get(stream.identity.id) or deque(maxlen=KEPT)
+        for _ in self._sampling():
+            pass
+
+    def _sampling(self) -> Iterator[None]:
+        """The same in pieces."""
+        at, kept, streams = self.wall(), dict[str, deque[Sample]](), list(self.catalog.streams())
+        for number, stream in enumerate(streams, start=1):
+            samples = self._kept.get(stream.identity.id) or deque(maxlen=KEPT)
             samples.append((stream.viewers, stream.bitrate(), stream.frame_age()))
-            self._kept[stream.identity.id] = samples
+            kept[stream.identity.id] = samples
+            if number % AT_ONCE == 0:
+                yield
+        self._at, self._kept = at, kept
         if self.feed.wants_figures:
-            streams = [self._newest(stream) for stream in self.catalog.streams()]
-            self.feed.mention(EVENT, {"at": time_of_day(self._at), "streams": streams})
+            told = [self._newest(stream) for stream in streams]
+            self.feed.mention(EVENT, {"at": time_of_day(self._at), "streams": told})
 
     def history(self, stream: Stream, seconds: int) -> dict[str, Any]:
         """The samples of that time as columns, oldest first."""
