@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which it counts as hung
 STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chunk, after which there is no picture
 UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
+PUTTING_AWAY: Final = 0.3  # seconds given to a camera that is still busy with the end of the preflight
 
 CARRIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.sdp
 
@@ -132,7 +133,20 @@ class Attempt:
         return described.pin(spec)
 
     async def _open_by(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
-        """One worker, one transport."""
+        """One transport. A camera that described itself to the preflight, and is busy at once, is asked once more.
+
+        GStreamer's server, for one, answers 503 for as long as it takes the pipeline of the first connection down.
+        """
+        try:
+            return await self._open_once(spec, place)
+        except Fault as fault:
+            if not spec.preflight or (fault.code, fault.phase) != ("source-busy", "describing"):
+                raise
+        await asyncio.sleep(PUTTING_AWAY)
+        return await self._open_once(spec, place)
+
+    async def _open_once(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+        """One worker."""
         await self._sink.turn()
         self._fault = None
         self._worker = worker = self._workers.spawn(Start("rtsp", _start_spec(spec, place)), self._on_message)

@@ -14,7 +14,7 @@ import pytest
 
 from media.camera.settings import Scheme
 from tests.api.conftest import Api
-from tests.media.peers import answer, peer_that, redirect_to
+from tests.media.peers import Asked, answer, peer_that, redirect_to
 from tests.media.peers import camera as healthy
 from tests.media.processes import open_files, until
 from tests.peers.black_hole import black_hole
@@ -177,6 +177,22 @@ async def test_C14_404_454_503_453(api: Api) -> None:
     async with camera("limit_sessions=0") as peer:
         told = await start(api, peer.url)
         assert (told.body["code"], told.body["phase"]) == ("source-busy", "setup")
+
+
+async def test_a_camera_that_is_still_busy_with_the_preflight_is_asked_once_more(api: Api) -> None:
+    async with camera() as behind:
+        described = 0
+
+        def stepwise(asked: Asked) -> bytes:
+            nonlocal described
+            described += asked.method == "DESCRIBE"
+            if asked.method != "DESCRIBE" or described == 1:
+                return healthy(asked)
+            return answer(asked, 503) if described == 2 else answer(asked, 302, [f"Location: {behind.url}"])
+
+        async with peer_that(stepwise) as peer:
+            told = await start(api, f"rtsp://127.0.0.1:{peer.port}/cam")
+        assert (told.status, described) == (200, 3), told.body
 
 
 @pytest.mark.parametrize("how", ["nothing", "metadata", "backchannel"])

@@ -110,6 +110,35 @@ async def test_the_page_plays_on_when_the_stream_is_replaced_by_one_of_another_s
     assert complaints == []
 
 
+LET_GO_EARLY = """async (address) => {
+  const { Playback } = await import("/assets/playback.js");
+  const video = document.createElement("video");
+  const playback = new Playback(video, address);
+  await new Promise((resolve) => {
+    window.MediaSource = class extends MediaSource {
+      constructor() {
+        super();
+        this.addEventListener("sourceopen", () => { // comes before the player's own
+          playback.stop();
+          video.removeAttribute("src");
+          video.load();
+          setTimeout(resolve);
+        }, { once: true });
+      }
+    };
+    playback.start();
+  });
+}"""
+
+
+async def test_a_player_that_is_taken_away_while_it_opens_has_nothing_to_complain_of(air: Air, browser: Browser) -> None:
+    air.begin("yard")
+    page, complaints = await opened(browser, air, "/live/yard/")
+    await plays(page)
+    await page.evaluate(LET_GO_EARLY, str(air.server.make_url("/live/yard/mse")).replace("http", "ws"))
+    assert complaints == []
+
+
 async def test_pausing_fetches_nothing_and_playing_returns_to_the_live_edge(air: Air, browser: Browser) -> None:
     air.begin("yard")
     page, complaints = await opened(browser, air, "/live/yard/")

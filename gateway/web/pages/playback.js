@@ -167,7 +167,9 @@ export class Playback extends EventTarget {
     const source = new (mediaSource())();
     this.opening = true;
     source.addEventListener("sourceopen", () => {
+      if (source !== this.source) return;
       this.opening = false;
+      if (source.readyState !== "open") return; // the page has let go of the video before the event came
       this.buffer = source.addSourceBuffer(said.mime);
       this.buffer.addEventListener("updateend", () => this.#work());
       this.mime = said.mime;
