@@ -67,6 +67,11 @@ class Ask:
             return {}
         return {"unknown-field": f"Ignored, as this method has no such field: {', '.join(self.ignored)}."}
 
+    def warn(self, stream: Stream) -> None:
+        """Tells it in that stream's record."""
+        for code, detail in self.warnings().items():
+            stream.warn(code, detail)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import Field
 
 from gateway.jobs.failures import Failure
-from gateway.kinds.kind import Params, Parts
+from gateway.jobs.job import Work
+from gateway.kinds.kind import Ask, Params, Parts, Plan
 from gateway.kinds.mediafile import media_file
 from media.pictures import Reading
 from media.placement import Anchor, Placement
+from media.stream import Stream
 from media.watermark import Watermark
 
 FARTHEST: Final = 16384  # pixels
@@ -141,6 +143,22 @@ async def change(params: ChangeParams, before: Watermark | None, parts: Parts) -
     if before is None:
         raise invalid("watermark", "There is no watermark to move; name a picture.")
     return Change(mark=before.moved(params.placement(before.placement)))
+
+
+def plan_change(params: ChangeParams, ask: Ask, stream: Stream, work: Work) -> Plan:
+    """The plan of a job that changes the watermark of a stream on air."""
+    ask.warn(stream)
+    echo = params.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(params.watermark)}
+    # Not its name, which the stream holds: only one job at a time changes a watermark.
+    return Plan((f"watermark:{stream.identity.id}",), echo, work)
+
+
+async def wanted(mark: MarkField | None, parts: Parts) -> Change:
+    """What a stream that is to be made shows from the start; looks that the picture is there. Raises `Failure`."""
+    if mark is None:
+        return Change()
+    said = full(mark)
+    return Change(picture=await named(said.file, said.placement(), parts))
 
 
 async def named(file: str, placement: Placement, parts: Parts) -> NamedPicture:

@@ -132,8 +132,7 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
     identity = Identity(name, "rtsp", address.shown, address.has_credentials, parts.wall(), ask.job_id)
     manner = Manner(params.reconnect, params.idle_timeout if params.on_demand else None)
     stream = CameraStream(identity, spec, parts.cameras, manner=manner)
-    for code, detail in ask.warnings().items():
-        stream.warn(code, detail)
+    ask.warn(stream)
     echo = {
         "uri": address.shown,
         "hasCredentials": address.has_credentials,

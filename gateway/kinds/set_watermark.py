@@ -7,7 +7,7 @@ from pydantic import Field
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
-from gateway.kinds.marks import Change, ChangeParams, change, echo_of
+from gateway.kinds.marks import Change, ChangeParams, change, plan_change
 from media.transcoder import TranscodedStream
 from media.watermark import Watermark
 
@@ -57,11 +57,7 @@ async def plan(params: SetWatermarkParams, ask: Ask, parts: Parts) -> Plan:
     if not isinstance(stream, TranscodedStream):
         raise Failure("not-found", f"There is no transcoder {params.uri!r}.")
     wanted = await change(params, stream.mark, parts)
-    for code, detail in ask.warnings().items():
-        stream.warn(code, detail)
-    echo = params.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(params.watermark)}
-    # Not its name, which the stream holds: only one job at a time changes a watermark.
-    return Plan((f"watermark:{stream.identity.id}",), echo, SetWatermark(stream, wanted))
+    return plan_change(params, ask, stream, SetWatermark(stream, wanted))
 
 
 KIND: Final = Kind(

@@ -7,7 +7,7 @@ from pydantic import Field
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
-from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, invalid, named
+from gateway.kinds.marks import Change, MarkField, echo_of, invalid, wanted
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
 from media.stream import Identity, Status
@@ -46,34 +46,31 @@ class TranscoderParams(Params):
 class OpenTranscoder:
     """The work of one job: the picture read, the source there, a frame encoded."""
 
-    def __init__(self, stream: TranscodedStream, picture: NamedPicture | None, catalog: Catalog) -> None:
+    def __init__(self, stream: TranscodedStream, mark: Change, catalog: Catalog) -> None:
         self._stream = stream
-        self._picture = picture
+        self._mark = mark
         self._catalog = catalog
 
     async def run(self, progress: Progress) -> None:
         with as_failure():
-            if self._picture is not None:
+            if self._mark.picture is not None:
                 progress.stage("reading")
-                self._stream.mark = await self._picture.read()
+            self._stream.mark = await self._mark.read()
             self._stream.on_phase = progress.stage
             await self._stream.open()
 
     def publish(self) -> dict[str, Any]:
         self._catalog.publish(self._stream)
-        if self._picture is not None:
-            self._picture.let_go()
+        self._mark.let_go()
         self._stream.keep()
         return self._stream.record()
 
     async def stop(self) -> None:
-        if self._picture is not None:
-            await self._picture.stop()
+        await self._mark.stop()
         await self._stream.stop()
 
     def kill(self) -> None:
-        if self._picture is not None:
-            self._picture.kill()
+        self._mark.kill()
         self._stream.kill()
 
 
@@ -98,10 +95,7 @@ async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
     uri, encoder = check_uri(params.uri), params.encoder
     if parts.catalog.holder(params.remote_stream_name) is None:
         raise Failure("not-found", f"There is no stream named {params.remote_stream_name!r} to transcode.")
-    picture = None
-    if encoder.watermark is not None:
-        wanted = full(encoder.watermark)
-        picture = await named(wanted.file, wanted.placement(), parts)
+    mark = await wanted(encoder.watermark, parts)
     spec = TranscoderSpec(
         source=params.remote_stream_name,
         width=encoder.width,
@@ -112,8 +106,7 @@ async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
     )
     identity = Identity(params.local_stream_name, "transcoder", uri, False, parts.wall(), ask.job_id)
     stream = TranscodedStream(identity, spec, parts.transcoders, None)
-    for code, detail in ask.warnings().items():
-        stream.warn(code, detail)
+    ask.warn(stream)
     echo = {
         "uri": uri,
         "remoteStreamName": params.remote_stream_name,
@@ -121,7 +114,7 @@ async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
         "encoder": encoder.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(encoder.watermark)},
     }
     names = (f"name:{params.local_stream_name}", f"uri:{uri}")
-    return Plan(names, echo, OpenTranscoder(stream, picture, parts.catalog))
+    return Plan(names, echo, OpenTranscoder(stream, mark, parts.catalog))
 
 
 def restore(wanted: dict[str, Any], parts: Parts) -> TranscodedStream:

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
-from gateway.kinds.marks import MarkField, NamedPicture, echo_of, full, named
+from gateway.kinds.marks import Change, MarkField, echo_of, wanted
 from gateway.kinds.mediafile import media_file
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
@@ -49,34 +49,31 @@ class VodParams(Params):
 class OpenFile:
     """The work of one job: the picture read, the files packaged as far as is needed to begin."""
 
-    def __init__(self, stream: FileStream, picture: NamedPicture | None, catalog: Catalog) -> None:
+    def __init__(self, stream: FileStream, mark: Change, catalog: Catalog) -> None:
         self._stream = stream
-        self._picture = picture
+        self._mark = mark
         self._catalog = catalog
 
     async def run(self, progress: Progress) -> None:
         self._stream.on_phase = progress.stage
         with as_failure():
-            if self._picture is not None:
+            if self._mark.picture is not None:
                 progress.stage("reading")
-                self._stream.mark = await self._picture.read()
+            self._stream.mark = await self._mark.read()
             await self._stream.open()
 
     def publish(self) -> dict[str, Any]:
         self._stream.begin()
         self._catalog.publish(self._stream)
-        if self._picture is not None:
-            self._picture.let_go()
+        self._mark.let_go()
         return self._stream.record()
 
     async def stop(self) -> None:
-        if self._picture is not None:
-            await self._picture.stop()
+        await self._mark.stop()
         await self._stream.stop()
 
     def kill(self) -> None:
-        if self._picture is not None:
-            self._picture.kill()
+        self._mark.kill()
         self._stream.kill()
 
 
@@ -94,15 +91,11 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
     """Looks that the files and the picture are there and are regular ones."""
     uris = (params.uri,) if isinstance(params.uri, str) else params.uri
     paths = await _paths(uris, parts)
-    picture = None
-    if params.watermark is not None:
-        wanted = full(params.watermark)
-        picture = await named(wanted.file, wanted.placement(), parts)
+    mark = await wanted(params.watermark, parts)
     loop = parts.settings.vod_live_loop if params.loop is None else params.loop
     identity = Identity(params.local_stream_name, "vod", params.uri, False, parts.wall(), ask.job_id)
     stream = FileStream(identity, FileSpec(tuple(map(str, paths)), loop, params.start_at), parts.files)
-    for code, detail in ask.warnings().items():
-        stream.warn(code, detail)
+    ask.warn(stream)
     echo = {
         "uri": params.uri,
         "localStreamName": params.local_stream_name,
@@ -110,7 +103,7 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
         "startAt": params.start_at,
         "watermark": echo_of(params.watermark),
     }
-    return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, picture, parts.catalog))
+    return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, mark, parts.catalog))
 
 
 async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:

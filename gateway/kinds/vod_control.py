@@ -106,8 +106,7 @@ def _of(params: ChannelParams, parts: Parts) -> FileStream:
 
 def _plan(params: ChannelParams, ask: Ask, parts: Parts, work: MoveChannel) -> Plan:
     stream = channel(parts.catalog, params.local_stream_name)
-    for code, detail in ask.warnings().items():
-        stream.warn(code, detail)
+    ask.warn(stream)
     # Not its name, which the stream holds: only one job at a time moves a channel.
     return Plan((f"channel:{params.local_stream_name}",), params.model_dump(by_alias=True), work)
 

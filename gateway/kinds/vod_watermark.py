@@ -5,7 +5,7 @@ from typing import Any, Final
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
-from gateway.kinds.marks import Change, ChangeParams, change, echo_of, invalid
+from gateway.kinds.marks import Change, ChangeParams, change, invalid, plan_change
 from gateway.kinds.names import StreamName
 from media.filestream import FileStream
 from media.reel import Reel
@@ -64,11 +64,7 @@ async def plan(params: ChannelWatermarkParams, ask: Ask, parts: Parts) -> Plan:
     if not stream.loops:
         raise invalid("localStreamName", "The channel does not loop: there is no join at which it could change.")
     wanted = await change(params, stream.mark, parts)
-    for code, detail in ask.warnings().items():
-        stream.warn(code, detail)
-    echo = params.model_dump(by_alias=True, exclude_none=True) | {"watermark": echo_of(params.watermark)}
-    # Not its name, which the stream holds: only one job at a time changes a watermark.
-    return Plan((f"watermark:{stream.identity.id}",), echo, RemarkChannel(stream, wanted))
+    return plan_change(params, ask, stream, RemarkChannel(stream, wanted))
 
 
 KIND: Final = Kind(
