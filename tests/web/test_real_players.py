@@ -131,7 +131,9 @@ LET_GO_EARLY = """async (address) => {
 }"""
 
 
-async def test_a_player_that_is_taken_away_while_it_opens_has_nothing_to_complain_of(air: Air, browser: Browser) -> None:
+async def test_a_player_that_is_taken_away_while_it_opens_has_nothing_to_complain_of(
+    air: Air, browser: Browser
+) -> None:
     air.begin("yard")
     page, complaints = await opened(browser, air, "/live/yard/")
     await plays(page)
