@@ -1,8 +1,8 @@
 """What viewers cost, as a table: `python -m benchmarks.viewers`. As root it needs Debian's nginx-light and wrk.
 
-Segments of 500 kB and parts of 20 kB are served by the gateway and, the same bytes from disk, by nginx, in turn in the
-same run, each on one core with wrk on another. Then 200 viewers watch a stream of 2 Mbit/s over WebSocket, and 200 play
-low-latency HLS as a player does: each waits for every part and reloads for it.
+Segments of 500 kB and parts of 20 kB are served by the gateway, by a bare aiohttp handler and, the same bytes from
+disk, by nginx, in turn in the same run, all on one core with wrk on another. Then 200 viewers watch a stream of
+2 Mbit/s over WebSocket, and 200 play low-latency HLS as a player does: each waits for every part and reloads for it.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -21,13 +22,14 @@ from typing import Final
 
 import aiohttp
 
-from benchmarks.loops import SETTLE, gateway, load, start
+from benchmarks.loops import SETTLE, cpu, gateway, load, start
 from media.camera import sample
 from media.camera.settings import ClipSettings
 
 SERVER_CORE: Final = 0
 CLIENT_CORE: Final = 1
 NGINX_PORT: Final = 18082
+BARE_PORT: Final = 18083
 CONNECTIONS: Final = 16
 STREAMS: Final = {"segments": 2_000_000, "parts": 500_000}  # bits a second: 500 kB in 2 s, 20 kB in a third of one
 ROUNDS: Final = 3
@@ -46,6 +48,22 @@ class Size:
     viewers: int
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where it listens, and its processes."""
+
+    base: str
+    pids: list[int]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests a second, and microseconds of the server's CPU for each."""
+
+    each: float
+    cpu: float
+
+
 @dataclass
 class Latencies:
     """Seconds from the moment that a part could first be had until a viewer had it; `errors` are answers but 200."""
@@ -62,55 +80,70 @@ def pin(pid: int, core: int) -> None:
 
 
 @asynccontextmanager
-async def nginx(folder: Path) -> AsyncIterator[str]:
-    """The address at which it serves the folder."""
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, port=NGINX_PORT))
-    process = await asyncio.create_subprocess_exec("taskset", "-c", str(SERVER_CORE), "nginx", "-c", str(config))
+async def served(command: list[str], port: int) -> AsyncIterator[Server]:
+    """Another server, on the gateway's core."""
+    process = await asyncio.create_subprocess_exec("taskset", "-c", str(SERVER_CORE), *command)
     try:
         await asyncio.sleep(1)
-        yield f"http://127.0.0.1:{NGINX_PORT}"
+        yield Server(f"http://127.0.0.1:{port}", [process.pid, *children(process.pid)])
     finally:
         process.terminate()
         await process.wait()
 
 
-async def wrk(url: str, seconds: int) -> float:
-    """Requests a second."""
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def wrk(server: Server, path: str, seconds: int) -> Rate:
+    """What one server makes of it for so long."""
+    url = f"{server.base}{path}"
     command = ["taskset", "-c", str(CLIENT_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", url]
+    before = sum(map(cpu, server.pids))
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     out = (await process.communicate())[0].decode()
-    found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-    if found is None or "Non-2xx" in out:
+    found, count = re.search(r"Requests/sec:\s+([\d.]+)", out), re.search(r"(\d+) requests in", out)
+    if found is None or count is None or "Non-2xx" in out:
         raise RuntimeError(out)
-    return float(found[1])
+    return Rate(float(found[1]), 1e6 * (sum(map(cpu, server.pids)) - before) / int(count[1]))
 
 
 async def newest(session: aiohttp.ClientSession, base: str, name: str, kind: str) -> str:
-    """The address of the newest segment or part."""
+    """The path of the newest segment or part."""
     async with session.get(f"{base}/live/{name}/media.m3u8") as answer:
         text = await answer.text()
     found = re.findall(r"^segment\S+" if kind == "segments" else r'EXT-X-PART:\S+URI="([^"]+)"', text, re.MULTILINE)
-    return f"{base}/live/{name}/{found[-1]}"
+    return f"/live/{name}/{found[-1]}"
 
 
-async def beside_nginx(session: aiohttp.ClientSession, base: str, folder: Path, size: Size) -> None:
-    """Prints both rates and their ratio, of segments and of parts."""
-    async with nginx(folder) as other:
+async def beside_others(session: aiohttp.ClientSession, ours: Server, folder: Path, size: Size) -> None:
+    """Prints the rates of all three, in turn, and their ratios, of segments and of parts."""
+    config, same = folder / "nginx.conf", folder / "same"
+    same.touch()
+    config.write_text(NGINX.format(folder=folder, port=NGINX_PORT))
+    bare = [sys.executable, "-m", "benchmarks.bare", str(BARE_PORT), str(same)]
+    async with served(["nginx", "-c", str(config)], NGINX_PORT) as nginx, served(bare, BARE_PORT) as aiohttps:
         for kind in STREAMS:
-            ours, theirs = [], []
+            rates: dict[str, list[Rate]] = {"gateway": [], "bare aiohttp": [], "nginx": []}
             for _ in range(ROUNDS):
-                url = await newest(session, base, kind, kind)
-                async with session.get(url) as answer:
+                path = await newest(session, ours.base, kind, kind)
+                async with session.get(f"{ours.base}{path}") as answer:
                     data = await answer.read()
-                await asyncio.to_thread((folder / "same").write_bytes, data)
-                ours.append(await wrk(url, size.seconds))
-                theirs.append(await wrk(f"{other}/same", size.seconds))
-            ratio = statistics.median(mine / his for mine, his in zip(ours, theirs, strict=True))
-            mine, his = statistics.median(ours), statistics.median(theirs)
-            what = f"{kind} of {len(data) / 1000:.0f} kB"
-            bytes_too = f"{mine * len(data) / 1e6:.0f} and {his * len(data) / 1e6:.0f} MB/s"
-            print(f"{what:20} {mine:.0f} and {his:.0f} a second, {bytes_too}: {ratio:.2f} times nginx", flush=True)
+                await asyncio.to_thread(same.write_bytes, data)
+                rates["gateway"].append(await wrk(ours, path, size.seconds))
+                rates["bare aiohttp"].append(await wrk(aiohttps, "/same", size.seconds))
+                rates["nginx"].append(await wrk(nginx, "/same", size.seconds))
+            print(f"{kind} of {len(data) / 1000:.0f} kB", flush=True)
+            for name, found in rates.items():
+                pairs = list(zip(found, rates["nginx"], strict=True))
+                each = statistics.median(rate.each for rate in found)
+                print(
+                    f"  {name:14} {each:7.0f} a second, {each * len(data) / 1e6:5.0f} MB/s, "
+                    f"{statistics.median(rate.cpu for rate in found):5.0f} us of CPU each; beside nginx "
+                    f"{statistics.median(mine.each / his.each for mine, his in pairs):.2f} times, "
+                    f"{statistics.median(his.cpu / mine.cpu for mine, his in pairs):.2f} by CPU",
+                    flush=True,
+                )
 
 
 async def by_socket(session: aiohttp.ClientSession, base: str, pid: int, size: Size) -> None:
@@ -197,6 +230,7 @@ def prepare(folder: Path) -> None:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--only-rates", action="store_true", help="leave out the viewers")
     parser.add_argument("--viewers", type=int, default=200)
     given = parser.parse_args()
     size = Size(given.seconds, given.viewers)
@@ -216,7 +250,9 @@ async def main() -> None:
             for stream in STREAMS:
                 await start(session, base, stream, f"{stream}.mp4")
             await asyncio.sleep(SETTLE)
-            await beside_nginx(session, base, folder, size)
+            await beside_others(session, Server(base, [pid]), folder, size)
+            if given.only_rates:
+                return
             await by_socket(session, base, pid, size)
             await by_parts(session, base, pid, size)
 

@@ -118,15 +118,17 @@ class Edge:
 
     async def part(self, request: web.Request, number: int, token: str, is_current: Callable[[], bool]) -> Chunk:
         """The chunk that is this part, once it is there. `not-found`: it is another ring's, has left or never comes."""
-        gone = Failure("not-found", f"Part {number} is not in the stream (any more); read the playlist again.")
-        if token != self._log.token or number > self._ring.head:
-            raise gone
-        if number == self._ring.head:
-            with self._waiter():
-                await self._until(request, lambda: self._ring.head > number or self._is_away(), is_current)
-        chunk = await self._ring.chunk(number)
+        ring, chunk = self._ring, None
+        if token == self._log.token:
+            chunk = await ring.chunk(number)  # as a rule it is there
+            if chunk is None and number == ring.head:
+                with self._waiter():
+                    await self._until(request, lambda: ring.head > number or self._is_away(), is_current)
+            if chunk is None and number <= ring.head:
+                chunk = await ring.chunk(number)
         if chunk is None:
-            raise gone
+            detail = f"Part {number} is not in the stream (any more); read the playlist again."
+            raise Failure("not-found", detail)
         return chunk
 
     def _write(self, skip: bool) -> tuple[Written, LowLatency | None]:

@@ -8,14 +8,14 @@ from math import inf
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from gateway.jobs.failures import Failure
 from gateway.web import pictures, progressive, static
 from gateway.web.access import still_good
 from gateway.web.lowlatency import Edge, EdgeLimits, Written, directives
 from gateway.web.mse import ViewerLimits, arrival, is_gone, show
-from gateway.web.pieces import Pieces
+from gateway.web.pieces import UNCHANGING, Lasting, answer
 from gateway.web.viewers import Streams, ViewerCaps, Viewers
 from gateway.web.whep import Whep
 from media import hls
@@ -28,7 +28,6 @@ LIVE: Final = "/live/{name:[^/]+}"
 # Without the slash, unless it is one of the one-file ways of watching: api.md, Watching.
 LIVE_BARE: Final = r"/live/{name:[^/]+(?<!\.mp4)(?<!\.jpg)(?<!\.mjpeg)}"
 WHEP: Final = f"{LIVE}/whep"
-UNCHANGING: Final = {"Cache-Control": "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 SHORTLY: Final = 2.0  # seconds that a picture is waited for: right after the start of a stream one is on its way
 MEASURED: Final = 4  # newest segments whose bytes are counted for BANDWIDTH
 
@@ -222,11 +221,8 @@ class _Play:
             await (asyncio.sleep(tick) if ring.ended else arrival(ring, ring.head, tick))
 
     def _send(self, request: web.Request, init: Init, chunks: Sequence[Chunk], etag: str) -> web.StreamResponse:
-        headers = {**UNCHANGING, "ETag": etag}
-        if etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-            return web.Response(status=304, headers=headers)
-        pieces = Pieces([chunk.data for chunk in chunks], request, self._limits.fetch)
-        return web.Response(body=pieces, content_type=_content_type(init), headers=headers)
+        what = Lasting(etag, _content_type(init), [chunk.data for chunk in chunks])
+        return answer(request, what, self._limits.fetch)
 
 
 async def _add_slash(request: web.Request) -> web.StreamResponse:

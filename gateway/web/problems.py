@@ -29,6 +29,13 @@ _CODES: Final = {
 }
 
 
+def request_id(request: web.Request) -> str:
+    """What stands for a request in answers and logs; made when it is first asked for, as few are."""
+    if REQUEST_ID not in request:
+        request[REQUEST_ID] = uuid.uuid4().hex
+    return request[REQUEST_ID]
+
+
 def reads_prefer(request: web.Request) -> None:
     """Whatever is answered depends on Prefer and is nobody's to keep (RFC 7240, section 2: Vary regardless)."""
     request[READS_PREFER] = True
@@ -46,7 +53,7 @@ def document(record: dict[str, Any], *, instance: str, request_id: str) -> dict[
 
 def render(request: web.Request, record: dict[str, Any], retry_after: int | None = None, **more: Any) -> web.Response:
     """The answer for a failure's record (a fresh one, or one kept with a job)."""
-    content = document(record, instance=request.path, request_id=request[REQUEST_ID]) | more
+    content = document(record, instance=request.path, request_id=request_id(request)) | more
     headers = {hdrs.CACHE_CONTROL: "no-store"}
     status = int(record["status"])
     if retry_after is None and status in (429, 503):
@@ -64,8 +71,7 @@ def render(request: web.Request, record: dict[str, Any], retry_after: int | None
 
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Gives each request an id, turns whatever a handler raises into a problem document, and says what it varies by."""
-    request[REQUEST_ID] = uuid.uuid4().hex
+    """Turns whatever a handler raises into a problem document, and says what an answer varies by."""
     response = await _answer(request, handler)
     if request.get(READS_PREFER) and not response.prepared:
         response.headers.add(hdrs.VARY, "Prefer")
@@ -85,7 +91,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ConnectionError:
         raise  # the client is gone: there is nobody to tell
     except Exception:
-        log.exception("request-failed", extra={"request_id": request[REQUEST_ID], "path": request.path})
+        log.exception("request-failed", extra={"request_id": request_id(request), "path": request.path})
         return problem(request, Failure("internal", "The gateway failed to answer; its log has the request's id."))
 
 

@@ -22,7 +22,7 @@ from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.face import BASE, Face, by_alias, job_path, versioned
 from gateway.web.principal import owner
-from gateway.web.problems import REQUEST_ID, reads_prefer, render
+from gateway.web.problems import reads_prefer, render, request_id
 from media.catalog import Catalog
 from media.workers import TRACE
 
@@ -159,7 +159,7 @@ def _draft(request: web.Request, kind: Kind, plan: Plan, terms: tuple[str, Prefe
         timeout_cause=kind.timeout_cause,
         result_limit=kind.result_limit,
         claim=claim,
-        request_id=request[REQUEST_ID],
+        request_id=request_id(request),
         trace=trace[1] if trace else "",
     )
 
