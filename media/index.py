@@ -60,6 +60,10 @@ class Entry:
     video: Span
     audio: tuple[AudioSpan, ...] = ()
 
+    def sound(self, variant: int) -> AudioSpan:
+        """Its audio in rounds that take that variant. Raises `IndexError` where there is none."""
+        return self.audio[variant if len(self.audio) > 1 else 0]
+
     def packed(self) -> Packed:
         """As JSON, without names: there are a hundred thousand of them in a long file."""
         spans = [[one.offset, one.size, one.first, one.count] for one in self.audio]
@@ -143,7 +147,7 @@ class Index:
         """Which audio variant that round takes; 0 without audio."""
         if self.cycle:
             return self.cycle[round_number % len(self.cycle)]
-        if not self.counts:
+        if len(self.counts) < 2:
             return 0
         return self.counts.index(self.first_frame(round_number + 1) - self.first_frame(round_number))
 

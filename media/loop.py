@@ -8,7 +8,7 @@ from typing import Final
 
 from media.chunk import Chunk, Init
 from media.index import AudioSpan, Entry, Head, Index
-from media.ring import RingLimits, Segment
+from media.ring import RingLimits
 from media.timeline import Piece
 
 SEGMENT: Final = RingLimits().segment
@@ -35,11 +35,13 @@ class Loop:
         self.head = head
         self.index: Index | None = None
         self.shortest = segment  # seconds of a segment
+        self.timescale: Final = head.init.timescale  # that of the video
         self._entries: list[Entry] = []
         self._ends: list[int] = []  # ticks, of each entry
         self._keys: list[int] = []  # numbers of the independent entries
         self._groups: list[int] = []  # number of the first entry of each segment
         self._longest = 0  # ticks, of all segments so far
+        self._rates: dict[tuple[int, int], float] = {}  # of whole segments, each with each variant of its audio
         self._target = (-1, 0)  # the target duration for a longest segment
 
     @classmethod
@@ -67,6 +69,7 @@ class Loop:
             self.grow(entry)
         self._entries = list(index.entries)  # the same chunks, with the audio of all rounds
         self.index = index
+        self._rates.clear()
 
     @property
     def init(self) -> Init:
@@ -77,11 +80,6 @@ class Loop:
     def whole(self) -> bool:
         """Whether the package is."""
         return self.index is not None
-
-    @property
-    def timescale(self) -> int:
-        """That of the video."""
-        return self.init.timescale
 
     @property
     def sound_rate(self) -> int:
@@ -107,16 +105,9 @@ class Loop:
     def target_duration(self) -> int:
         """Whole seconds, as `Ring.target_duration`."""
         if self._target[0] != self._longest:
-            longest = max(Fraction(self._longest, self.init.timescale), self.shortest)
+            longest = max(Fraction(self._longest, self.timescale), self.shortest)
             self._target = self._longest, max(1, self.head.target, floor(longest + Fraction(1, 2)))
         return self._target[1]
-
-    @property
-    def lead(self) -> int | None:
-        """Ticks of the first segment, which is out as soon as the channel starts; None until it is on disk."""
-        if len(self._groups) > 1:
-            return self._start(self._groups[1])
-        return self.index.length if self.index else None
 
     def init_of(self, number: int) -> Init:
         """The one init of all chunks."""
@@ -153,28 +144,6 @@ class Loop:
         place = self.at(number)
         return self._offset(place.round) + self._entries[place.k].decode_time
 
-    def due(self, number: int) -> Fraction | None:
-        """Seconds after the channel's start at which the chunk is out: when it ends, less the lead, and never before 0.
-
-        None when that is not known because the package has not grown so far.
-        """
-        lead = self.lead
-        if lead is None or (self.index is None and number >= len(self._entries)):
-            return None
-        place = self.at(number)
-        return Fraction(max(0, self._offset(place.round) + self._ends[place.k] - lead), self.init.timescale)
-
-    def out(self, elapsed: float) -> int:
-        """How many chunks are out `elapsed` seconds after the channel's start: the inverse of `due`."""
-        lead = self.lead
-        if lead is None or elapsed < 0:
-            return 0
-        ticks = floor((elapsed + TINY) * self.init.timescale) + lead
-        if self.index is None:
-            return bisect_right(self._ends, ticks)
-        rounds, rest = divmod(ticks, self.index.length)
-        return rounds * len(self._entries) + bisect_right(self._ends, rest)
-
     def begins_at(self, number: int) -> int:
         """Ticks at which the chunk begins, be it the next one of a growing package. Raises `IndexError` past that."""
         if self.index is None:
@@ -184,20 +153,20 @@ class Loop:
 
     def begins(self, number: int) -> Fraction:
         """As `begins_at`, in seconds."""
-        return Fraction(self.begins_at(number), self.init.timescale)
+        return Fraction(self.begins_at(number), self.timescale)
 
     def ends(self, number: int) -> Fraction:
         """Seconds of the loop's own time at which the chunk ends. Raises `IndexError` for one not on disk."""
         place = self.at(number)
-        return Fraction(self._offset(place.round) + self._ends[place.k], self.init.timescale)
+        return Fraction(self._offset(place.round) + self._ends[place.k], self.timescale)
 
     def lasts(self, number: int) -> Fraction:
         """Seconds of the chunk. Raises `IndexError` for one not on disk."""
-        return Fraction(self._entries[self.at(number).k].duration, self.init.timescale)
+        return Fraction(self._entries[self.at(number).k].duration, self.timescale)
 
     def ended_by(self, seconds: float) -> int:
         """How many chunks end within the first seconds of the loop's own time: the inverse of `ends`."""
-        ticks = floor((seconds + TINY) * self.init.timescale)
+        ticks = floor((seconds + TINY) * self.timescale)
         return self.ended_by_ticks(ticks) if ticks >= 0 else 0
 
     def ended_by_ticks(self, ticks: int) -> int:
@@ -209,7 +178,7 @@ class Loop:
 
     def key_at(self, seconds: Fraction) -> int:
         """The number in round 0 of the last independent chunk that begins no later; past the end, the last there is."""
-        ticks = floor(seconds * self.init.timescale)
+        ticks = floor(seconds * self.timescale)
         k = min(bisect_right(self._ends, ticks), len(self._entries) - 1)
         return self._keys[bisect_right(self._keys, k) - 1]
 
@@ -223,6 +192,27 @@ class Loop:
         end = len(self._entries) if last else self._groups[group + 1]
         base = rounds * len(self._entries)
         return base + self._groups[group], base + end, self.index is not None or not last
+
+    def rate(self, msn: int) -> float:
+        """Bits a second of a whole segment of the loop's own numbering."""
+        if self.index is None:
+            return self.rate_of(msn, 0)
+        rounds, group = divmod(msn, len(self._groups))
+        return self.rate_of(group, self.index.variant(rounds))
+
+    def rate_of(self, group: int, variant: int) -> float:
+        """The same of a segment of round 0, as it is in rounds that take this variant of the audio.
+
+        All channels ask for it, each of them every few seconds: it is counted once.
+        """
+        rate = self._rates.get((group, variant))
+        if rate is None:
+            end = self._groups[group + 1] if group + 1 < len(self._groups) else len(self._entries)
+            entries = self._entries[self._groups[group] : end]
+            size = sum(entry.video.size + (entry.sound(variant).size if entry.audio else 0) for entry in entries)
+            ticks = sum(entry.duration for entry in entries)
+            rate = self._rates[group, variant] = 8 * size * self.timescale / ticks
+        return rate
 
     def independent(self, number: int) -> bool:
         """Whether the chunk begins with a key frame."""
@@ -249,8 +239,7 @@ class Loop:
         return self._span(place).count
 
     def _span(self, place: Place) -> AudioSpan:
-        spans = self._entries[place.k].audio
-        return spans[self.index.variant(place.round) if self.index and len(spans) > 1 else 0]
+        return self._entries[place.k].sound(self.index.variant(place.round) if self.index else 0)
 
     def position(self, elapsed: float) -> tuple[int, Fraction]:
         """Round and seconds in it, of a moment of the loop's own time."""
@@ -296,29 +285,8 @@ class Loop:
 
     def segment_of(self, number: int) -> int:
         """The media sequence number of the segment that the chunk belongs to."""
-        place = self.at(number)
-        return place.round * len(self._groups) + bisect_right(self._groups, place.k) - 1
-
-    def segment(self, msn: int, head: int, wall: float) -> Segment:
-        """A segment as it is when the next chunk will be `head`; `wall` is the Unix time of decode time 0."""
-        rounds, group = divmod(msn, len(self._groups)) if self.index else (0, msn)
-        last = group + 1 == len(self._groups)
-        begin, end = self._groups[group], len(self._entries) if last else self._groups[group + 1]
-        first = rounds * len(self._entries) + begin
-        count = min(end - begin, head - first)
-        decode_time = self.decode_time(first)
-        return Segment(
-            msn=msn,
-            first=first,
-            count=count,
-            init=self.init,
-            decode_time=decode_time,
-            duration=self._ends[begin + count - 1] - self._start(begin),
-            discontinuity=False,
-            wall=wall + decode_time / self.init.timescale,
-            complete=count == end - begin and (self.index is not None or not last),
-            independent=self._entries[begin].independent,
-        )
+        rounds, k = divmod(number, len(self._entries)) if self.index else (0, number)
+        return rounds * len(self._groups) + bisect_right(self._groups, k) - 1
 
     @property
     def _filled(self) -> int:
@@ -334,7 +302,7 @@ class Loop:
         if not self._groups:
             return True
         lasted = entry.decode_time - self._start(self._groups[-1])
-        if lasted + entry.duration > LONGEST_SEGMENT * self.init.timescale:
+        if lasted + entry.duration > LONGEST_SEGMENT * self.timescale:
             return True
         # Half a chunk of tolerance, as in `LiveRing`: 1.98 s between key frames are meant to be 2 s.
-        return entry.independent and lasted + Fraction(entry.duration, 2) >= self.shortest * self.init.timescale
+        return entry.independent and lasted + Fraction(entry.duration, 2) >= self.shortest * self.timescale

@@ -166,11 +166,7 @@ class LoopRing:
         if head <= self._stretches[0].start.number:
             return None
         stretch = self._stretch(head - 1)
-        msn = max(stretch.start.msn, stretch.segment_of(head - 1) - 1)
-        segment = self._segment(stretch, msn, head)
-        numbers = range(segment.first, segment.first + segment.count)
-        size = sum(piece.size for number in numbers for piece in stretch.pieces(number))
-        return 8 * size / float(segment.seconds) if segment.duration > 0 else None
+        return stretch.rate(max(stretch.start.msn, stretch.segment_of(head - 1) - 1), head)
 
     def newest_key(self) -> int | None:
         """The number of the newest independent chunk."""

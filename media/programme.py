@@ -151,6 +151,12 @@ class Programme:
         round_number, file, k = self._place(number)
         return round_number * self._msns[-1] + self._msns[file] + self._loops[file].segment_of(k)
 
+    def rate(self, msn: int) -> float:
+        """Bits a second of a whole segment of its own numbering."""
+        rounds, rest = divmod(msn, self._msns[-1]) if self._settle() else (0, msn)
+        file = self._file_at(self._msns, rest)
+        return self._loops[file].rate_of(rest - self._msns[file], self._variant(rounds, file))
+
     def independent(self, number: int) -> bool:
         """Whether the chunk begins with a key frame."""
         _, file, k = self._place(number)
@@ -265,15 +271,17 @@ class Programme:
         return floor(Fraction(ticks * self._loops[file].sound_rate, self._scale * grid.frame) + HALF)
 
     def _span(self, round_number: int, file: int, k: int) -> AudioSpan:
-        """The audio of that chunk, in the variant that fills the room which the round has for the file."""
-        loop = self._loops[file]
-        spans = loop.entry(k).audio
-        if len(spans) < 2 or loop.index is None:
-            return spans[0]
+        return self._loops[file].entry(k).sound(self._variant(round_number, file))
+
+    def _variant(self, round_number: int, file: int) -> int:
+        """The variant of its audio that fills the room which the round has for the file."""
+        index = self._loops[file].index
+        if index is None or len(index.counts) < 2:
+            return 0
         begins = self._file_begins(round_number, file)
-        ends = begins + loop.index.length * self._ratio(file)
+        ends = begins + index.length * self._ratio(file)
         room = self._slot(ends, file) - self._slot(begins, file)
-        return spans[loop.index.counts.index(room)]
+        return index.counts.index(room)
 
     def _grid(self, file: int) -> Grid:
         grid = self._loops[file].head.grid

@@ -156,6 +156,17 @@ class Stretch:
             independent=self.loop.independent(local),
         )
 
+    def rate(self, msn: int, head: int) -> float:
+        """Bits a second of what there is of that segment when the channel's next chunk will be `head`."""
+        local = msn - self.start.msn + self._first_segment
+        begin, end, whole = self.loop.bounds(local)
+        first = max(begin, self.start.first)
+        stop = min(end, self._local(head if self.end is None else min(head, self.end)))
+        if whole and (first, stop) == (begin, end):
+            return self.loop.rate(local)
+        size = sum(piece.size for number in range(first, stop) for piece in self.loop.pieces(number))
+        return float(8 * size / (self.loop.begins(stop) - self.loop.begins(first)))
+
     def decode_time(self, number: int) -> int:
         """Ticks of the timeline at which that chunk begins, or at which the one before it ends."""
         return self.loop.begins_at(self._local(number)) + self._shift

@@ -94,6 +94,9 @@ class Timeline(Protocol):
     def segment_of(self, number: int) -> int:
         """The media sequence number, in its own numbering, of the segment that the chunk belongs to."""
 
+    def rate(self, msn: int) -> float:
+        """Bits a second of a whole segment of its own numbering."""
+
     def independent(self, number: int) -> bool:
         """Whether the chunk begins with a key frame."""
 

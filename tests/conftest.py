@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 IN_CI = os.environ.get("CI") == "true"
 SOAK = os.environ.get("REELGATE_SOAK") == "1"
@@ -33,8 +34,13 @@ def missing() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No loop is left over from plugins: nobody closes it, and a later test would be blamed for that."""
+    """No loop is left over from plugins: nobody closes it, and a later test would be blamed for that.
+
+    How long an example takes says something about the machine, not about what is tested.
+    """
     del config
+    settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any-machine")
     asyncio.set_event_loop(None)
 
 

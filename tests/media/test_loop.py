@@ -1,5 +1,6 @@
 """`Loop` as arithmetic: a thousand rounds without a packet, a process or a clock."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from media.chunk import AudioTrack, Init, VideoTrack
 from media.index import AudioSpan, Entry, Grid, Head, Index, Span
 from media.loop import Loop, Place
+from media.stretch import Start, Stretch
 
 FRAME = 1024
 
@@ -31,11 +33,11 @@ def make_index(
             first, last = (Fraction(x * frame * rate, timescale * FRAME) for x in (at, end))
             if end == frames:
                 counts = tuple(sorted({int(last), -int(-last // 1)}))
-                spans = [AudioSpan(0, 1, int(first), count - int(first)) for count in counts]
+                spans = [AudioSpan(0, count - int(first), int(first), count - int(first)) for count in counts]
             elif int(last) > int(first):
                 spans = [AudioSpan(0, 1, int(first), int(last) - int(first))]
         entries.append(Entry(at * frame, (end - at) * frame, at % gop == 0, Span(0, 1), tuple(spans)))
-    index = Index(head, length, tuple(entries), 1, counts)
+    index = Index(head, length, tuple(entries), 4096, counts)
     index.check()
     return index
 
@@ -98,25 +100,31 @@ def test_a_round_begins_at_the_audio_frame_nearest_to_it(index: Index, number: i
     assert index.counts[index.variant(number)] == index.first_frame(number + 1) - index.first_frame(number)
 
 
+def channel(loop: Loop) -> Stretch:
+    """What plays it from its beginning, at 0 s."""
+    return Stretch(loop, Start(at=0.0, wall=0.0))
+
+
 @given(INDEXES, st.integers(0, 10**6))
 def test_what_is_due_is_out_and_not_a_moment_before(index: Index, number: int) -> None:
-    loop = Loop.of(index)
-    due = loop.due(number)
+    played = channel(Loop.of(index))
+    due = played.due(number)
     assert due is not None
-    assert loop.out(float(due)) > number
+    assert played.out(due) > number
     if due > 0:
-        assert loop.out(float(due) - 1e-4) <= number
+        assert played.out(due - 1e-4) <= number
 
 
 @given(INDEXES)
 def test_at_the_start_exactly_the_first_segment_is_out(index: Index) -> None:
     loop = Loop.of(index)
-    out = loop.out(0.0)
-    assert loop.out(-1e-3) == 0
+    played = channel(loop)
+    out = played.out(0.0)
+    assert played.out(-1e-3) == 0
     assert loop.segment_of(out - 1) == 0
     assert loop.segment_of(out) == 1
-    assert loop.due(out - 1) == 0
-    assert loop.due(out) == loop.chunk(out, 0, b"").seconds
+    assert played.due(out - 1) == 0
+    assert played.due(out) == pytest.approx(float(loop.lasts(out)))
 
 
 @given(INDEXES)
@@ -125,7 +133,7 @@ def test_segments_tile_the_rounds_and_begin_at_key_frames(index: Index) -> None:
     head = 3 * loop.chunk_count
     number = decode = 0
     for msn in range(3 * loop.segments_per_round):
-        segment = loop.segment(msn, head, 0.0)
+        segment = channel(loop).segment(msn, head)
         assert (segment.msn, segment.first, segment.decode_time) == (msn, number, decode)
         assert segment.complete
         assert segment.count > 0
@@ -141,16 +149,25 @@ def test_segments_tile_the_rounds_and_begin_at_key_frames(index: Index) -> None:
     assert decode == 3 * index.length
 
 
+@given(INDEXES, st.integers(0, 10**6))
+def test_the_rate_of_a_segment_is_that_of_its_bytes(index: Index, msn: int) -> None:
+    loop = Loop.of(index)
+    for each in (msn, msn + 1, msn):  # the last one from memory
+        begin, end, _ = loop.bounds(each)
+        size = sum(piece.size for number in range(begin, end) for piece in loop.pieces(number))
+        assert loop.rate(each) == pytest.approx(float(8 * size / (loop.begins(end) - loop.begins(begin))))
+
+
 def test_segments_last_two_seconds_and_the_last_of_a_round_what_is_left() -> None:
     loop = Loop.of(make_index(25 * 5))
-    lengths = [loop.segment(msn, 10**6, 0.0).seconds for msn in range(6)]
+    lengths = [channel(loop).segment(msn, 10**6).seconds for msn in range(6)]
     assert lengths == [2, 2, 1, 2, 2, 1]
-    assert all(loop.segment(msn, 10**6, 0.0).independent for msn in range(6))
+    assert all(channel(loop).segment(msn, 10**6).independent for msn in range(6))
 
 
 def test_a_long_group_of_pictures_is_cut_into_segments_without_a_key_frame() -> None:
     loop = Loop.of(make_index(25 * 30, gop=750))
-    segments = [loop.segment(msn, 10**6, 0.0) for msn in range(loop.segments_per_round)]
+    segments = [channel(loop).segment(msn, 10**6) for msn in range(loop.segments_per_round)]
     assert all(segment.seconds <= 10 for segment in segments)
     assert [segment.independent for segment in segments] == [True, False, False, False]
     assert loop.target_duration == 10
@@ -159,7 +176,7 @@ def test_a_long_group_of_pictures_is_cut_into_segments_without_a_key_frame() -> 
 def test_a_file_shorter_than_a_segment_is_one_segment_a_round() -> None:
     loop = Loop.of(make_index(13))
     assert loop.segments_per_round == 1
-    assert loop.segment(7, 10**6, 0.0).decode_time == 7 * 13 * 512
+    assert channel(loop).segment(7, 10**6).decode_time == 7 * 13 * 512
 
 
 def test_newest_key_is_the_newest_independent_chunk() -> None:
@@ -178,20 +195,21 @@ def test_a_position_is_round_and_seconds() -> None:
 def test_a_growing_loop_has_what_is_on_disk_and_becomes_the_finished_one() -> None:
     index = make_index(100)
     loop, finished = Loop(index.head), Loop.of(index)
+    played, known = channel(loop), channel(finished)
     for number, entry in enumerate(index.entries[:-1]):
-        assert loop.due(number) is None
+        assert played.due(number) is None
         loop.grow(entry)
         if number < 6:  # the first segment is not closed yet
-            assert loop.out(100.0) == 0
+            assert played.out(100.0) == 0
         else:
-            assert loop.out(100.0) == number + 1
+            assert played.out(100.0) == number + 1
             assert loop.pieces(number) == finished.pieces(number)
-            assert loop.due(number) == finished.due(number)
-            assert not loop.segment(1, number + 1, 0.0).complete
+            assert played.due(number) == known.due(number)
+            assert not played.segment(1, number + 1).complete
     assert loop.position(100.0) == (0, Fraction(100))
     loop.finish(index)
     assert loop.length == 4
-    assert [loop.out(at / 10) for at in range(200)] == [finished.out(at / 10) for at in range(200)]
+    assert [played.out(at / 10) for at in range(200)] == [known.out(at / 10) for at in range(200)]
 
 
 def test_chunks_that_do_not_follow_are_refused() -> None:
@@ -209,6 +227,6 @@ def test_rounds_may_take_audio_variants_in_turn() -> None:
     index = make_index(100)
     assert index.counts == (187, 188)
     assert [index.variant(number) for number in range(6)] == [1, 0, 1, 0, 1, 0]
-    turned = Index(index.head, index.length, index.entries, 1, index.counts, (1, 0))
+    turned = replace(index, cycle=(1, 0))
     turned.check()
     assert [turned.variant(number) for number in range(6)] == [1, 0, 1, 0, 1, 0]

@@ -72,6 +72,26 @@ def follow_each_other(found: list[Chunk]) -> bool:
     return all(b.decode_time == a.decode_time + a.duration for a, b in pairwise(found))
 
 
+async def rate(ring: LoopRing) -> float:
+    """Bits a second of the newest segment but one, if there is one: that is whole."""
+    segment = ring.segments()[-2:][0]
+    found = await chunks(ring, segment.first, segment.first + segment.count)
+    return 8 * sum(len(chunk.data) for chunk in found) / float(segment.seconds)
+
+
+async def test_the_bitrate_is_that_of_the_newest_whole_segment_also_where_it_was_cut(begin: Begin) -> None:
+    ring = begin()
+    assert ring.bitrate() == pytest.approx(await rate(ring))
+    await asyncio.sleep(0.6)
+    ring.pause()
+    ring.resume(wall())
+    for _ in range(30):
+        await asyncio.sleep(0.7)
+        assert ring.bitrate() == pytest.approx(await rate(ring))
+    ring.seek(Fraction(4), wall())
+    assert ring.bitrate() == pytest.approx(await rate(ring))
+
+
 async def test_while_it_is_paused_nothing_comes_out_and_the_position_stays(begin: Begin) -> None:
     ring = begin()
     await asyncio.sleep(1.1)

@@ -48,6 +48,14 @@ def kind(index: Index) -> bytes:
     return repr((index.head.init.timescale, audio and audio.timescale)).encode()
 
 
+@given(LISTS, st.integers(0, 10**6))
+def test_the_rate_of_a_segment_is_that_of_its_bytes(indexes: list[Index], msn: int) -> None:
+    whole = programme(*indexes)
+    begin, end, _ = whole.bounds(msn)
+    size = sum(piece.size for number in range(begin, end) for piece in whole.pieces(number))
+    assert whole.rate(msn) == pytest.approx(float(8 * size / (whole.begins(end) - whole.begins(begin))))
+
+
 def test_files_of_one_kind_follow_one_another_without_a_seam_or_drift() -> None:
     whole = programme(A, B, A)
     assert whole.length == A.seconds + B.seconds + A.seconds
