@@ -162,7 +162,9 @@ from tests.media.test_workers import stuck
 async def main():
     workers = Workers()
     workers.start()
-    await stuck(workers, sys.argv[1])
+    worker = await stuck(workers, sys.argv[1])
+    while worker.pid is None:  # the fork server's word of it may come after the worker's own
+        await asyncio.sleep(0.01)
     print(*workers.pids(), flush=True)
     await asyncio.sleep(60)
 

@@ -224,7 +224,7 @@ async def test_C40_a_long_gop_is_waited_for_and_told_and_one_without_end_is_no_k
         peer.no_keyframes()
         told = await start(api, peer.url, prefer="wait=1, timeout=60")
         job = f"/rest-api/v3/jobs/{told.body['id']}"
-        while (await api.get(job)).body["stage"] != "waiting-keyframe":
+        while (await api.get(job)).body["stage"] != "waiting-keyframe":  # noqa: ASYNC110 (a stage is asked for)
             await asyncio.sleep(0.05)
         await asyncio.sleep(4.1)  # what has to pass is the camera's time, not the gateway's
         peer.heal()

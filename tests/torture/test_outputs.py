@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 
 from gateway.app import Gateway
 from gateway.settings import Settings
+from gateway.web import lowlatency
 from gateway.web.mse import ViewerLimits
 from gateway.web.play import PlayLimits
 from media.camera import sample
@@ -86,7 +87,10 @@ async def still() -> AsyncIterator[tuple[LiveRing, int]]:
     await server.close()
 
 
-async def test_o3_five_hundred_blocked_reloads_whose_clients_vanish_leave_nothing(still: tuple[LiveRing, int]) -> None:
+async def test_o3_five_hundred_blocked_reloads_whose_clients_vanish_leave_nothing(
+    still: tuple[LiveRing, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lowlatency, "PATIENCE", 100)  # it is not for lack of it that they are let go
     ring, port = still
     before, sizes = _descriptors(), []
     for _ in range(4):
