@@ -16,11 +16,12 @@ READ_SIZE: Final = 65536
 
 
 class Channel:
-    """Blocking; `send` may be called by the task's thread only."""
+    """Blocking. Any thread of the task may `send`; messages are never mixed."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._sending = threading.Lock()
         self._incoming = self._messages()
         self._stopping = threading.Event()
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # its sender keeps it short
@@ -30,9 +31,9 @@ class Channel:
         """True once the gateway has asked for an end: look at it between packets."""
         return self._stopping.is_set()
 
-    def rest(self, seconds: float) -> None:
-        """Does nothing for so long, or until the gateway asks for an end."""
-        self._stopping.wait(seconds)
+    def rest(self, seconds: float) -> bool:
+        """Does nothing for so long, or until the gateway asks for an end: then True."""
+        return self._stopping.wait(seconds)
 
     def start(self) -> Start:
         """Waits for the task. Ends the process when none comes. Begins to watch the socket."""
@@ -44,8 +45,10 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Hands one message to the gateway; blocks while the socket is full."""
+        data = messages.encode(message)
         try:
-            self._socket.sendall(messages.encode(message))
+            with self._sending:
+                self._socket.sendall(data)
         except ConnectionError:
             os._exit(0)
 

@@ -8,12 +8,13 @@ from typing import Final
 
 VIDEO_RATE: Final = 90000  # ticks a second: RTP's clock for video (RFC 6184, section 5.1)
 NOMINAL: Final = VIDEO_RATE // 25  # a frame's duration as long as nothing is known
-LONGEST: Final = VIDEO_RATE * 5  # a step over this is no frame's duration
+LONGEST: Final = 5  # seconds that a frame may last, unless the camera's are that slow
 RESYNC: Final = Fraction(1, 2)  # seconds that an audio stamp may be off before it is believed at once
 SLEW: Final = 1000  # one sample is given or taken for every so many, until the stamps agree
 SPAN: Final = 1 << 32  # RTP timestamps are modulo this (RFC 3550, section 5.1)
 EXPLAINED: Final = 2  # seconds by which a step may differ from the time that has passed and still be a real gap
 AGREEING: Final = 3  # stray stamps in a row that agree with one another: the camera's clock was set anew
+USUAL: Final = 4  # the least of so many steps is a frame's: a gap and a reordered picture make longer ones
 WINDOW: Final = 60  # seconds over which a camera's rate is measured
 DRIFT: Final = 0.02  # a rate that is further off is told and corrected
 BROKEN: Final = 0.10  # a rate that is further off is no clock: arrival counts
@@ -31,9 +32,10 @@ class Stamp:
 class StampMapper:
     """Presentation times that go on whatever the camera's clock does; ticks of `rate` in and out, decode order.
 
-    Plain wraps, jumps, and single stamps that are hours away leave no trace: a step of over five seconds that the time
-    of arrival does not explain is replaced by one frame, and when three such stamps agree with one another the clock
-    was set anew and goes on from there. A step that arrival explains is a real gap and is kept.
+    Plain wraps, jumps, and single stamps that are hours away leave no trace: a step of over five seconds (or over two
+    frames, where those are longer) that the time of arrival does not explain is replaced by one frame. When three such
+    stamps agree with one another the clock was set anew and goes on from there. A step that arrival explains is a real
+    gap and is kept. A frame without a stamp comes one frame after the one before, until a stamp says where it was.
     """
 
     def __init__(self, rate: int = VIDEO_RATE, nominal: int = NOMINAL) -> None:
@@ -42,8 +44,9 @@ class StampMapper:
         self._out = 0  # what it was mapped to
         self._arrival = 0.0
         self._step = nominal
+        self._steps: deque[int] = deque(maxlen=USUAL)
         self._strays: list[int] = []  # the last ones, as long as they agree with one another
-        self._doubted = 0  # since the last stamp that was believed
+        self._doubted = 0  # frames since the last stamp that was believed
         self.jumps = 0  # how often the camera's clock was set anew
 
     def map(self, pts: int | None, arrival: float) -> int:
@@ -52,24 +55,30 @@ class StampMapper:
             self._raw, self._out, self._arrival = pts or 0, pts or 0, arrival
             return self._out
         if pts is None:
-            self._raw, self._out, self._arrival = self._raw + self._step, self._out + self._step, arrival
-            return self._out
+            self._doubted += 1
+            return self._out + self._step * self._doubted
         delta = _nearest(pts - self._raw)
         passed = round((arrival - self._arrival) * self._rate)
-        if abs(delta) <= 5 * self._rate or abs(delta - passed) <= EXPLAINED * self._rate:
+        if abs(delta) <= self._longest or abs(delta - passed) <= EXPLAINED * self._rate:
             return self._believe(pts, delta, arrival)
         return self._doubt(pts, arrival)
 
+    @property
+    def _longest(self) -> int:
+        """A step over this is no frame's duration."""
+        return max(LONGEST * self._rate, 2 * self._step)
+
     def _believe(self, pts: int, delta: int, arrival: float) -> int:
-        if 0 < delta <= self._rate:
-            self._step = delta // (self._doubted + 1)
+        if delta > 0:
+            self._steps.append(max(1, delta // (self._doubted + 1)))
+            self._step = min(self._steps)
         self._strays.clear()
         self._doubted = 0
         self._raw, self._out, self._arrival = pts, self._out + delta, arrival
         return self._out
 
     def _doubt(self, pts: int, arrival: float) -> int:
-        if self._strays and abs(_nearest(pts - self._strays[-1])) > 5 * self._rate:
+        if self._strays and abs(_nearest(pts - self._strays[-1])) > self._longest:
             self._strays.clear()
         self._strays.append(pts)
         self._doubted += 1
@@ -175,18 +184,20 @@ class VideoClock:
     """Decode times for packets in decode order that bear presentation times only, as in RTP.
 
     With a reorder depth of `n`, a packet's decode time is the n-th largest presentation time so far: with B-frames they
-    come out strictly increasing and never after the presentation. `reorder` is the decoder's `has_b_frames`.
+    come out strictly increasing and never after the presentation. `reorder` is the decoder's `has_b_frames`; `frame` is
+    what a frame is said to last, in ticks.
     """
 
-    def __init__(self, reorder: int = 0) -> None:
+    def __init__(self, reorder: int = 0, frame: int = NOMINAL) -> None:
         self._reorder = reorder
+        self._frame = frame
         self._recent: list[int] = []
         self._last: int | None = None
 
     def stamp(self, pts: int) -> Stamp:
         """The stamp of the next packet in decode order; `pts` in ticks of any origin."""
         if not self._recent:
-            self._recent = [pts - NOMINAL * back for back in range(self._reorder, 0, -1)]
+            self._recent = [pts - self._frame * back for back in range(self._reorder, 0, -1)]
         insort(self._recent, pts)
         decode = self._recent.pop(0)
         if self._last is not None and decode <= self._last:

@@ -26,6 +26,7 @@ AUDIO_WAIT: Final = 1.5  # seconds that declared audio may take to come before t
 AUDIO_SWITCH: Final = 60.0  # seconds between two changes of mind about audio, each a discontinuity
 LARGE_CHUNK: Final = 6 * 1024 * 1024  # bytes after which a chunk is cut before its time
 LARGEST_FRAME: Final = 8 * 1024 * 1024  # bytes: with a large chunk it still fits into one message (media.framing)
+UNSTAMPED: Final = 4  # first frames without a stamp for which one with a stamp is waited for
 LONG_GOP: Final = 4.0  # seconds between key frames over which viewers wait and segments grow
 
 
@@ -90,9 +91,10 @@ class Cutter:
         self._heard_at = self._switched_at = float("-inf")
         self._audio_deadline = time.monotonic() + AUDIO_WAIT
         self._init: Init | None = None
-        self._mapper = StampMapper()
+        self._usual = round(VIDEO_RATE / proof.fps) if proof.fps else NOMINAL  # ticks that a frame is said to last
+        self._mapper = StampMapper(nominal=self._usual)
         self._keeper = RateKeeper(reorders=proof.reorder > 0)
-        self._clock = VideoClock(proof.reorder)
+        self._clock = VideoClock(proof.reorder, self._usual)
         self._shift = 0  # what the keeper has added to the camera's clock, in video ticks
         self._base: tuple[int, int] | None = None  # of the camera's stamps: asking PyAV makes a fraction each time
         self._audio_mapper: StampMapper | None = None
@@ -135,9 +137,10 @@ class Cutter:
             return
         self._held.append(frame)
         # One stamp tells no duration: where nothing else does, another frame is waited for.
-        if len(self._held) == self._proof.reorder + (2 if self._proof.fps else 3):
-            usual = round(VIDEO_RATE / self._proof.fps) if self._proof.fps else NOMINAL
-            for each in _with_first_stamp(self._held, usual):
+        wanted = self._proof.reorder + (2 if self._proof.fps else 3)
+        stamped = frame.pts is not None or len(self._held) == wanted + UNSTAMPED
+        if len(self._held) >= wanted and stamped:
+            for each in _with_first_stamps(self._held, self._usual):
                 self._place(each)
             self._held, self._placed = [], True
 
@@ -300,11 +303,14 @@ class Cutter:
         return libav.live_init(self._proof, self._video, audio, VIDEO_RATE)
 
 
-def _with_first_stamp(frames: list[_Frame], usual: int) -> list[_Frame]:
-    """The first packet of an RTSP stream bears no stamp (measured): it is shown one frame before those that follow."""
+def _with_first_stamps(frames: list[_Frame], usual: int) -> list[_Frame]:
+    """The first packet of an RTSP stream bears no stamp (measured): it is shown one frame before those that follow.
+
+    So does the first one after FFmpeg has been kept waiting, which makes two where a camera is slow to begin.
+    """
     stamps = sorted(frame.pts for frame in frames if frame.pts is not None)
     step = min((b - a for a, b in pairwise(stamps)), default=usual)
-    for frame in frames:
-        if frame.pts is None and stamps:
-            frame.pts = stamps[0] - step
+    unstamped = [frame for frame in frames if frame.pts is None]
+    for back, frame in enumerate(reversed(unstamped), 1):
+        frame.pts = stamps[0] - step * back if stamps else None
     return frames

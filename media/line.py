@@ -37,6 +37,11 @@ class Line:
             return _plain(self._connection.getpeername()[0]) == _plain(address)
         return False
 
+    def hang_up(self) -> None:
+        """Whoever waits for the camera reads the end of the stream; what is said to the camera still goes out."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RD)
+
     def hear_out(self, seconds: float) -> None:
         """Reads until the camera has answered or hung up, at most so long; for after FFmpeg has sent TEARDOWN.
 

@@ -15,7 +15,6 @@ from media.overheard import Overheard
 from media.relay import Relay
 from media.spec import CameraSpec
 
-READ_TIMEOUT: Final = 0.2  # seconds: how soon a silent camera's reader looks at the stop flag again
 REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 
@@ -60,6 +59,17 @@ class Opened:
         if self._line is not None and self._camera.address and not self._line.leads_to(self._camera.address):
             raise _elsewhere()
 
+    def hang_up(self) -> None:
+        """Ends the stream for a reader that waits for the camera, from another thread; not by FFmpeg's own state.
+
+        PyAV's read timeout would not do: at each of its ends FFmpeg drops its parser, and the packets after it bear no
+        stamps, which for a camera of less than five pictures a second is every one (measured).
+        """
+        if self._relay is not None:
+            self._relay.hang_up()
+        elif self._line is not None:
+            self._line.hang_up()
+
     def close(self, farewell: float) -> None:
         """Sends TEARDOWN, and hears the camera out for at most `farewell` seconds."""
         self.container.close()
@@ -82,7 +92,6 @@ class Opened:
         udp = camera.transport == "udp"
         options = {
             "rtsp_transport": "udp" if udp else "tcp",
-            "timeout": str(int(camera.connect_timeout * 1_000_000)),
             "allowed_media_types": "video+audio" if camera.audio else "video",
             "analyzeduration": "0",
             "probesize": "32",
@@ -94,7 +103,7 @@ class Opened:
         limit = min(camera.connect_timeout, camera.silence_timeout)  # FFmpeg applies it once more to the first packet
         began = time.monotonic()
         try:
-            return av.open(url, format="rtsp", options=options, timeout=(limit, READ_TIMEOUT))
+            return av.open(url, format="rtsp", options=options, timeout=(limit, None))
         except (av.FFmpegError, OSError) as error:
             elapsed = time.monotonic() - began
             # The exception's text holds the URL with its password: it goes nowhere.

@@ -66,6 +66,12 @@ class Relay:
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
+    def hang_up(self) -> None:
+        """FFmpeg reads the end of the stream; what it still asks is passed on."""
+        if self._viewer is not None:
+            with suppress(OSError):
+                self._viewer.shutdown(socket.SHUT_WR)
+
     def close(self, seconds: float) -> None:
         """For after FFmpeg has hung up: waits until the camera has answered what it was asked last, at most so long."""
         self._thread.join(seconds)

@@ -15,6 +15,7 @@ from media.channel import Channel
 from media.clock import GapMeter
 from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
+from media.lookout import Lookout
 from media.messages import Failed, Finished, Order, Phase, Progress, Ready, Stats, Warned
 from media.naps import NAP, Naps
 from media.opening import Opened
@@ -27,8 +28,7 @@ FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobo
 CARRIED: Final = frozenset({"h264", "hevc"})
 NICE: Final = 5  # whoever transcodes waits for those who only carry
 LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
-STATS_EVERY: Final = 1.0
-LOOK_EVERY: Final = 0.1  # seconds between two looks at what need not be looked at for every packet
+STATS_EVERY: Final = 0.95  # seconds: every second look
 FAREWELL: Final = 0.2  # seconds that a camera has to answer TEARDOWN; the gateway kills after `jobs_cancel_grace`
 
 
@@ -47,8 +47,9 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
     opened = Opened(camera, on_play=lambda: channel.send(Phase("playing")), on_forbidden=forbidden)
     try:
         opened.check()
-        timeline = Timeline(spec["epoch"], spec["notBefore"])
-        _Reader(channel, camera, opened, timeline).read()
+        reader = _Reader(channel, camera, opened, Timeline(spec["epoch"], spec["notBefore"]))
+        with Lookout(channel, reader.look, opened.hang_up) as lookout:
+            reader.read(lookout)
     finally:
         opened.close(FAREWELL if channel.stopping else 0.0)
     channel.send(Finished({}))
@@ -66,47 +67,43 @@ class _Reader:
         self._video = self._pick_video()
         self._recast = self._recast_of(self._video)
         self._sound = self._pick_sound()
+        self._described = self._recast is not None or libav.has_parameters(self._video)
         self._played_at = opened.played_at
         self._frame_at = self._stats_at = time.monotonic()
         self._packet_at: float | None = None
-        self._frames = self._bytes = self._left_out = 0
+        self._bytes = self._told = self._left_out = 0
         self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
         self._gaps = GapMeter()
         self._second = float(self._video.time_base or 0)  # what one step of the camera's stamps is in seconds
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
-    def read(self) -> None:
+    def read(self, lookout: Lookout) -> None:
         """Until the camera ends or the gateway says stop. Raises `Fault`."""
-        asked = looked = time.monotonic()
+        asked = time.monotonic()
         for packet in self._packets():
-            if self._channel.stopping:
-                return
+            if self._channel.stopping or lookout.fault is not None:
+                break
             now = time.monotonic()
-            if packet is not None:
-                self._take(packet, now)
-            if now - looked >= LOOK_EVERY:
-                looked = now
-                self._check_silence(now)
-                self._tell_stats(now)
-            if packet is not None and self._naps is not None and self._naps.due(now - asked):
+            self._take(packet, now)
+            if self._naps is not None and self._naps.due(now - asked):
                 self._channel.rest(NAP)  # what comes meanwhile waits in the socket
             asked = time.monotonic()
-        raise Fault("source-protocol-error", "The camera ended the stream.", "live" if self._cutter else "playing")
+        if not self._channel.stopping:
+            ended = Fault(
+                "source-protocol-error", "The camera ended the stream.", "live" if self._cutter else "playing"
+            )
+            raise lookout.fault or ended
 
-    def _packets(self) -> Iterator["Packet[Any] | None"]:
-        """Packets as they come; None after each `READ_TIMEOUT` without one. Ends with the stream."""
+    def _packets(self) -> Iterator["Packet[Any]"]:
+        """Packets as they come. Ends with the stream."""
         streams = [self._video, *self._container.streams.audio[:1]]
-        while True:
-            try:
-                for packet in self._container.demux(streams):
-                    if packet.size:  # an empty packet is PyAV's flush mark at the end
-                        yield packet
-                return
-            except av.ExitError:  # the read timeout: the same container goes on reading
-                yield None
-            except (av.FFmpegError, OSError):
-                return
+        try:
+            for packet in self._container.demux(streams):
+                if packet.size:  # an empty packet is PyAV's flush mark at the end
+                    yield packet
+        except (av.FFmpegError, OSError):
+            return
 
     def _take(self, packet: "Packet[Any]", now: float) -> None:
         if self._packet_at is None:
@@ -114,7 +111,6 @@ class _Reader:
         self._packet_at = now
         is_video = packet.stream is self._video
         if is_video:
-            self._frames += 1
             self._frame_at = now
             self._gaps.note(now)
             if self._naps is not None and self._cutter is not None and packet.pts is not None:
@@ -128,8 +124,6 @@ class _Reader:
             self._left_out += late
             for made in self._recast.packets(packet, skip=late):
                 self._show(made, now)
-            if self._cutter is None:
-                self._check_limits(now)
         else:
             self._show(packet, now)
 
@@ -151,8 +145,6 @@ class _Reader:
             proof = libav.prove_keyframe(video, b"".join(map(bytes, self._opening)))
             if proof is not None:
                 self._go_live(video, proof, now)
-                return
-        self._check_limits(now)
 
     def _go_live(self, video: VideoStream, proof: libav.Proof, now: float) -> None:
         self._cutter = Cutter(self._channel, video, self._sound, proof, self._timeline)
@@ -167,6 +159,11 @@ class _Reader:
         for packet in self._opening:
             self._cutter.video(packet)
         self._opening = []
+
+    def look(self, now: float) -> None:
+        """What is done twice a second, in a thread of its own, while `read` may wait for the camera. Raises `Fault`."""
+        self._check_silence(now)
+        self._tell_stats(now)
 
     def _check_silence(self, now: float) -> None:
         """Whether a picture is overdue: sound and answers to keep-alives are no sign of one."""
@@ -184,7 +181,7 @@ class _Reader:
         if self._packet_at is None and waited > self._camera.silence_timeout:
             raise Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
         late = waited > self._camera.parameters_timeout
-        if late and self._recast is None and not libav.has_parameters(self._video):
+        if late and not self._described:
             raise Fault("source-no-parameters", "The camera sends video without codec parameters.", "waiting-keyframe")
         if waited > self._camera.keyframe_timeout:
             raise Fault("source-no-keyframe", "The camera sent no decodable key frame in time.", "waiting-keyframe")
@@ -193,10 +190,9 @@ class _Reader:
         elapsed = now - self._stats_at
         if elapsed < STATS_EVERY:
             return
-        info = {
-            "fps": round(self._frames / elapsed, 2),
-            "bitrate": round(self._bytes * 8 / elapsed),
-            "lastFrameAge": round(now - self._frame_at, 3),
+        counted = self._bytes
+        info: dict[str, Any] = {
+            "bitrate": round((counted - self._told) * 8 / elapsed),
             "gop": self._cutter.gop if self._cutter else None,
         }
         if self._camera.transport == "udp":
@@ -205,7 +201,7 @@ class _Reader:
         if self._left_out:
             detail = f"The machine is too slow to transcode the camera: {self._left_out} pictures were left out."
             self._channel.send(Warned("overloaded", detail))
-        self._stats_at, self._frames, self._bytes = now, 0, 0
+        self._stats_at, self._told = now, counted
 
     def _pick_video(self) -> VideoStream:
         streams = self._container.streams.video

@@ -12,10 +12,10 @@ FRAME = VIDEO_RATE // 25
 HOUR = 3600 * VIDEO_RATE
 
 
-def through(stamps: list[int | None], step: float = 0.04) -> list[int]:
+def through(stamps: list[int | None], step: float | Fraction = 0.04) -> list[int]:
     """What a mapper makes of stamps that arrive one frame apart."""
     mapper = StampMapper()
-    return [mapper.map(pts, index * step) for index, pts in enumerate(stamps)]
+    return [mapper.map(pts, float(index * step)) for index, pts in enumerate(stamps)]
 
 
 def steps(times: list[int]) -> set[int]:
@@ -48,6 +48,31 @@ def test_a_gap_that_arrival_explains_is_kept() -> None:
 
 def test_a_stamp_that_is_missing_is_one_frame_after_the_one_before() -> None:
     assert through([1000, 1000 + FRAME, None, None]) == [1000 + index * FRAME for index in range(4)]
+
+
+@given(
+    st.sampled_from((120, 25, 1, Fraction(1, 5), Fraction(1, 10))),
+    st.integers(0, SPAN - 1),
+    st.sets(st.integers(2, 59)),
+    st.integers(6, 40),
+    st.integers(-10 * HOUR, 10 * HOUR).filter(lambda jump: abs(jump) > 60 * VIDEO_RATE),
+)
+def test_missing_stamps_leave_no_trace_at_any_rate_beside_a_wrap_and_a_jump(
+    fps: int | Fraction, start: int, missing: set[int], at: int, jump: int
+) -> None:
+    frame = round(VIDEO_RATE / fps)
+    stamps = [(start + index * frame + (jump if index >= at else 0)) % SPAN for index in range(60)]
+    seen = [None if index in missing else pts for index, pts in enumerate(stamps)]
+    assert steps(through(seen, 1 / fps)) == {frame}
+
+
+def test_a_slow_camera_goes_on_after_its_clock_was_set_anew_and_a_network_that_stalls() -> None:
+    mapper = StampMapper()
+    frame = 10 * VIDEO_RATE
+    arrivals = [index * 10.0 + (6.0 if index == 20 else 0.0) for index in range(30)]
+    out = [mapper.map(index * frame + (HOUR if index >= 5 else 0), at) for index, at in enumerate(arrivals)]
+    assert steps(out) == {frame}
+    assert mapper.jumps == 1
 
 
 @given(st.integers(0, 4), st.lists(st.integers(-SPAN, SPAN) | st.none(), min_size=5, max_size=80))

@@ -75,6 +75,15 @@ async def test_C36_the_camera_reads_its_teardown_before_the_connection_goes(api:
         assert (peer.teardowns, peer.resets) == (3, 0)
 
 
+async def test_C36_a_camera_that_is_silent_is_torn_down_too(tmp_path: Path) -> None:
+    """FFmpeg waits for it, and has to be woken."""
+    async with gateway(tmp_path, jobs_cancel_grace=5) as api, camera(clip={"audio": False}) as peer:
+        assert (await start(api, peer.url)).status == 200
+        peer.stall()
+        await api.post("/rtsp/terminate", {"localStreamName": "cam"})
+        await until(lambda: peer.teardowns == 1)
+
+
 @pytest.mark.soak
 async def test_C45_fifty_cameras_of_one_host_die_and_come_back_without_a_stampede(tmp_path: Path) -> None:
     """The long form of what tests/media/test_session.py does in virtual time: real sockets, workers and pictures."""
