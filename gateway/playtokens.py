@@ -6,12 +6,25 @@ import hashlib
 import hmac
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = "p1"
+VERSION: Final = "p2"
 SECRET_BYTES: Final = 32
 LONGEST: Final = 1024  # characters of a token: a name of 128 characters has at most 512 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a token permits: to watch the stream of that name until a Unix second.
+
+    `key` is the id of the API key that it was made with, and ends with; "" when there is none to be revoked.
+    """
+
+    name: str
+    until: int
+    key: str = ""
 
 
 class PlayTokens:
@@ -40,18 +53,21 @@ class PlayTokens:
         """Of the same file, and yet of another secret: a play token never signs anybody in, nor the other way round."""
         return PlayTokens(hmac.digest(self._secret, b"sessions", hashlib.sha256))
 
-    def sign(self, name: str, until: int) -> str:
-        """A token for the stream of that name, good until a Unix second. Its characters need no escaping in a URL."""
-        content = f"{VERSION}.{until}.{_text(name.encode())}"
+    def sign(self, name: str, until: int, key: str = "") -> str:
+        """The token of a `Ticket`. Its characters need no escaping in a URL."""
+        content = f"{VERSION}.{until}.{_text(name.encode())}.{key}"
         return f"{content}.{self._mac(content)}"
 
-    def check(self, token: str, now: float) -> str | None:
-        """The name of the stream that it is for; None for one that is forged, cut or past its time."""
+    def check(self, token: str, now: float) -> Ticket | None:
+        """What it permits; None for one that is forged, cut, of another version, or past its time."""
         content, _, mac = token[:LONGEST].rpartition(".")
         if not hmac.compare_digest(self._mac(content).encode(), mac.encode(errors="replace")):
             return None
-        _, until, name = content.split(".")
-        return _bytes(name).decode() if now < int(until) else None
+        version, _, content = content.partition(".")
+        if version != VERSION:
+            return None
+        until, name, key = content.split(".")
+        return Ticket(_bytes(name).decode(), int(until), key) if now < int(until) else None
 
     def _mac(self, content: str) -> str:
         return _text(hmac.digest(self._secret, content.encode(errors="replace"), hashlib.sha256))

@@ -6,6 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from typing import Annotated, Final
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +21,7 @@ from gateway.jwts import Jwts
 from gateway.keys import Key, Keys, Scope
 from gateway.kinds.kind import Params
 from gateway.kinds.names import StreamName
-from gateway.playtokens import PlayTokens
+from gateway.playtokens import PlayTokens, Ticket
 from gateway.web import body
 from gateway.web.face import BASE
 from gateway.web.principal import PRINCIPAL, SESSION
@@ -32,6 +34,7 @@ REALM: Final = 'realm="Reelgate", charset="UTF-8"'
 COOKIE: Final = "reelgate_play"
 PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
 TOKEN: Final = web.RequestKey("play_token", str)
+GRANT: Final = web.RequestKey("grant", partial[bool])  # says whether what let a request in is good still
 TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
 WINDOW: Final = 60.0  # seconds
 MOST_ADDRESSES: Final = 10_000
@@ -82,16 +85,17 @@ class Access:
         if not self.needed or is_preflight(request, self.origins):
             return
         scope = _scope(request)
-        if scope is None or (scope is Scope.PLAY and self._has_token(request)):
+        if scope is None or (scope is Scope.PLAY and self._by_token(request)):
             return
         if foreign and not _bears(request):
             raise Failure("unauthorized", "A page of another site has to send its own key, as Authorization: Bearer.")
         key = self._session(request) or self._key(request)
-        request[PRINCIPAL], request[ACCESS] = key, self
+        request[PRINCIPAL], request[GRANT] = key, partial(self.still_good, key)
         if not key.allows(scope):
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
         if _is_page(request):
-            request[TOKEN] = self.tokens.sign(request.match_info["name"], int(self.wall()) + PAGE)
+            until = int(min(self.wall() + PAGE, key.expires or inf))
+            request[TOKEN] = self.token(request.match_info["name"], until, key)
 
     @property
     def needed(self) -> bool:
@@ -128,14 +132,22 @@ class Access:
         issued_elsewhere = not key.sha256
         return not key.expired(self.wall()) if issued_elsewhere else self.keys.known(key.id) is not None
 
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether what a play token permits goes on: its time is not over, nor the key revoked that made it."""
+        return self.wall() < ticket.until and (not ticket.key or self.keys.known(ticket.key) is not None)
+
+    def token(self, name: str, until: int, key: Key | None) -> str:
+        """A play token that this caller makes. A key of somebody else's cannot be revoked here: it leaves no trace."""
+        return self.tokens.sign(name, until, key.id if key is not None and key.sha256 else "")
+
     def _session(self, request: web.Request) -> Key | None:
         """The key that a browser has signed in with, if it is still good. A key that is sent along counts first."""
         token = request.cookies.get(SESSION)
         if not token or credentials(request) is not None:
             return None
-        key_id = self.sessions.check(token, self.wall())
-        if key_id is not None:
-            return self.keys.known(key_id)
+        signed = self.sessions.check(token, self.wall())
+        if signed is not None:
+            return self.keys.known(signed.name)
         return self.jwts.find(token) if self.jwts is not None else None
 
     def session_of(self, key: Key, text: str, seconds: int) -> str:
@@ -160,23 +172,33 @@ class Access:
         self.tries.wrong(address)
         raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
 
-    def _has_token(self, request: web.Request) -> bool:
-        name = request.match_info.get("name")
-        token = request.query.get("token") or request.cookies.get(COOKIE)
-        if name is None or not token or self.tokens.check(token, self.wall()) != name:
+    def _by_token(self, request: web.Request) -> bool:
+        """Whether a play token lets it in. The cookie of a page that a key has opened gives way to a session's key,
+        which lasts longer.
+        """
+        name, asked = request.match_info.get("name"), request.query.get("token")
+        token = asked or request.cookies.get(COOKIE)
+        ticket = self.tokens.check(token, self.wall()) if token else None
+        if ticket is None or ticket.name != name or not self.holds(ticket):
             return False
-        if "token" in request.query:
-            request[TOKEN] = token
+        if not asked and (key := self._session(request)) is not None and key.allows(Scope.PLAY):
+            return False
+        if asked:
+            request[TOKEN] = asked
+        request[GRANT] = partial(self.holds, ticket)
         return True
 
 
-ACCESS: Final = web.RequestKey("access", Access)
+def grant(request: web.Request) -> Callable[[], bool]:
+    """Says whether the key or play token that a request came with is good still: asked again and again by what goes on
+    after the request, or has an answer that does not end.
+    """
+    return request.get(GRANT) or (lambda: True)
 
 
 def still_good(request: web.Request) -> bool:
-    """Whether the key that a request came with is good still: asked again and again by answers that do not end."""
-    key = request.get(PRINCIPAL)
-    return key is None or request[ACCESS].still_good(key)
+    """The same, at this moment."""
+    return grant(request)()
 
 
 def credentials(request: web.Request) -> str | None:
@@ -262,7 +284,7 @@ def routes(access: Access) -> list[web.RouteDef]:
     async def play_token(request: web.Request) -> web.StreamResponse:
         params, _ = body.parse(TokenParams, await body.read_object(request))
         until = int(access.wall()) + params.expires_in
-        token = access.tokens.sign(params.name, until)
+        token = access.token(params.name, until, request.get(PRINCIPAL))
         record = TokenRecord(
             name=params.name,
             token=token,

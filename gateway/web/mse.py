@@ -5,7 +5,8 @@ Text messages are JSON objects with a `type`; binary ones are an init (the first
     init           {id, mime, codecs, video, audio, time}: an init follows, then the chunk that begins at `time`
     skip           {seconds, time}: the viewer was too slow; so much (0: unknown) is left out, a key frame is next
     discontinuity  {time}: the next chunk, at `time`, does not follow the one before
-    end            {reason}: `ended`, or `replaced` (connect again); a close with code 1000 or 1012 comes next
+    end            {reason}: `ended`, `replaced` (connect again), or `unauthorized` (the token's time is over, or the
+                   key was revoked); a close with code 1000, 1012 or 1008 comes next
 
 `time` is the decode time in seconds. The client need say nothing, and nothing that it says is heard.
 """
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, web
 
+from gateway.web.access import grant
 from media.chunk import Chunk, Init
 from media.ring import Ring
 
@@ -66,19 +68,21 @@ def behind(ring: Ring, chunk: Chunk) -> Fraction:
 
 
 async def show(
-    request: web.BaseRequest,
+    request: web.Request,
     socket: web.WebSocketResponse,
     ring: Ring,
     is_current: Callable[[], bool],
     limits: ViewerLimits,
 ) -> None:
-    """Serves a prepared socket until the viewer leaves or is stuck, or the ring ends or `is_current` no longer."""
+    """Serves a prepared socket until the viewer leaves, is stuck or may not watch any longer, or the ring ends or is
+    not `is_current`.
+    """
     transport = request.transport
     listener = asyncio.create_task(_ignore(socket), name="mse-listener")
     code = STUCK
     try:
         with suppress(TimeoutError):
-            code = await _Viewer(socket, ring, limits).run(is_current)
+            code = await _Viewer(socket, ring, limits).run(is_current, grant(request))
     except ConnectionError:
         return  # the viewer has gone
     finally:
@@ -102,13 +106,16 @@ class _Viewer:
         self._needs_key = True
         self._init_id = ""
 
-    async def run(self, is_current: Callable[[], bool]) -> int:
+    async def run(self, is_current: Callable[[], bool], may_watch: Callable[[], bool]) -> int:
         """Sends until there is a reason to close, and returns its code.
 
         Raises TimeoutError when the viewer is stuck, ConnectionError when it vanished while something was sent.
         """
         self._cursor = self._ring.newest_key() or 0
         while not self._socket.closed:
+            if not may_watch():
+                await self._text({"type": "end", "reason": "unauthorized"})
+                return WSCloseCode.POLICY_VIOLATION
             if not is_current():
                 await self._text({"type": "end", "reason": "replaced"})
                 return WSCloseCode.SERVICE_RESTART

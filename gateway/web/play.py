@@ -86,7 +86,7 @@ class _Play:
         self._limits = limits
         self._stills = makers.stills
         self._viewers = Viewers(streams, limits.caps)
-        self._whep = Whep(makers.broadcasts, self._viewers)
+        self._whep = Whep(makers.broadcasts, self._viewers, limits.viewer.tick)
         self._edges: WeakKeyDictionary[Ring, Edge] = WeakKeyDictionary()
 
     async def page(self, request: web.Request) -> web.StreamResponse:
@@ -144,7 +144,8 @@ class _Play:
         ring, _ = await self._held(request, lambda ring: ring.newest_key())
         with self._viewers.watching(request.match_info["name"]):
             await socket.prepare(request)
-            await show(request, socket, ring, self._is_current(request, ring), limits)
+            name = request.match_info["name"]
+            await show(request, socket, ring, lambda: self._streams.ring(name) is ring, limits)
         return socket
 
     async def whep_offer(self, request: web.Request) -> web.StreamResponse:

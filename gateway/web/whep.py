@@ -1,5 +1,6 @@
 """WHEP (draft-ietf-wish-whep): WebRTC by one POST with an SDP offer, whose answer is a session to be deleted."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
@@ -10,7 +11,7 @@ from aiohttp import hdrs, web
 from gateway.jobs.failures import Failure
 from gateway.kinds.kind import as_failure
 from gateway.web import body
-from gateway.web.access import TOKEN
+from gateway.web.access import TOKEN, grant
 from gateway.web.viewers import Viewers
 from media import whep
 from media.chunk import Chunk
@@ -21,11 +22,15 @@ SDP: Final = "application/sdp"
 
 
 class Whep:
-    """The sessions of all streams. A viewer counts as one for as long as its session lasts."""
+    """The sessions of all streams. A viewer counts as one for as long as its session lasts.
 
-    def __init__(self, broadcasts: Broadcasts | None, viewers: Viewers) -> None:
+    `tick` is in seconds: until one is ended whose token's time is over, or whose key was revoked.
+    """
+
+    def __init__(self, broadcasts: Broadcasts | None, viewers: Viewers, tick: float) -> None:
         self._broadcasts = broadcasts
         self._viewers = viewers
+        self._tick = tick
         self._sessions: dict[tuple[str, str], Session] = {}
 
     def check(self, request: web.Request) -> None:
@@ -54,15 +59,22 @@ class Whep:
             self._sessions[name, session.id] = session
             viewer = stack.pop_all()
 
-        def left(_: object) -> None:
-            del self._sessions[name, session.id]
-            viewer.close()
-
-        session.gone.add_done_callback(left)
+        viewer.callback(self._sessions.pop, (name, session.id))
+        session.gone.add_done_callback(lambda _: viewer.close())
+        self._watch_over(name, session, grant(request))
         token = request.get(TOKEN)  # the one that was checked: what else is in the address gets into no header
         location = f"/live/{quote(name, safe='')}/whep/{session.id}" + (f"?token={token}" if token else "")
         headers = {hdrs.LOCATION: location, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(status=201, text=session.answer.result(), content_type=SDP, headers=headers)
+
+    def _watch_over(self, name: str, session: Session, may_watch: Callable[[], bool]) -> None:
+        """Ends the session when it may not go on. Nothing passes through here that could ask by itself."""
+        if session.gone.done() or self._broadcasts is None:
+            return
+        if not may_watch():
+            self._broadcasts.end(name, session.id)
+            return
+        asyncio.get_running_loop().call_later(self._tick, self._watch_over, name, session, may_watch)
 
     def delete(self, request: web.Request) -> web.Response:
         """Ends a session. Failure: `not-found`."""

@@ -19,7 +19,7 @@ import trustme
 
 from gateway.app import Gateway
 from gateway.keys import IMPLIED, LOOK_AGAIN, KeyFile, Keys, KeysError, Scope
-from gateway.playtokens import PlayTokens
+from gateway.playtokens import PlayTokens, Ticket
 from gateway.settings import Settings
 from gateway.web.access import TRIES, WINDOW, Tries
 from gateway.web.board import ASSET, PAGES
@@ -277,13 +277,29 @@ async def test_a_player_page_that_is_opened_with_a_key_may_fetch_its_stream_for_
     assert (await guarded.ask("GET", "/live/one/media.m3u8", Cookie=kept)).status == 200
     assert (await guarded.ask("GET", "/live/two/media.m3u8", Cookie=kept)).status == 401
     now, tokens = guarded.gateway.access.wall(), guarded.gateway.access.tokens
-    assert tokens.check(kept.partition("=")[2], now + 3500) == "one"
+    ticket = tokens.check(kept.partition("=")[2], now + 3500)
+    assert ticket is not None
+    assert (ticket.name, ticket.key) == ("one", guarded.texts["play"].split("_")[1])
     assert tokens.check(kept.partition("=")[2], now + 3601) is None
     assert "Set-Cookie" not in (await guarded.ask("GET", "/live/one/media.m3u8", "play")).headers
     assert "Set-Cookie" not in (await guarded.ask("GET", "/live/one/")).headers
 
 
-@pytest.mark.parametrize("token", ["", ".", "..", "p1.9999999999.b25l.", "p1.x.y.z", "\ud800.a", "é.é", "a" * 5000])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        ".",
+        "..",
+        "p1.9999999999.b25l.",
+        "p1.x.y.z",
+        "p2.9999999999.b25l.k.",
+        "p2.x.y.z.",
+        "\ud800.a",
+        "é.é",
+        "a" * 5000,
+    ],
+)
 def test_a_token_that_is_none_opens_nothing(token: str) -> None:
     assert PlayTokens(b"secret").check(token, 0.0) is None
 
@@ -291,9 +307,9 @@ def test_a_token_that_is_none_opens_nothing(token: str) -> None:
 def test_a_token_is_for_its_name_and_its_time_and_its_secret(tmp_path: Path) -> None:
     tokens = PlayTokens.kept_in(tmp_path / "play.secret")
     token = tokens.sign("Lobby ü/", 1000)
-    assert tokens.check(token, 999.9) == "Lobby ü/"
+    assert tokens.check(token, 999.9) == Ticket("Lobby ü/", 1000)
     assert tokens.check(token, 1000.0) is None
-    assert PlayTokens.kept_in(tmp_path / "play.secret").check(token, 0.0) == "Lobby ü/"
+    assert PlayTokens.kept_in(tmp_path / "play.secret").check(token, 0.0) == Ticket("Lobby ü/", 1000)
     assert PlayTokens(bytes(32)).check(token, 0.0) is None
     assert (tmp_path / "play.secret").stat().st_mode & 0o777 == 0o600
     for at in range(len(token)):

@@ -257,23 +257,29 @@ async def test_chromium_plays_the_page_by_webrtc_where_it_has_no_mse_and_when_as
 
 @pytest.mark.media
 @pytest.mark.debian
-async def test_with_keys_on_the_page_hands_its_token_to_all_that_it_fetches(tmp_path: Path) -> None:
+async def test_with_keys_on_the_page_hands_its_token_to_all_that_it_fetches_until_that_ends(tmp_path: Path) -> None:
     async with on_air(tmp_path) as (gateway, _):
-        KeyFile(gateway.settings.keys_file).make("control", (Scope.CONTROL,))
+        keys = KeyFile(gateway.settings.keys_file)
+        keys.make("control", (Scope.CONTROL,))
+        portal, _ = keys.make("portal", (Scope.PLAY,))
         gateway.reload()
-        token = gateway.access.tokens.sign("yard", 2_000_000_000)
+        token = gateway.access.token("yard", 2_000_000_000, portal)
         asked: list[str] = []
         async with chromium.viewer("about:blank") as viewer:
             viewer.page.on("request", lambda request: asked.append(request.url))
             viewer.page.on("websocket", lambda socket: asked.append(socket.url))
-            for way in ("mse", "webrtc"):
+            for way in ("webrtc", "mse"):
                 await viewer.page.goto(f"{gateway.url}/live/yard/?token={token}&via={way}")
                 await viewer.plays_on(1, limit=40)
             assert viewer.complaints == []
-        # There is a cookie too, but a frame of another site has none.
-        fetched = [url for url in asked if "/live/yard/" in url]
-        assert {url.partition("?")[0].rpartition("/")[2] for url in fetched} == {"", "mse", "whep"}
-        assert all(f"?token={token}" in url for url in fetched)
+            # There is a cookie too, but a frame of another site has none.
+            fetched = [url for url in asked if "/live/yard/" in url]
+            assert {url.partition("?")[0].rpartition("/")[2] for url in fetched} == {"", "mse", "whep"}
+            assert all(f"?token={token}" in url for url in fetched)
+            keys.revoke("portal")
+            gateway.reload()
+            await viewer.page.wait_for_selector("#badge:text('Locked')")
+            await until(lambda: viewers(gateway) == 0, 60)
 
 
 @pytest.mark.media

@@ -102,11 +102,11 @@ export class Playback extends EventTarget {
     this.retry = setTimeout(() => this.#connect(), wait);
     if (code === 4008) this.#state("slow");
     else if (this.ending) this.#state("ended");
-    else this.#state(this.opened ? "away" : await this.#why());
+    else this.#state(this.opened && code !== 1008 ? "away" : await this.#why());
   }
 
   async #why() {
-    // A failed handshake hides its status from scripts; the page's own address has it too.
+    // A failed handshake hides its status from scripts; the page's own address has it too, and with a key a new token.
     try {
       const { status } = await fetch(location.href, { method: "HEAD", cache: "no-store" });
       return { 401: "locked", 404: "missing" }[status] ?? "away";

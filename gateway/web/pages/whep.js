@@ -2,6 +2,7 @@
 
 const BACKOFF = [500, 1_000, 2_000, 4_000, 8_000]; // ms
 const LOST = 6_000; // ms without a picture until the connection counts as lost
+const GONE = 2_000; // the same where the other side has stopped answering: the gateway ends a session so
 
 /** Whether this browser can. */
 export function webRtc() {
@@ -115,6 +116,7 @@ export class WhepPlayback extends EventTarget {
 
   async #look() {
     const peer = this.peer;
+    if (peer?.connectionState === "disconnected" && performance.now() - this.moved > GONE) this.#lost("away");
     if (!peer || peer.connectionState !== "connected") return;
     const reports = [...(await peer.getStats()).values()];
     const picture = reports.find((each) => each.type === "inbound-rtp" && each.kind === "video");
