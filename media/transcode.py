@@ -20,13 +20,12 @@ from media.effects.upright import Upright
 from media.faults import Fault
 from media.fmp4 import Sample
 from media.messages import ChunkMade, InitMade, Order, Phase, Progress, Ready, Stats
+from media.pace import Pace
 from media.sources.ring import Coded, Fed, Heard, Input
 
 NICE: Final = 5  # encoding waits for those who only carry
 STATS_EVERY: Final = 1.0  # seconds
-PACE: Final = 0.97  # of real time between two frames: a chunk is used up just before the next one comes
 FARTHEST: Final = 60 * VIDEO_RATE  # ticks ahead of now that a gap of the source may reach; beyond, its clock has jumped
-HURRY: Final = 1.0  # seconds of video waiting over which nothing is paced any longer
 USUAL_FPS: Final = 30.0  # for a source that does not say
 
 
@@ -57,7 +56,11 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
 
 
 class Transcoder:
-    """Decodes, marks and encodes one frame after another, evenly in time."""
+    """Decodes, marks and encodes one frame after another, evenly in time.
+
+    It begins at a key frame of the source's past and catches up at once; what comes late makes the rest later, a little
+    less with each chunk. So there nearly always is a next frame on which a changed watermark can be shown.
+    """
 
     def __init__(self, channel: Channel, spec: Spec, timeline: Timeline) -> None:
         self._channel = channel
@@ -69,7 +72,11 @@ class Transcoder:
         self._inputs: deque[tuple[int, Input]] = deque()  # the frame from whose number on it holds
         self._input: Input | None = None
         self._taken = self._given = 0  # frames fed and frames decoded
-        self._due = 0.0
+        self._pace = Pace()
+        self._base = 0.0  # the clock at the source's time zero
+        self._evenly_from = 0  # the frame from which on times follow one another; what is before it goes at once
+        self._scale = VIDEO_RATE  # ticks a second of what is fed
+        self._ends = -1  # ticks, of what was fed
         self._order: int | None = None
         self._used = 0
         self._meter = _Meter()
@@ -79,14 +86,14 @@ class Transcoder:
             message = self._channel.receive(self._wait())
             match message:
                 case InitMade():
-                    self._inputs.append((self._taken, Input(message.init())))
+                    source = Input(message.init())
+                    self._scale = source.scale
+                    self._inputs.append((self._taken, source))
                 case ChunkMade():
-                    before = len(self._fed.frames)
-                    self._fed.feed(message)
-                    self._taken += len(self._fed.frames) - before
+                    self._feed(message)
                 case Order(info):
                     self.order(info)
-                case None if self._fed.frames and time.monotonic() >= self._due:
+                case None if self._fed.frames and time.monotonic() >= self._due():
                     self._step()
             self._meter.tell(
                 self._channel, max(0.0, self._lag() - CHUNK / VIDEO_RATE), self._input.damaged if self._input else 0
@@ -102,11 +109,28 @@ class Transcoder:
             return
         self._order = info["number"]
 
+    def _feed(self, chunk: ChunkMade) -> None:
+        if chunk.discontinuity or chunk.decode_time != self._ends:
+            self._pace.forget()
+            self._evenly_from = self._taken
+        self._ends = chunk.decode_time + chunk.duration
+        begins, lasts = chunk.decode_time / self._scale, chunk.duration / self._scale
+        self._base = self._pace.arrived(begins, lasts, time.monotonic())
+        before = len(self._fed.frames)
+        self._fed.feed(chunk)
+        self._taken += len(self._fed.frames) - before
+
+    def _due(self) -> float:
+        """When the next frame is, on the clock."""
+        if self._given < self._evenly_from:
+            return 0.0
+        return self._base + self._fed.frames[0].decode / self._scale
+
     def _wait(self) -> float:
         """Seconds until the next frame is due, or a moment when there is none."""
         if not self._fed.frames:
             return STATS_EVERY / 2
-        return min(STATS_EVERY / 2, max(0.0, self._due - time.monotonic()))
+        return min(STATS_EVERY / 2, max(0.0, self._due() - time.monotonic()))
 
     def _lag(self) -> float:
         scale = self._input.scale if self._input else VIDEO_RATE
@@ -135,9 +159,6 @@ class Transcoder:
         if coded.last:
             self._used += 1
             self._channel.send(Progress({"used": self._used}))
-        now = time.monotonic()
-        seconds = coded.duration / source.scale
-        self._due = max(self._due, now - seconds) + (PACE * seconds if self._lag() < HURRY else 0.0)
 
     def _picture(self, frame: VideoFrame) -> None:
         """One frame to the output."""
