@@ -12,13 +12,13 @@ from typing import Final
 
 from media.catalog import Catalog
 from media.chunk import Chunk, Init
+from media.framing import MAX_BODY
 from media.messages import ChunkMade, InitMade
 from media.ring import Ring
 from media.workers import Worker
 
 MOST_SECONDS: Final = 1.0  # of media on its way to the worker
 MOST_BYTES: Final = 2 * 1024 * 1024
-LARGEST: Final = 3 * 1024 * 1024  # bytes of one chunk: more does not fit into the worker's queue
 BEHIND: Final = 2.0  # seconds of the source that may wait for the worker before pictures are left out
 TICK: Final = 0.25  # seconds between two looks for a source that is not there
 
@@ -110,7 +110,7 @@ class Feed:
         self._next, self._await_key = key, True
 
     def _send(self, worker: Worker, chunk: Chunk) -> None:
-        if len(chunk.data) > LARGEST:
+        if len(chunk.data) > MAX_BODY:
             self._warn("limits-exceeded", f"A chunk of {len(chunk.data)} bytes of the source was left out.")
             self._await_key = True
             return

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 PREFIX: Final = struct.Struct(">II")
 MAX_FRAME: Final = 16 * 1024 * 1024  # bytes, header and body; a frame over it means a broken or hostile peer
+MAX_BODY: Final = MAX_FRAME - 64 * 1024  # bytes of a body that fits, whatever its header says
 
 Header = dict[str, Any]
 

@@ -18,7 +18,7 @@ Format = Literal["jpeg", "png"]
 
 LIMIT: Final = 5.0  # seconds that one picture may take
 AT_ONCE: Final = 2  # workers that make pictures at the same time
-LARGEST: Final = 2 * 1024 * 1024  # bytes of a key frame's chunk, which travels to the worker in one message
+LARGEST: Final = 4 * 1024 * 1024  # bytes of a key frame's chunk, which travels to the worker in one message
 KEPT: Final = 4  # pictures of one ring: sizes and formats of the newest key frame
 
 

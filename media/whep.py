@@ -12,6 +12,7 @@ from typing import Final
 from media.chunk import Chunk
 from media.faults import Fault
 from media.fragments import fragments
+from media.framing import MAX_BODY
 from media.messages import ChunkMade, InitMade, Message, Order, Progress, Start, Stop
 from media.ring import Ring
 from media.workers import Workers
@@ -21,6 +22,7 @@ FAREWELL: Final = 1.0  # seconds for a worker's goodbyes
 ROOM: Final = 1024 * 1024  # bytes that may wait for a worker before it gets one more chunk
 PATIENCE: Final = 10.0  # seconds for a worker to read what waits for it: then it counts as hung
 TICK: Final = 1.0  # seconds until a replaced ring is noticed
+LARGEST: Final = 2_000_000  # bytes of one picture: browsers put together no more than 2048 packets
 PEERS: Final = 50  # of one stream: one core sends some 2 Mbit/s to about thirty
 
 log = logging.getLogger(__name__)
@@ -40,8 +42,10 @@ def refusal(chunk: Chunk) -> str | None:
         return "The stream has no picture."
     if not video.codec.startswith("avc1"):
         return f"WebRTC takes H.264 from here, and the stream is {video.codec}; MSE and HLS play it."
-    offsets = {sample.offset for each in fragments(chunk.data) if each.track == 1 for sample in each.samples}
-    if len(offsets) > 1:
+    samples = [sample for each in fragments(chunk.data) if each.track == 1 for sample in each.samples]
+    if len(chunk.data) > MAX_BODY or max((len(sample.data) for sample in samples), default=0) > LARGEST:
+        return f"A picture of the stream has over {LARGEST / 1e6:.0f} MB, too much for WebRTC; MSE and HLS play it."
+    if len({sample.offset for sample in samples}) > 1:
         return (
             "The stream has B-frames, which WebRTC cannot take; MSE and HLS play it, or switch them off at the camera."
         )
@@ -168,9 +172,11 @@ class _Broadcast:
                 return
             if chunk is None:
                 continue
-            if cursor.changed(chunk):
-                if refusal(chunk):
-                    return
+            changed = cursor.changed(chunk)
+            if (changed or len(chunk.data) > MAX_BODY) and (reason := refusal(chunk)):
+                log.warning("webrtc-ended", extra={"pid": self._worker.pid, "reason": reason})
+                return
+            if changed:
                 self._worker.send(InitMade.of(chunk.init))
             times = (chunk.decode_time, chunk.duration)
             self._worker.send(ChunkMade(*times, chunk.independent, chunk.discontinuity, chunk.data))

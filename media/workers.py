@@ -21,7 +21,7 @@ from media.framing import Decoder, FrameError
 from media.messages import Message, Start
 
 READ_SIZE: Final = 1024 * 1024
-MAX_OUTGOING: Final = 4 * 1024 * 1024  # bytes waiting for a worker that does not read: then it counts as hung
+MAX_OUTGOING: Final = 4 * 1024 * 1024  # bytes waiting for a worker when there is more to send: then it counts as hung
 RESTART_DELAY: Final = 1.0  # seconds between two starts of a fork server that dies at once
 
 # The trace of the request on whose behalf this task runs: each worker is told, and says it where it ends by a defect.
@@ -51,14 +51,18 @@ class Worker:
         self._loop.add_reader(self._socket, self._read)
 
     def send(self, message: Message) -> None:
-        """Queues one message; never blocks. A worker that does not read for too long is killed."""
+        """Queues one message; never blocks. A worker that has too much to read already is killed.
+
+        Raises `FrameError` for a message that fits into no frame.
+        """
         if self._socket.fileno() < 0:
             return
-        self._outgoing.append(memoryview(messages.encode(message)))
+        frame = memoryview(messages.encode(message))
         if self.outgoing > MAX_OUTGOING:
             log.warning("worker-hung", extra={"pid": self.pid, "task": self.task})
             self.kill()
             return
+        self._outgoing.append(frame)
         self._write()
 
     @property

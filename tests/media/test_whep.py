@@ -12,13 +12,14 @@ from media import fmp4, messages, whep
 from media.chunk import Init, VideoTrack
 from media.faults import Fault
 from media.fmp4 import Sample
-from media.framing import Decoder
+from media.framing import MAX_BODY, Decoder
 from media.messages import ChunkMade, Message, Start
 from media.ring import LiveRing, RingLimits
 from media.whep import Broadcasts, Offer, Session
 from media.workers import MAX_OUTGOING, OnMessage, Worker, Workers
 
 CHUNKS = 80
+MEGABYTE = 1_000_000
 OFFER = Offer("v=0", "127.0.0.1")
 
 
@@ -39,14 +40,15 @@ class DeafWorkers:
         return self.worker
 
 
-def a_long_group() -> LiveRing:
-    """8 MB of chunks of which only the first is independent."""
-    ring = LiveRing(RingLimits(), lambda: 1_700_000_000.0)
+def a_group(*sizes: int) -> LiveRing:
+    """Chunks of so many bytes, of which only the first is independent, in pictures of a megabyte and what is left."""
+    ring = LiveRing(RingLimits(max_bytes=1 << 30), lambda: 1_700_000_000.0)
     init = Init(b"an init", VideoTrack("avc1.64001f", 90_000, 640, 360), None)
-    for number in range(CHUNKS):
-        samples = [Sample((100_001).to_bytes(4) + b"\x65" + bytes(100_000), 9000, number == 0, 0)]
+    for number, size in enumerate(sizes):
+        parts = [MEGABYTE] * (size // MEGABYTE) + [size % MEGABYTE]
+        samples = [Sample((each + 1).to_bytes(4) + b"\x65" + bytes(each), 9000, number == 0, 0) for each in parts]
         ring.append(init, number * 9000, 9000, number == 0, fmp4.fragment(1, number, number * 9000, samples))
-    assert sum(len(sample.data) for sample in samples) * CHUNKS > MAX_OUTGOING
+    assert sum(sizes) > MAX_OUTGOING
     return ring
 
 
@@ -69,14 +71,13 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeafWorkers]:
     made.worker.take_far_end().close()
 
 
-def opening(workers: DeafWorkers) -> tuple[Broadcasts, asyncio.Task[Session]]:
-    ring = a_long_group()
+def opening(workers: DeafWorkers, ring: LiveRing) -> tuple[Broadcasts, asyncio.Task[Session]]:
     broadcasts = Broadcasts(cast(Workers, workers))
     return broadcasts, asyncio.create_task(broadcasts.open("yard", lambda: ring, OFFER))
 
 
 async def test_a_group_of_pictures_beyond_what_may_wait_for_a_worker_comes_whole(workers: DeafWorkers) -> None:
-    broadcasts, viewer = opening(workers)
+    broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
     async with asyncio.timeout(20):
         await asyncio.wait({viewer}, timeout=0.1)  # nobody reads as yet
         heard = await read(workers.worker.take_far_end(), CHUNKS * 9000)
@@ -87,11 +88,31 @@ async def test_a_group_of_pictures_beyond_what_may_wait_for_a_worker_comes_whole
     assert [type(each).__name__ for each in heard[:3]] == ["Order", "InitMade", "ChunkMade"]
 
 
+async def test_a_chunk_that_is_larger_than_what_may_wait_comes_whole(workers: DeafWorkers) -> None:
+    sizes = [2 * MAX_OUTGOING, 200_000, 2 * MAX_OUTGOING, 100_000]  # a camera of 4K in the best quality, and then some
+    broadcasts, viewer = opening(workers, a_group(*sizes))
+    async with asyncio.timeout(60):
+        await asyncio.wait({viewer}, timeout=0.1)  # nobody reads as yet
+        heard = await read(workers.worker.take_far_end(), len(sizes) * 9000)
+        assert not viewer.done()
+        viewer.cancel()
+        await broadcasts.close()
+    assert [len(each.body) // 100_000 for each in heard if isinstance(each, ChunkMade)] == [83, 2, 83, 1]
+
+
+async def test_a_chunk_that_fits_into_no_message_is_refused_and_ends_what_goes_on(workers: DeafWorkers) -> None:
+    ring = a_group(200_000, MAX_BODY)
+    broadcasts, viewer = opening(workers, ring)
+    with pytest.raises(Fault, match="has ended"):
+        await asyncio.wait_for(viewer, 20)
+    await broadcasts.close()
+
+
 async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(
     workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(whep, "PATIENCE", 0.1)
-    broadcasts, viewer = opening(workers)
+    broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
     with pytest.raises(Fault, match="has ended"):
         await asyncio.wait_for(viewer, 5)
     await broadcasts.close()

@@ -36,10 +36,11 @@ from tests.web.watching import FakeStreams, Server, an_app
 SDP = {"Content-Type": "application/sdp"}
 
 
-def a_ring(codec: str, offsets: tuple[int, ...] = (0, 0)) -> LiveRing:
+def a_ring(codec: str, offsets: tuple[int, ...] = (0, 0), size: int = 1) -> LiveRing:
     """A ring with one chunk of a picture of that codec."""
     ring = LiveRing(RingLimits(), lambda: 1_700_000_000.0)
-    samples = [Sample(b"\0\0\0\1\x65", 3600, number == 0, offset) for number, offset in enumerate(offsets)]
+    unit = size.to_bytes(4) + b"\x65" * size
+    samples = [Sample(unit, 3600, number == 0, offset) for number, offset in enumerate(offsets)]
     init = Init(b"an init", VideoTrack(codec, 90_000, 640, 360), None)
     ring.append(init, 0, 3600 * len(samples), True, fmp4.fragment(1, 0, 0, samples))
     return ring
@@ -47,8 +48,13 @@ def a_ring(codec: str, offsets: tuple[int, ...] = (0, 0)) -> LiveRing:
 
 @pytest.fixture
 async def face() -> AsyncIterator[str]:
-    """The routes without any worker: `hevc` and `reordered` cannot go, `yard` could."""
-    rings = {"hevc": a_ring("hvc1.1.6.L93.90"), "reordered": a_ring("avc1.64001f", (7200, 0)), "yard": a_ring("avc1.1")}
+    """The routes without any worker: `hevc`, `reordered` and `heavy` cannot go, `yard` could."""
+    rings = {
+        "hevc": a_ring("hvc1.1.6.L93.90"),
+        "reordered": a_ring("avc1.64001f", (7200, 0)),
+        "heavy": a_ring("avc1.640033", size=2_100_000),
+        "yard": a_ring("avc1.1"),
+    }
     workers = Workers()
     server = Server(an_app(FakeStreams(dict(rings)), makers=Makers(broadcasts=Broadcasts(workers))))
     await server.start_server()
@@ -62,6 +68,7 @@ async def face() -> AsyncIterator[str]:
     [
         ("hevc", SDP, 422, "codec-unsupported"),
         ("reordered", SDP, 422, "codec-unsupported"),
+        ("heavy", SDP, 422, "codec-unsupported"),
         ("nobody", SDP, 404, "not-found"),
         ("yard", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
         ("yard", SDP, 500, "worker-crashed"),  # no worker can be forked here
