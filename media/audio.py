@@ -1,10 +1,9 @@
 """Makes AAC of whatever a camera sounds like, so that browsers can play it."""
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -22,8 +21,7 @@ DRIFT: Final = 0.1  # seconds that the camera's stamps may be off the samples co
 HOPELESS: Final = 50  # packets in a row that do not decode, after which the sound is given up
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One AAC frame; `seconds` is when it sounds on the camera's clock, None when the camera did not say."""
 
     data: bytes
@@ -39,9 +37,9 @@ class CopiedSound:
         self.stream = stream
         self.samples = aac.parse(stream.codec_context.extradata or b"").frame
 
-    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterator[Frame]:
+    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[Frame]:
         """The packet itself."""
-        yield Frame(bytes(packet), seconds)
+        return (Frame(bytes(packet), seconds),)
 
 
 class MadeSound:
@@ -61,7 +59,7 @@ class MadeSound:
         self._origin: float | None = None  # the camera's clock at sample 0
         self._failures = 0
 
-    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterator[Frame]:
+    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[Frame]:
         """What the packet completes; its sound begins at `seconds` of the camera's clock.
 
         Raises `ValueError` when the sound turns out to be no sound at all.

@@ -27,6 +27,13 @@ class Cadence:
             return self._chunk >= self._goal
         return self._lasted * self._count >= self._part * self._group
 
+    @property
+    def left(self) -> int:
+        """What the chunk under way lacks until it is full, in ticks; about 0 or below when it is."""
+        if not self._group:
+            return self._goal - self._chunk
+        return self._part * self._group // self._count - self._lasted
+
     def add(self, duration: int) -> None:
         """A frame of that many ticks goes into the chunk under way."""
         self._frames += 1

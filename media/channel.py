@@ -23,13 +23,9 @@ class Channel:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._sending = threading.Lock()
         self._incoming = self._messages()
+        self.stopping = False  # True once the gateway has asked for an end: to be looked at between packets
         self._stopping = threading.Event()
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # its sender keeps it short
-
-    @property
-    def stopping(self) -> bool:
-        """True once the gateway has asked for an end: look at it between packets."""
-        return self._stopping.is_set()
 
     def rest(self, seconds: float) -> bool:
         """Does nothing for so long, or until the gateway asks for an end: then True."""
@@ -62,6 +58,7 @@ class Channel:
     def _watch(self) -> None:
         for message in self._incoming:
             if isinstance(message, Stop):
+                self.stopping = True
                 self._stopping.set()
                 self._inbox.put(None)
             else:

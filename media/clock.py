@@ -2,9 +2,9 @@
 
 from bisect import insort
 from collections import deque
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from math import inf
+from typing import Final, NamedTuple
 
 VIDEO_RATE: Final = 90000  # ticks a second: RTP's clock for video (RFC 6184, section 5.1)
 NOMINAL: Final = VIDEO_RATE // 25  # a frame's duration as long as nothing is known
@@ -21,8 +21,7 @@ BROKEN: Final = 0.10  # a rate that is further off is no clock: arrival counts
 MOST_SKEW: Final = 1.0  # seconds that the stream may run ahead of or behind arrival before it is corrected
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):  # a frozen dataclass takes three times as long to make, and this is made for every frame
     """Where a frame stands, in ticks: decode time, and presentation minus decode time."""
 
     decode: int
@@ -40,6 +39,7 @@ class StampMapper:
 
     def __init__(self, rate: int = VIDEO_RATE, nominal: int = NOMINAL) -> None:
         self._rate = rate
+        self._longest = LONGEST * rate
         self._raw: int | None = None  # the last stamp that was believed, as the camera wrote it
         self._out = 0  # what it was mapped to
         self._arrival = 0.0
@@ -59,26 +59,30 @@ class StampMapper:
             return self._out + self._step * self._doubted
         delta = _nearest(pts - self._raw)
         passed = round((arrival - self._arrival) * self._rate)
-        if abs(delta) <= self._longest or abs(delta - passed) <= EXPLAINED * self._rate:
+        if self._is_near(delta) or abs(delta - passed) <= EXPLAINED * self._rate:
             return self._believe(pts, delta, arrival)
         return self._doubt(pts, arrival)
 
-    @property
-    def _longest(self) -> int:
-        """A step over this is no frame's duration."""
-        return max(LONGEST * self._rate, 2 * self._step)
+    def _is_near(self, delta: int) -> bool:
+        """Whether so many ticks may lie between two frames."""
+        return abs(delta) <= self._longest or abs(delta) <= 2 * self._step
 
     def _believe(self, pts: int, delta: int, arrival: float) -> int:
+        if self._doubted or (delta > 0 and delta != self._step):
+            self._learn(delta)
+        self._raw, self._out, self._arrival = pts, self._out + delta, arrival
+        return self._out
+
+    def _learn(self, delta: int) -> None:
+        """What there is to learn of a step unlike the one before."""
         if delta > 0:
             self._steps.append(max(1, delta // (self._doubted + 1)))
             self._step = min(self._steps)
         self._strays.clear()
         self._doubted = 0
-        self._raw, self._out, self._arrival = pts, self._out + delta, arrival
-        return self._out
 
     def _doubt(self, pts: int, arrival: float) -> int:
-        if self._strays and abs(_nearest(pts - self._strays[-1])) > self._longest:
+        if self._strays and not self._is_near(_nearest(pts - self._strays[-1])):
             self._strays.clear()
         self._strays.append(pts)
         self._doubted += 1
@@ -104,8 +108,8 @@ class RateKeeper:
         self._last_in = 0
         self._out = 0.0
         self._window_at = 0.0
-        self._least_raw: float | None = None  # the least lateness of this window, seconds, by the camera's clock
-        self._least_out: float | None = None  # and by ours
+        self._least_raw = inf  # the least lateness of this window, seconds, by the camera's clock
+        self._least_out = inf  # and by ours
         self._before: float | None = None
         self._usual = 0.0  # the least lateness of the first window: what is there from the start is no drift
         self._factor = 1.0
@@ -132,12 +136,14 @@ class RateKeeper:
         self._last_in = pts
         raw = passed - (pts - start) / VIDEO_RATE
         out = passed - (self._out - start) / VIDEO_RATE
-        self._least_raw = raw if self._least_raw is None else min(raw, self._least_raw)
-        self._least_out = out if self._least_out is None else min(out, self._least_out)
+        if raw < self._least_raw:
+            self._least_raw = raw
+        if out < self._least_out:
+            self._least_out = out
         if arrival - self._window_at >= WINDOW:
             self._measure(self._least_raw, self._least_out, arrival - self._window_at)
             self._window_at = arrival
-            self._least_raw = self._least_out = None
+            self._least_raw = self._least_out = inf
         return round(self._out)
 
     def _measure(self, least_raw: float, least_out: float, seconds: float) -> None:

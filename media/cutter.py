@@ -1,7 +1,7 @@
 """Cuts a live camera's packets into chunks below the right init."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
@@ -14,7 +14,7 @@ from media.audio import Sound
 from media.cadence import Cadence
 from media.channel import Channel
 from media.chunk import Init
-from media.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, Stamp, StampMapper, VideoClock
+from media.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, StampMapper, VideoClock
 from media.faults import Fault
 from media.fmp4 import Sample
 from media.messages import ChunkMade, InitMade, Warned
@@ -54,7 +54,8 @@ class _Frame:
     key: bool
     pts: int | None
     arrival: float
-    stamp: Stamp = field(default_factory=lambda: Stamp(0, 0))
+    decode: int = 0  # ticks of the stream's timeline
+    offset: int = 0  # ticks from there to when it is shown
 
 
 @dataclass(slots=True)
@@ -112,6 +113,11 @@ class Cutter:
         self._key_at: int | None = None
         self.gop: float | None = None  # seconds between the last two key frames
 
+    @property
+    def left(self) -> float:
+        """Seconds from the newest picture to the one that ends the chunk under way."""
+        return self._cadence.left / VIDEO_RATE
+
     def describe(self) -> dict[str, Any]:
         """What is known before the first chunk is out: `video` and `audio` as in `InitMade`, and how audio is made."""
         init = self._make_init(with_audio=self._sound is not None)
@@ -148,10 +154,11 @@ class Cutter:
         if self._base is None:
             base = packet.time_base or Fraction(1, VIDEO_RATE)
             self._base = base.numerator * VIDEO_RATE, base.denominator
-        if packet.pts is None:
+        pts = packet.pts
+        if pts is None:
             return None
         # Rounded, in whole numbers: this is done for every frame, and fractions are slow.
-        return (2 * packet.pts * self._base[0] + self._base[1]) // (2 * self._base[1])
+        return (2 * pts * self._base[0] + self._base[1]) // (2 * self._base[1])
 
     def audio(self, packet: "Packet[Any]") -> None:
         """One packet of sound. Those from before the first picture are dropped."""
@@ -185,7 +192,7 @@ class Cutter:
             chunk.audio_start = stamp
         elif stamp != self._audio_next:  # the sample before lasts until here, so that the sums stay exact
             last = chunk.audio[-1]
-            chunk.audio[-1] = replace(last, duration=max(1, last.duration + stamp - self._audio_next))
+            chunk.audio[-1] = last._replace(duration=max(1, last.duration + stamp - self._audio_next))
         chunk.audio.append(Sample(data, samples, True))
         self._audio_next = stamp + samples
 
@@ -199,9 +206,9 @@ class Cutter:
         stamp = self._clock.stamp(kept)
         if self._origin is None:
             self._origin = stamp.decode - self._timeline.now()
-        frame.stamp = Stamp(stamp.decode - self._origin, stamp.offset)
+        frame.decode, frame.offset = stamp.decode - self._origin, stamp.offset
         if self._pending is not None:
-            self._add(self._pending, frame.stamp.decode - self._pending.stamp.decode)
+            self._add(self._pending, frame.decode - self._pending.decode)
             if frame.key or self._cadence.full or self._chunk.size >= LARGE_CHUNK:
                 self._cut()
         if frame.key:
@@ -211,13 +218,13 @@ class Cutter:
     def _note_key(self, frame: "_Frame") -> None:
         self._cadence.key()
         if self._key_at is not None:
-            self.gop = round((frame.stamp.decode - self._key_at) / VIDEO_RATE, 3)
+            self.gop = round((frame.decode - self._key_at) / VIDEO_RATE, 3)
             if self.gop > LONG_GOP:
                 detail = (
                     f"The camera's key frames are {self.gop:g} s apart: viewers wait that long; 1 to 2 s are usual."
                 )
                 self._channel.send(Warned("long-gop", detail))
-        self._key_at = frame.stamp.decode
+        self._key_at = frame.decode
         if self._keeper.drifting:
             detail = f"The camera's clock is off by {self._keeper.error:.1%}; the stream is held to real time."
             self._channel.send(Warned("clock-drift", detail))
@@ -226,11 +233,11 @@ class Cutter:
 
     def _add(self, frame: "_Frame", duration: int) -> None:
         if not self._chunk.video:
-            self._chunk.start = frame.stamp.decode
+            self._chunk.start = frame.decode
             self._chunk.independent = frame.key
         data = fmp4.length_prefixed(frame.data, self._codec, parameter_sets=False)
         self._chunk.size += len(data)
-        self._chunk.video.append(Sample(data, duration, frame.key, frame.stamp.offset))
+        self._chunk.video.append(Sample(data, duration, frame.key, frame.offset))
         self._chunk.duration += duration
         self._cadence.add(duration)
 

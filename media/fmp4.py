@@ -2,8 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # `moof` as we write it: every box before the sample table has a constant size, so these two fields never move.
 SEQUENCE_AT: Final = 20  # mfhd.sequence_number, u32
@@ -30,10 +29,11 @@ _DELIMITER: Final = {"h264": 9, "hevc": 35}
 _SLICES_H264: Final = range(1, 6)
 _SLICES_HEVC: Final = range(32)
 _PARAMETER_SETS: Final = {"h264": (7, 8), "hevc": (32, 33, 34)}
+_DROPPED: Final = {codec: frozenset({kind}) for codec, kind in _DELIMITER.items()}
+_STRIPPED: Final = {codec: _DROPPED[codec].union(kinds) for codec, kinds in _PARAMETER_SETS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One coded frame. Ticks of the track's timescale; `offset` = presentation - decode time and may be negative."""
 
     data: bytes
@@ -122,10 +122,11 @@ def length_prefixed(annexb: bytes, codec: str = "h264", *, parameter_sets: bool 
 
     `codec` is `h264` or `hevc`. Access unit delimiters are dropped; so are parameter sets with `parameter_sets=False`.
     """
-    dropped = {_DELIMITER[codec]} if parameter_sets else {_DELIMITER[codec], *_PARAMETER_SETS[codec]}
+    dropped = _DROPPED[codec] if parameter_sets else _STRIPPED[codec]
+    h264 = codec == "h264"
     pieces: list[bytes] = []
     for unit in nal_units(annexb):
-        if nal_type(unit, codec) not in dropped:
+        if (unit[0] & 0x1F if h264 else unit[0] >> 1 & 0x3F) not in dropped:
             pieces += (_SEQUENCE.pack(len(unit)), unit)
     return b"".join(pieces)
 

@@ -31,8 +31,11 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[Header, bytes]]:
-        """Yields each frame that `data` completes. Raises `FrameError` on a size over the limit or a bad header."""
+    def feed(self, data: bytes | memoryview) -> Iterator[tuple[Header, bytes]]:
+        """Yields each frame that `data` completes, and keeps none of `data` itself.
+
+        Raises `FrameError` on a size over the limit or a bad header.
+        """
         self._buffer += data
         while len(self._buffer) >= PREFIX.size:
             size, head_size = PREFIX.unpack_from(self._buffer)

@@ -2,30 +2,45 @@
 
 from typing import Final
 
-NAP: Final = 0.1  # seconds: a few wakings a second instead of one for each packet, and a third of a chunk late
+NAP: Final = 0.1  # seconds: what one may always take; longer only until a chunk is due
+LONGEST: Final = 0.3  # seconds: a chunk is about that long, and nothing is late when its last picture is read at once
+HELD: Final = 64 * 1024  # bytes that any socket holds while nobody reads: a camera of a high bitrate allows no long nap
+JITTER: Final = 0.02  # seconds by which packets are later than the promptest without being late
 WAITED: Final = 0.003  # seconds that a packet took if it was not there yet
 BEHIND: Final = 0.4  # seconds later than the promptest pictures at which there is work to catch up with
 FORGET: Final = 0.001  # by which the promptest grows a second: more than the clock of a sound camera drifts
+JUMP: Final = 5.0  # seconds between two pictures by which the camera's clock and ours differ if one was set anew
 
 
 class Naps:
     """A reader that has had to wait is up to date. One that falls behind on a busy machine takes none."""
 
     def __init__(self) -> None:
-        self._start: tuple[float, float] | None = None
+        self._ahead: float | None = None  # by how much the camera's clock is ahead of ours
         self._promptest = 0.0
+        self._shown = 0.0
         self._at = 0.0
         self.behind = False  # pictures come too late: there is work to catch up with
 
     def note(self, arrival: float, shown: float) -> None:
         """A picture that is to be shown at `shown` of the camera's clock came at `arrival` of ours; seconds."""
-        if self._start is None:
-            self._start, self._at = (arrival, shown), arrival
-        late = (arrival - self._start[0]) - (shown - self._start[1])
+        if self._ahead is None:
+            self._ahead, self._at, self._shown = shown - arrival, arrival, shown
+        jump = (shown - self._shown) - (arrival - self._at)
+        if not -JUMP < jump < JUMP:
+            self._ahead += jump
+        late = arrival - shown + self._ahead
         self._promptest = min(late, self._promptest + FORGET * (arrival - self._at))
-        self._at = arrival
+        self._at, self._shown = arrival, shown
         self.behind = late - self._promptest > BEHIND
 
-    def due(self, waited: float) -> bool:
-        """Whether to take a nap after a packet that took `waited` seconds to come."""
-        return self._start is not None and waited > WAITED and not self.behind
+    def due(self, now: float, waited: float, left: float, rate: float) -> float:
+        """How many seconds to look away after a packet that took `waited` seconds to come; 0: not at all.
+
+        `left` is what a chunk still lacks, in seconds of pictures; `rate` is bytes a second.
+        """
+        if self._ahead is None or waited <= WAITED or self.behind:
+            return 0.0
+        most = max(NAP, min(LONGEST, HELD / max(1.0, rate)))
+        full = self._shown + left - self._ahead + self._promptest + JITTER
+        return min(most, max(0.0, full - now))

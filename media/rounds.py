@@ -129,7 +129,7 @@ class RoundWriter:
 
     def _video(self, frames: list[Frame], longer: int) -> bytes:
         samples = [Sample(one.data, one.duration, one.key, one.pts - one.dts) for one in frames]
-        samples[-1] = replace(samples[-1], duration=samples[-1].duration + longer)
+        samples[-1] = samples[-1]._replace(duration=samples[-1].duration + longer)
         self._last_shown = max(self._last_shown, *(one.pts for one in frames))
         return _fragment(VIDEO_TRACK, self.length, samples)
 

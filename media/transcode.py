@@ -327,7 +327,7 @@ class Writer:
                 continue
             if found and at != found[-1].time + found[-1].sample.duration:  # a hole: the one before lasts until here
                 last = found[-1]
-                found[-1] = replace(last, sample=replace(last.sample, duration=max(1, at - last.time)))
+                found[-1] = replace(last, sample=last.sample._replace(duration=max(1, at - last.time)))
             found.append(replace(heard, time=at))
         return found
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from math import inf
 from typing import Any, Final
 
 import av
@@ -17,7 +18,7 @@ from media.cutter import LONG_GOP, Cutter, Timeline
 from media.faults import Fault
 from media.lookout import Lookout
 from media.messages import Failed, Finished, Order, Phase, Progress, Ready, Stats, Warned
-from media.naps import NAP, Naps
+from media.naps import NAP, WAITED, Naps
 from media.opening import Opened
 from media.recast import Recast
 from media.spec import CameraSpec, Secret
@@ -72,6 +73,7 @@ class _Reader:
         self._frame_at = self._stats_at = time.monotonic()
         self._packet_at: float | None = None
         self._bytes = self._told = self._left_out = 0
+        self._rate = inf  # bytes a second, once it was measured
         self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
         self._gaps = GapMeter()
         self._second = float(self._video.time_base or 0)  # what one step of the camera's stamps is in seconds
@@ -86,14 +88,12 @@ class _Reader:
                 break
             now = time.monotonic()
             self._take(packet, now)
-            if self._naps is not None and self._naps.due(now - asked):
-                self._channel.rest(NAP)  # what comes meanwhile waits in the socket
+            if nap := self._nap(now, now - asked):
+                self._channel.rest(nap)  # what comes meanwhile waits in the socket
             asked = time.monotonic()
         if not self._channel.stopping:
-            ended = Fault(
-                "source-protocol-error", "The camera ended the stream.", "live" if self._cutter else "playing"
-            )
-            raise lookout.fault or ended
+            phase = "live" if self._cutter else "playing"
+            raise lookout.fault or Fault("source-protocol-error", "The camera ended the stream.", phase)
 
     def _packets(self) -> Iterator["Packet[Any]"]:
         """Packets as they come. Ends with the stream."""
@@ -104,6 +104,12 @@ class _Reader:
                     yield packet
         except (av.FFmpegError, OSError):
             return
+
+    def _nap(self, now: float, waited: float) -> float:
+        """Seconds for which nothing need be read, after a packet that took `waited` seconds to come."""
+        if self._naps is None or self._cutter is None or waited <= WAITED:
+            return 0.0
+        return self._naps.due(now, waited, NAP if self._recast else self._cutter.left, self._rate)
 
     def _take(self, packet: "Packet[Any]", now: float) -> None:
         if self._packet_at is None:
@@ -191,8 +197,9 @@ class _Reader:
         if elapsed < STATS_EVERY:
             return
         counted = self._bytes
+        self._rate = (counted - self._told) / elapsed
         info: dict[str, Any] = {
-            "bitrate": round((counted - self._told) * 8 / elapsed),
+            "bitrate": round(self._rate * 8),
             "gop": self._cutter.gop if self._cutter else None,
         }
         if self._camera.transport == "udp":
