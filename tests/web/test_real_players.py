@@ -141,6 +141,34 @@ async def test_a_player_that_is_taken_away_while_it_opens_has_nothing_to_complai
     assert complaints == []
 
 
+SLOW_DECODER = """async (address) => {
+  const { Playback } = await import("/assets/playback.js");
+  const video = document.createElement("video");
+  const state = { ready: 1, jumps: 0 };
+  Object.defineProperty(video, "readyState", { get: () => state.ready });
+  Object.defineProperty(video, "currentTime", { get: () => 0.2, set: () => { state.jumps += 1; } });
+  video.muted = true;
+  const playback = new Playback(video, address);
+  playback.start();
+  const comes = async (condition) => { while (!condition()) await new Promise((next) => setTimeout(next, 20)); };
+  await comes(() => !video.paused && playback.latency() > 2.5); // a second and more over what it would jump at
+  await new Promise((next) => setTimeout(next, 600)); // two looks of its own
+  const early = state.jumps;
+  state.ready = 4;
+  await comes(() => state.jumps > early);
+  playback.stop();
+  return early;
+}"""
+
+
+async def test_nothing_is_jumped_over_before_the_first_picture_is_there(air: Air, browser: Browser) -> None:
+    air.begin("yard")
+    page, complaints = await opened(browser, air, "/live/yard/")
+    address = str(air.server.make_url("/live/yard/mse")).replace("http", "ws")
+    assert await page.evaluate(SLOW_DECODER, address) == 0
+    assert complaints == []
+
+
 async def test_pausing_fetches_nothing_and_playing_returns_to_the_live_edge(air: Air, browser: Browser) -> None:
     air.begin("yard")
     page, complaints = await opened(browser, air, "/live/yard/")

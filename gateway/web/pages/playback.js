@@ -248,7 +248,8 @@ export class Playback extends EventTarget {
     const behind = this.#lag();
     const far = this.settled ? Math.max(3, target + 2) : target + 0.5;
     if (video.seeking || video.paused) return;
-    if (behind > far) this.goLive();
+    // A jump before the first picture is there would throw away what is being decoded, and half a second with it.
+    if (behind > far && (this.settled || video.readyState >= 2)) this.goLive();
     else this.#leap();
     if (!this.settled && video.readyState >= 3) this.settled = performance.now();
     this.slack = Math.max(SLACK, this.slack - 0.0025); // a hundredth of a second in each second
