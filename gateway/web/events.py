@@ -11,6 +11,8 @@ from gateway.jobs.effects import Effect
 from gateway.jobs.feed import Happening, Listener
 from gateway.jobs.job import Record
 from gateway.jobs.supervisor import Supervisor
+from gateway.kinds.kind import Flag, Params
+from gateway.web import body
 from gateway.web.access import still_good
 from gateway.web.face import BASE, Face
 from gateway.web.principal import may_see
@@ -24,6 +26,15 @@ HEADERS: Final = {
 }
 HELLO: Final = b"retry: 2000\n\n"
 RESET: Final = b"event: reset\ndata: {}\n\n"
+
+
+class EventsParams(Params):
+    """`lastEventId` is for those who cannot send the header `Last-Event-ID`, which counts first. With `figures` they
+    are also told what was measured of the streams, every two seconds.
+    """
+
+    last_event_id: str = ""
+    figures: Flag = False
 
 
 class Telling(Protocol):
@@ -60,8 +71,10 @@ def routes(face: Face) -> list[web.RouteDef]:
     """`GET /events`."""
 
     async def events(request: web.Request) -> web.StreamResponse:
+        asked, _ = body.parse(EventsParams, dict(request.query))
+        since = _since(request.headers.get("Last-Event-ID", asked.last_event_id))
         response = web.StreamResponse(headers=HEADERS)
-        with face.feed.listening(_since(request), request.query.get("figures") == "true") as (listener, missed):
+        with face.feed.listening(since, asked.figures) as (listener, missed):
             ended = asyncio.ensure_future(face.supervisor.over())
             guard = asyncio.ensure_future(_cut_off(request, listener))
             try:
@@ -126,9 +139,8 @@ async def _write(request: web.Request, response: web.StreamResponse, happenings:
             await response.write(happening.wire)
 
 
-def _since(request: web.Request) -> int | None:
+def _since(value: str) -> int | None:
     """The last event that the listener has seen. What is no number was never one of ours: then it is told to reset."""
-    value = request.headers.get("Last-Event-ID", request.query.get("lastEventId", ""))
     if not value:
         return None
     with contextlib.suppress(ValueError):

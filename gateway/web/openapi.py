@@ -126,6 +126,9 @@ def _parameters(each: Operation) -> Iterator[dict[str, Any]]:
         yield {"name": "Prefer", "in": "header", "description": PREFER, "schema": {"type": "string"}}
     if each.etag:
         yield {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
+    if each.resumes:
+        text = "The `id` of the last event that was seen. Those after it come first; `reset` says that they are lost."
+        yield {"name": "Last-Event-ID", "in": "header", "description": text, "schema": {"type": "string"}}
     if each.job:
         schema = {"type": "string", "pattern": '^"[ !#-\\[\\]-~]{1,255}"$'}
         text = "A quoted string; the same key and the same request attach to the same job."

@@ -10,6 +10,7 @@ from gateway.jobs.failures import FAILURES
 from gateway.kinds.kind import Kind
 from gateway.web import records, streams
 from gateway.web.access import TokenParams
+from gateway.web.events import EventsParams
 from gateway.web.face import BASE
 from gateway.web.figures import HistoryParams
 from gateway.web.files import FileRecord, ListParams
@@ -39,7 +40,8 @@ class Operation:
     """One method of one path; `path` is the router's.
 
     `results` maps a status to a model, to `Many` of it, to a media type, or to None for an empty answer; `statuses` are
-    those of problems, beside those that all guarded operations have. `job`: admits one; `etag`: knows If-None-Match.
+    those of problems, beside those that all guarded operations have. `job`: admits one; `etag`: knows If-None-Match;
+    `resumes`: knows Last-Event-ID.
     """
 
     method: str
@@ -56,6 +58,7 @@ class Operation:
     body_bytes: bool = False
     prefer: bool = False
     etag: bool = False
+    resumes: bool = False
     job: bool = False
 
 
@@ -152,7 +155,7 @@ def _of_jobs() -> Iterator[Operation]:
     )  # fmt: skip
     yield Operation(
         "GET", f"{BASE}/events", "events", "Changes of jobs and streams as they happen; resumes by Last-Event-ID",
-        "jobs", {200: "text/event-stream"},
+        "jobs", {200: "text/event-stream"}, query=EventsParams, statuses=(422,), resumes=True,
     )  # fmt: skip
 
 
