@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.api.conforming import judge_every_answer
+
 IN_CI = os.environ.get("CI") == "true"
 SOAK = os.environ.get("REELGATE_SOAK") == "1"
 
@@ -36,9 +38,11 @@ def missing() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """No loop is left over from plugins: nobody closes it, and a later test would be blamed for that.
 
-    How long an example takes says something about the machine, not about what is tested.
+    How long an example takes says something about the machine, not about what is tested. Answers are checked wherever
+    they are asked for.
     """
     del config
+    judge_every_answer()
     settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("any-machine")
     asyncio.set_event_loop(None)

@@ -4,6 +4,8 @@ import json
 import re
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 
 from gateway.jobs.failures import FAILURES
@@ -83,6 +85,21 @@ def test_an_answer_that_is_not_in_the_document_is_noticed() -> None:
     with pytest.raises(AssertionError, match="Job-Id"):
         check("POST", "/rest-api/v3/rtsp/startup", 202, job, {})
     check("GET", "/livez", 200, job, {"status": "ok"})
+
+
+async def test_whatever_a_test_is_answered_by_a_gateway_is_held_against_the_document() -> None:
+    async def told(request: web.Request) -> web.Response:
+        return web.json_response({"status": 7}, status=int(request.query["status"]))
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", told), web.get("/elsewhere", told)])
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get("/elsewhere?status=418")).status == 418
+        with pytest.raises(AssertionError, match="not in the document"):
+            await client.get("/livez?status=418")
+        answer = await client.get("/livez?status=200")
+        with pytest.raises(AssertionError, match="status"):
+            await answer.json()
 
 
 async def test_nothing_of_the_documentation_comes_from_elsewhere(api: Api) -> None:

@@ -44,7 +44,7 @@ def test_as_many_callers_as_there_are_do_not_fill_the_memory() -> None:
 
 async def test_the_answer_is_429_with_retry_after_and_health_is_not_counted() -> None:
     async def hello(_: web.Request) -> web.Response:
-        return web.Response(text="hello")
+        return web.json_response({"status": "ok"})
 
     limited = ratelimit.middleware(0.5, lambda request: request.remote or "")
     app = web.Application(middlewares=[problems.middleware, limited])
