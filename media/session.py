@@ -172,7 +172,9 @@ class CameraStream(Stream):
         try:
             await self._try(lambda: self._parts.turns.turn(self._host), self._spec)
         except Fault as fault:
-            return fault
+            # Its traceback holds this frame, and this frame holds it: a camera that stays away for days would leave
+            # such a knot for the collector at each attempt, and the loop would stand still while it is undone.
+            return fault.with_traceback(None)
         self.move(Status.LIVE)
         return None
 

@@ -248,14 +248,12 @@ class Recorder(Channel):
 
     def __init__(self, stop_after: int = 10**9) -> None:
         self.told: list[messages.Message] = []
+        self.stopping = stop_after == 0
         self._stop_after = stop_after
-
-    @property
-    def stopping(self) -> bool:
-        return len(self.told) >= self._stop_after
 
     def send(self, message: messages.Message) -> None:
         self.told.append(messages.decode(*next(iter(Decoder().feed(messages.encode(message))))))
+        self.stopping = len(self.told) >= self._stop_after
 
 
 def test_a_worker_tells_the_gateway_all_that_a_channel_needs(clip: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Sessions of cameras in virtual time: when they come back, when they rest, when they are given up."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -115,6 +117,26 @@ async def until(true: Callable[[], bool], seconds: float) -> float:
         assert loop.time() - began < seconds, "it did not come true in time"
         await asyncio.sleep(0.05)
     return loop.time() - began
+
+
+async def test_a_camera_that_stays_away_leaves_no_tracebacks_of_its_attempts() -> None:
+    def knots() -> int:
+        return sum(
+            isinstance(each, TracebackType) and each.tb_frame.f_code.co_name == "_try" for each in gc.get_objects()
+        )
+
+    site = Site()
+    (stream,) = cameras(site)
+    await opened(stream)
+    before = knots()
+    gc.disable()
+    try:
+        site.go_down()
+        await until(lambda: len(site.connects) > 12, 600)
+        assert knots() <= before + 1  # one may be under way
+    finally:
+        gc.enable()
+        await stream.stop()
 
 
 async def test_c45_fifty_cameras_of_one_host_die_and_come_back_without_a_stampede() -> None:
