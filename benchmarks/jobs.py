@@ -109,6 +109,8 @@ async def face(limits: Limits) -> AsyncIterator[tuple[str, Store]]:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        gc.collect()
+        gc.freeze()  # as `serve` does
         yield f"http://127.0.0.1:{runner.addresses[0][1]}", store
         await supervisor.drain(0.0)
         await runner.cleanup()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gateway import __version__, call, demo, keys_command, logs
 from gateway.app import Gateway
-from gateway.jobs.store import StoreError
+from gateway.jobs.database import StoreError
 from gateway.jwts import JwtError
 from gateway.keys import Keys
 from gateway.settings import Settings

@@ -14,18 +14,24 @@ Version = tuple[Record, bytes | None, Claim | None]  # of a job's record, withou
 class Batch:
     """What one transaction writes: the newest version of each row; one that is None is deleted.
 
-    `written` is why it could not be.
+    `waiters` are those of whoever waits until it is on disk.
     """
 
-    written: asyncio.Future[Exception | None]
     jobs: dict[str, Version | None] = field(default_factory=dict)
     streams: dict[str, Row | None] = field(default_factory=dict)
     also: list[Statement] = field(default_factory=list)
     events: deque[Statement] = field(default_factory=deque)
     revision: int = 0
+    waiters: list[asyncio.Future[Exception | None]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.jobs) + len(self.streams) + len(self.also) + len(self.events) + bool(self.revision)
+
+    def settle(self, error: Exception | None) -> None:
+        """It is on disk, or why it could not be written: tell those who wait."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(error)
 
     def put_stream(self, stream_id: str, row: Row | None) -> None:
         # To the end: a name that is freed and taken again in one batch must be freed first.

@@ -64,7 +64,7 @@ class Feed:
 
     def __init__(self, newest: int = 0) -> None:
         self.dropped = 0
-        self._ring: deque[tuple[int, Happening]] = deque()
+        self._ring: deque[tuple[int, int, Happening]] = deque()  # with its rough number of bytes
         self._bytes = 0
         self._floor = newest
         self._newest = newest
@@ -113,16 +113,16 @@ class Feed:
     def _after(self, number: int) -> list[Happening] | None:
         if not self._floor <= number <= self._newest:
             return None
-        return [happening for kept, happening in self._ring if kept > number]
+        return [happening for kept, _, happening in self._ring if kept > number]
 
     def _keep(self, happening: Happening, number: int) -> None:
-        self._ring.append((number, happening))
+        weight = _weight(happening)  # not the bytes of `wire`, which is made only when someone listens
+        self._ring.append((number, weight, happening))
         self._newest = number
-        # Not the bytes of `wire`, which is made only when someone listens.
-        self._bytes += _weight(happening)
+        self._bytes += weight
         while len(self._ring) > KEPT or self._bytes > KEPT_BYTES:
-            self._floor, oldest = self._ring.popleft()
-            self._bytes -= _weight(oldest)
+            self._floor, weight, _ = self._ring.popleft()
+            self._bytes -= weight
 
     def _lose(self, listener: Listener) -> None:
         self.dropped += 1

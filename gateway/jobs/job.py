@@ -126,11 +126,10 @@ class Job:
     error: Record | None = None
     http_status: int | None = None
     expires: float | None = None
+    id: str = field(init=False)  # 32 random hex characters: an id is a capability
 
-    @property
-    def id(self) -> str:
-        """32 random hex characters: an id is a capability."""
-        return self.draft.id
+    def __post_init__(self) -> None:
+        self.id = self.draft.id
 
     @property
     def deadline(self) -> float:
@@ -192,6 +191,7 @@ class Job:
         return None if at is None else time_of_day(self.wall + at - self.created)
 
 
+@lru_cache(1024)  # the versions of a job's record share most of theirs
 def time_of_day(wall: float) -> str:
     """Seconds since the epoch as RFC 3339 in UTC with milliseconds."""
     seconds, rest = divmod(round(wall * 1_000_000), 1_000_000)

@@ -1,5 +1,6 @@
 """The tables of the store, how a file of an older version gets them, and the statements that write to them."""
 
+from functools import cache
 from typing import Final
 
 # What brings a file from one schema to the next, in order; its `user_version` counts those that it has had.
@@ -58,12 +59,20 @@ CREATE INDEX jobs_owner ON jobs (owner, seq) WHERE owner IS NOT NULL;
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
-SAVE_JOB: Final = """
-INSERT INTO jobs (id, revision, state, kind, created, finished, expires, record, result, key, fingerprint)
-VALUES (:id, :revision, :state, :kind, :created, :finished, :expires, :record, :result, :key, :fingerprint)
+_COLUMNS: Final = "id, revision, state, kind, created, finished, expires, record, result, key, fingerprint"
+_VALUES: Final = f"({', '.join('?' * len(_COLUMNS.split(', ')))})"
+
+
+@cache
+def save_jobs(count: int) -> str:
+    """The statement that writes so many rows of jobs, whose values follow one another (see `job_row`)."""
+    return f"""
+INSERT INTO jobs ({_COLUMNS}) VALUES {", ".join([_VALUES] * count)}
 ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, state = excluded.state, finished = excluded.finished,
     expires = excluded.expires, record = excluded.record, result = excluded.result
 """
+
+
 MARK_REVISION: Final = """
 INSERT INTO marks (name, value) VALUES ('revision', ?)
 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)

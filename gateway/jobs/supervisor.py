@@ -11,6 +11,7 @@ from typing import Any, Final
 from gateway.jobs import invariants, words
 from gateway.jobs.claims import Claims
 from gateway.jobs.core import Core, Limits
+from gateway.jobs.departures import Departures
 from gateway.jobs.effects import Effect, Free, Kill, Late, Moved, Save, Start, Stop, Wake
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record, Work
@@ -18,7 +19,6 @@ from gateway.jobs.ports import Archive, Observer
 from gateway.jobs.records import Records
 from gateway.jobs.run import Run, Waker, WorkProgress, wake
 from gateway.jobs.state import Phase, Reason
-from gateway.jobs.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._claims = Claims(store.claimed)
         self._waiting = 0
-        self._freed: list[str] = []
-        self._retiring: asyncio.Task[None] | None = None
+        self._departures = Departures(store, self._forget)
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
@@ -203,6 +202,7 @@ class Supervisor:
         Returns after at most `timeout`, both graces and a second. Zombies are left behind; they end with the process.
         """
         self._apply(self._core.drain(self._loop.time(), timeout))
+        self._arm(self._core.next_tick())
         for run in self._runs.values():
             wake(run.for_end | run.for_change)
         limits = self._core.limits
@@ -221,8 +221,8 @@ class Supervisor:
         if self._timer is not None:
             self._timer.cancel()
         tasks = {task for run in self._runs.values() for task in (run.task, run.halt) if task and not task.done()}
-        if self._retiring is not None and not self._retiring.done():
-            tasks.add(self._retiring)
+        if (leaving := self._departures.task) is not None and not leaving.done():
+            tasks.add(leaving)
         for task in tasks:
             task.cancel()
         if tasks:
@@ -252,16 +252,19 @@ class Supervisor:
                 case Late(job):
                     words.late(job)
                 case Free(job):
-                    self._freed.append(job.id)
+                    self._departures.add(self._runs[job.id])
         for observer in self.observers:
             self._call(observer.happened, effects)
         for job in sorted(changed.values(), key=lambda job: job.revision):
             self._tell(self._runs[job.id])
-        if self._freed and (self._retiring is None or self._retiring.done()):
-            self._retiring = self._loop.create_task(self._retire(), name="job-retire")
-        self._arm()
+        if self._core.busy:
+            self._quiet.clear()
+        else:
+            self._quiet.set()
+        self._arm(min((effect.job.due for effect in effects if effect.job.due is not None), default=None))
         if self._loop.get_debug():
-            self._check()
+            for text in self.broken():
+                log.critical("job-invariant-broken", extra={"invariant": text})
 
     def _tell(self, run: Run) -> None:
         """Save a job's record, and tell it to those who wait and those who listen: each revision once, in order."""
@@ -282,17 +285,10 @@ class Supervisor:
         except Exception as error:
             words.defect("job-observer-failed", error)
 
-    def _check(self) -> None:
-        for text in self.broken():
-            log.critical("job-invariant-broken", extra={"invariant": text})
-
-    def _arm(self) -> None:
-        if self._core.busy:
-            self._quiet.clear()
-        else:
-            self._quiet.set()
-        due = self._core.next_tick()
-        # A timer that fires too early does no harm and sets the next one: cheaper than a new one for each event.
+    def _arm(self, due: float | None) -> None:
+        """See to it that the core gets its tick at this moment. One that comes too early does no harm: the first of
+        all is looked for with each tick only, as it takes a look at every job.
+        """
         if due is None or (self._armed is not None and self._armed <= due):
             return
         if self._timer is not None:
@@ -304,6 +300,7 @@ class Supervisor:
         self._timer = self._armed = None
         # A loop fires a timer up to one tick of its clock too early.
         self._apply(self._core.tick(max(due, self._loop.time())))
+        self._arm(self._core.next_tick())
 
     def _start(self, run: Run) -> None:
         progress = WorkProgress(run.job, self._stage, self._loop.time)
@@ -389,21 +386,6 @@ class Supervisor:
         # A zombie lives in this process alone and keeps its job in memory; after a restart there is none.
         record.pop("zombie", None)
         self._store.save_job(record, job.result_json, job.draft.claim)
-
-    async def _retire(self) -> None:
-        """Let the ended jobs leave memory when they are on disk. After an error they stay until the next one ends."""
-        while self._freed:
-            ready, self._freed = self._freed, []
-            try:
-                await self._store.flush()
-            except StoreError as error:
-                self._freed = ready + self._freed
-                log.error("store-failed", extra={"error": str(error), "jobs": len(self._freed)})
-                return
-            for job_id in ready:
-                if (run := self._runs.get(job_id)) is not None:
-                    run.saved = True
-                    self._forget(run)
 
     def _forget(self, run: Run) -> None:
         if run.saved and not run.awaited and run.job.id in self._runs:

@@ -156,7 +156,7 @@ class _Jobs:
         supervisor.cancel(job.id)
         held = await supervisor.wait(job, FOREVER if by_alias(request) else preferences.wait)
         response = _cancelled(request, supervisor.records.of(job))
-        await self.face.store.flush()
+        await self.face.store.settled(job.id)
         return _applied(response, preferences if held and not by_alias(request) else None)
 
     async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:

@@ -12,10 +12,10 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from gateway import prefer
+from gateway.jobs.database import StoreError
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record
 from gateway.jobs.state import State
-from gateway.jobs.store import StoreError
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
@@ -99,7 +99,7 @@ class _Method:
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next (D4, D6).
         outcome = Outcome.of(face.supervisor, job)
         try:
-            await face.store.flush()
+            await face.store.settled(job.id)
         except StoreError as error:
             log.error("job-not-saved", extra={"job": job.id, "error": str(error)})
             response = outcome.unsaved(request, face.supervisor.records.of(job))

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
+from gateway.jobs.database import FAR_TOO_MANY, YOUNG, StoreError
 from gateway.jobs.feed import portable
 from gateway.jobs.job import Claim, Record, time_of_day
 from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
-from gateway.jobs.store import FAR_TOO_MANY, YOUNG, StoreError
 
 Saved = tuple[Record, bytes | None, Claim | None]
 
@@ -44,6 +44,10 @@ class MemoryArchive:
             else:
                 self.records[job_id] = saved
         self._waiting = {}
+
+    async def settled(self, job_id: str) -> None:
+        del job_id
+        await self.flush()
 
     async def find(self, job_id: str) -> Record | None:
         return self._whole(job_id) if job_id in self.records else None

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.jobs.database import EVICTED_AT_ONCE
 from gateway.jobs.job import Claim, Record, time_of_day
 from gateway.jobs.ports import Archive, Eviction, Keep
 from gateway.jobs.retention import Retention
 from gateway.jobs.schema import MIGRATIONS, SCHEMA_VERSION
-from gateway.jobs.store import EVICTED_AT_ONCE, Store
+from gateway.jobs.store import Store
 from gateway.jobs.supervisor import Supervisor
 from tests.jobs.archives import MemoryArchive
 from tests.jobs.store_writer import record_of

@@ -7,18 +7,20 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from gateway.jobs.core import Limits
+from gateway.jobs.database import ROWS_AT_ONCE, StoreError, WantedStream
 from gateway.jobs.job import Record, encode
 from gateway.jobs.ports import Archive, Query
 from gateway.jobs.rows import LARGEST_LISTED
 from gateway.jobs.schema import SCHEMA_VERSION
 from gateway.jobs.state import State
-from gateway.jobs.store import Store, StoreError, WantedStream
+from gateway.jobs.store import TURNS, Store
 from gateway.jobs.supervisor import Supervisor
 from tests.jobs.archives import MemoryArchive
 from tests.jobs.store_writer import record_of
@@ -40,6 +42,12 @@ async def archive(request: pytest.FixtureRequest, store: Store) -> Archive:
 
 def ids(records: list[Record]) -> list[str]:
     return [record["id"] for record in records]
+
+
+async def turns() -> None:
+    """More turns of the loop than a batch waits for others."""
+    for _ in range(5 * TURNS):
+        await asyncio.sleep(0)
 
 
 # What every archive promises.
@@ -177,20 +185,21 @@ async def test_the_supervisor_saves_the_done_record_with_what_publish_saves(stor
             return super().publish()
 
     batches: list[tuple[list[str], list[str]]] = []
-    write = store._write
+    write = store._file.write
 
     def watch(batch: object) -> None:
         rows, streams = batch.jobs, batch.streams  # type: ignore[attr-defined]
         batches.append(([version[0]["state"] for version in rows.values()], list(streams)))
         write(batch)  # type: ignore[arg-type]
 
-    store._write = watch  # type: ignore[method-assign]
+    store._file.write = watch  # type: ignore[method-assign]
     supervisor = Supervisor(Limits(), store)
     job = supervisor.submit(draft(), Publishing())
     await supervisor.wait(job, 5.0)
     await supervisor.drain(0.0)
     await store.flush()
-    assert batches[-1] == (["DONE"], ["1"])
+    # One batch: what ends within a few turns of the loop is written once, as it ended.
+    assert batches == [(["DONE"], ["1"])]
 
 
 async def test_a_batch_that_fails_is_told_kept_and_tried_again(tmp_path: Path) -> None:
@@ -199,7 +208,7 @@ async def test_a_batch_that_fails_is_told_kept_and_tried_again(tmp_path: Path) -
     await store.open()
     blocker = sqlite3.connect(path, isolation_level=None)
     await asyncio.get_running_loop().run_in_executor(
-        store._writer, store._connections["writer"].execute, "PRAGMA busy_timeout = 10"
+        store._writer, store._file._connections["writer"].execute, "PRAGMA busy_timeout = 10"
     )
     blocker.execute("BEGIN IMMEDIATE")
     store.save_job(record_of("a"), None)
@@ -216,6 +225,57 @@ async def test_a_batch_that_fails_is_told_kept_and_tried_again(tmp_path: Path) -
     assert [(r["id"], r["revision"]) for r in await store.newest(9)] == [("b", 1), ("a", 2)]
     blocker.close()
     await store.close()
+
+
+async def test_a_job_that_is_on_disk_does_not_wait_for_what_others_save(store: Store) -> None:
+    store.save_job(record_of("a"), None)
+    await store.settled("a")
+    assert await store.find("a") is not None
+    free = threading.Event()
+    store._writer.submit(free.wait, 60.0)
+    store.save_job(record_of("b"), None)
+    other = asyncio.create_task(store.settled("b"))
+    await store.settled("a")
+    await store.settled("never saved")
+    assert not other.done()
+    assert await store.find("b") is None
+    free.set()
+    await other
+    assert await store.find("b") is not None
+
+
+async def test_a_job_that_is_being_written_is_waited_for(store: Store) -> None:
+    free = threading.Event()
+    store._writer.submit(free.wait, 60.0)
+    store.save_job(record_of("a"), None)
+    await turns()
+    assert store._writing is not None
+    store.save_job(record_of("b"), None)
+    waiter = asyncio.create_task(store.settled("a"))
+    await turns()
+    assert not waiter.done()
+    free.set()
+    await waiter
+    assert await store.find("a") is not None
+
+
+async def test_one_that_gives_up_waiting_for_the_disk_takes_nobody_along(store: Store) -> None:
+    store.save_job(record_of("a"), None)
+    waiters = [asyncio.create_task(wait) for wait in (store.flush(), store.settled("a"), store.flush())]
+    await asyncio.sleep(0)
+    waiters[0].cancel()
+    outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert outcomes[1:] == [None, None]
+    assert await store.find("a") is not None
+
+
+async def test_more_rows_than_one_statement_takes_are_written(store: Store) -> None:
+    names = [f"job{number}" for number in range(2 * ROWS_AT_ONCE + 1)]
+    for name in names:
+        store.save_job(record_of(name), None)
+    await store.flush()
+    assert ids(await store.newest(1000)) == names[::-1]
 
 
 async def test_more_waiting_rows_than_the_bound_leave_no_room(tmp_path: Path) -> None:

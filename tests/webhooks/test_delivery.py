@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.jobs.database import StoreError
 from gateway.jobs.outbox import Event
-from gateway.jobs.store import StoreError
 from gateway.webhooks.delivery import LONGEST_DELAY, LONGEST_PAUSE, PLACES, Delivery, Target
 from gateway.webhooks.post import Reply, Unreachable
 from tests.webhooks.boxes import MemoryOutbox

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.jobs.database import StoreError
 from gateway.jobs.outbox import GIVEN_UP_KEPT, Event, Outbox
 from gateway.jobs.schema import MIGRATIONS
-from gateway.jobs.store import Store, StoreError
+from gateway.jobs.store import Store
 from tests.jobs.store_writer import record_of
 from tests.webhooks.boxes import MemoryOutbox
 
