@@ -170,21 +170,10 @@ def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
     (folder / index.INDEX_NAME).unlink(missing_ok=True)
     (folder / index.DATA_NAME).unlink(missing_ok=True)  # not truncated: a channel may still read the old one
     with tracks.open_container(fd, survey) as container:
-        why = recode.reasons(container, options.mark is not None)
-    if why.any:
-        emit(Recoding())
-    try:
-        with (folder / index.DATA_NAME).open("xb", buffering=0) as data:
-            made = _write(_File(fd, survey, why), options, _Tell(emit), data.fileno())
-            os.fsync(data.fileno())
-        index.save(made, folder)
-    except av.FFmpegError:
-        detail = (
-            f"{why.video or why.audio} It cannot be recoded." if why.any else "The file's tracks cannot be packaged."
-        )
-        raise Fault("codec-unsupported", detail, "transcoding" if why.any else "packaging") from None
-    except OSError as error:
-        raise cache.unwritable(error) from error
+        file = _File(fd, survey, container, recode.reasons(container, options.mark is not None))
+        if file.why.any:
+            emit(Recoding())
+        made = _save(file, folder, options, _Tell(emit))
     emit(Done(made))
     return made
 
@@ -195,6 +184,7 @@ class _File:
 
     fd: int
     survey: Survey
+    container: InputContainer
     why: Reasons
 
 
@@ -210,25 +200,41 @@ class _Tell:
         self.emit(Warned(code, detail))
 
 
+def _save(file: _File, folder: Path, options: Options, tell: _Tell) -> Index:
+    why = file.why
+    try:
+        with (folder / index.DATA_NAME).open("xb", buffering=0) as data:
+            made = _write(file, options, tell, data.fileno())
+            os.fsync(data.fileno())
+        index.save(made, folder)
+    except av.FFmpegError:
+        detail = (
+            f"{why.video or why.audio} It cannot be recoded." if why.any else "The file's tracks cannot be packaged."
+        )
+        raise Fault("codec-unsupported", detail, "transcoding" if why.any else "packaging") from None
+    except OSError as error:
+        raise cache.unwritable(error) from error
+    return made
+
+
 def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
     survey = file.survey
-    with tracks.open_container(file.fd, survey) as container, tracks.open_container(file.fd, survey) as heard:
-        made = Tracks(container, file.fd, survey, file.why, options.mark)
-        one_round = tracks.video_round(made, options.loop)
-        first = next(one_round.frames)
-        start = first.pts * made.base
-        slots = _slots(made, heard, one_round, start)
-        target = max(1, int(made.longest_segment(options.segment) + 0.5))
-        head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
-        tell.emit(Opened(head, promised(container)))
-        _warn_of_start(one_round, start, tell)
-        writer = RoundWriter(data, head, slots, first)
-        entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
-        _warn_of_audio(slots, tell)
-        cycle: tuple[int, ...] = ()
-        if slots is not None and one_round.times == 1:
-            sound = Sound(writer.length * made.base, start, slots.phase)
-            entries, cycle = _seamless(file, made.audio_track, writer, entries, sound)
+    made = Tracks(file.container, file.fd, survey, file.why, options.mark)
+    one_round = tracks.video_round(made, options.loop)
+    first = next(one_round.frames)
+    start = first.pts * made.base
+    slots = _slots(made, one_round, start)
+    target = max(1, int(made.longest_segment(options.segment) + 0.5))
+    head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
+    tell.emit(Opened(head, promised(file.container)))
+    _warn_of_start(one_round, start, tell)
+    writer = RoundWriter(data, head, slots, first)
+    entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
+    _warn_of_audio(slots, tell)
+    cycle: tuple[int, ...] = ()
+    if slots is not None and one_round.times == 1:
+        sound = Sound(writer.length * made.base, start, slots.phase)
+        entries, cycle = _seamless(file, made.audio_track, writer, entries, sound)
     if survey.truncated:
         tell.warn("truncated", f"The file is cut off; its first {float(writer.length * made.base):.1f} s are played.")
     return Index(head, writer.length, tuple(entries), writer.size, writer.counts, cycle, tuple(tell.warnings))
@@ -272,14 +278,14 @@ def promised(container: InputContainer) -> float:
     return (container.duration or 0) / 1_000_000
 
 
-def _slots(made: Tracks, container: InputContainer, one_round: Round, start: Fraction) -> AudioSlots | None:
+def _slots(made: Tracks, one_round: Round, start: Fraction) -> AudioSlots | None:
     try:
         form = made.audio_form()
     except ValueError:
         raise Fault("codec-unsupported", "The audio's AAC configuration cannot be read.", "opening") from None
     if form is None:
         return None
-    sounds = made.sounds(container)
+    sounds = made.sounds()
     if one_round.times > 1:
         sounds = tracks.repeated(sounds, start, one_round.length * made.base, one_round.times)
     return AudioSlots(form, sounds, start)

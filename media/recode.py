@@ -67,7 +67,9 @@ class Tracks:
     def __init__(self, container: InputContainer, fd: int, survey: Survey, why: Reasons, mark: Mark | None) -> None:
         self._fd = fd
         self._survey = survey
-        video, self._audio = tracks.pick_video(container), tracks.pick_audio(container)
+        self._container = container
+        self._video = video = tracks.pick_video(container)
+        self._audio = tracks.pick_audio(container)
         base = video.time_base
         if base is None or base.numerator != 1:
             raise Fault("file-not-media", "The video's clock has no whole number of ticks in a second.", "opening")
@@ -92,7 +94,7 @@ class Tracks:
     def frames(self, preroll: bool) -> Iterator[Frame]:
         """The video from its first key frame on; `preroll` as `tracks.copied_frames` has it."""
         if self._pictures is None:
-            return tracks.copied_frames(self._fd, self._survey, preroll)
+            return tracks.copied_frames(self._fd, self._survey, self._video, preroll)
         return iter(()) if preroll else self._pictures.frames()
 
     def longest_segment(self, segment: Fraction) -> float:
@@ -106,14 +108,14 @@ class Tracks:
                 longest, begun = max(longest, at - begun), at
         return max(longest, float(segment))
 
-    def sounds(self, container: InputContainer) -> Iterator[Sound]:
-        """The audio of a container of its own."""
-        audio = tracks.pick_audio(container)
+    def sounds(self) -> Iterator[Sound]:
+        """The audio, once: the container is read for it."""
+        audio = self._audio
         if audio is None:
             return iter(())
         if self._sounds is None:
-            return tracks.sounds(container, audio, self._survey)
-        return self._sounds.sounds(tracks.packets(container, audio, self._survey))
+            return tracks.sounds(self._container, audio, self._survey)
+        return self._sounds.sounds(tracks.packets(self._container, audio, self._survey))
 
     def audio_form(self) -> AudioForm | None:
         """How long audio frames are; None without audio. Raises `ValueError` for an AAC that cannot be read."""

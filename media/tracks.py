@@ -25,16 +25,20 @@ _STILLS: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _KEPT_VIDEO: Final = {"h264": ("yuv420p", "yuvj420p"), "hevc": ("yuv420p", "yuvj420p", "yuv420p10le")}
 _KEPT_AUDIO: Final = ("aac", "mp3", "mp3float", "opus", "libopus")
 LONGEST_PICTURE: Final = 60  # seconds; a damaged index may say days, all of which would get an audio track
+HALF: Final = Fraction(1, 2)
 _KEY_FRAMES_TRIED: Final = 8
 _FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duration
 
 
-def open_container(fd: int, survey: Survey) -> InputContainer:
+def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputContainer:
     """A container of its own position on `fd`, as MP4 and nothing else: no playlist, no other file.
 
-    Fault: `file-not-media`.
+    `unseen`: no picture is decoded to find out what is not in the index, which takes a tenth of the time; for who only
+    wants the packets. Fault: `file-not-media`.
     """
     options = {"protocol_whitelist": "file", "enable_drefs": "0", "max_pixels": str(libav.MAX_PIXELS)}
+    if unseen:
+        options |= {"codec_whitelist": "none", "probesize": "32"}
     try:
         return av.open(FileView(fd, survey.size), "r", format="mov", options=options, buffer_size=1 << 18)
     except (av.FFmpegError, ValueError):
@@ -162,10 +166,10 @@ def _repeated(frames: list[Frame], times: int, length: int) -> Iterator[Frame]:
             yield replace(frame, dts=frame.dts + shift, pts=frame.pts + shift)
 
 
-def copied_frames(fd: int, survey: Survey, preroll: bool) -> Iterator[Frame]:
-    """The frames as the file has them, from a key frame on that decodes; see `Video`."""
-    with open_container(fd, survey) as container:
-        stream = pick_video(container)
+def copied_frames(fd: int, survey: Survey, video: VideoStream, preroll: bool) -> Iterator[Frame]:
+    """The frames of that track as the file has them, from a key frame on that decodes; see `Video`."""
+    with open_container(fd, survey, unseen=True) as container:
+        stream = container.streams[video.index]
         tried = 0
         begun = False
         for packet in packets(container, stream, survey):
@@ -176,7 +180,7 @@ def copied_frames(fd: int, survey: Survey, preroll: bool) -> Iterator[Frame]:
                 if not preroll and (frame.pts < 0 or packet.is_discard):
                     continue
                 tried += 1
-                begun = libav.decodes(stream, frame.data)
+                begun = libav.decodes(video, frame.data)
             if begun:
                 yield frame
 
@@ -194,21 +198,22 @@ def _timed(video: Video, frames: Iterator[Frame]) -> Iterator[Frame]:
         return
     first_pts = held.pts
     steps: Counter[int] = Counter()
+    most = max(1, int(LONGEST_PICTURE / video.base))
     for frame in frames:
         if frame.pts < first_pts:
             if not steps:  # the key frame moves up into the place of the one that is left out
                 held = replace(held, dts=max(held.dts, min(frame.dts, held.pts)))
             continue
-        frame = replace(frame, dts=max(frame.dts, held.dts + 1))
+        if frame.dts <= held.dts:
+            frame = replace(frame, dts=held.dts + 1)
         step = frame.dts - held.dts
-        if max(step, abs(frame.pts - frame.dts)) * video.base > LONGEST_PICTURE:
+        if max(step, abs(frame.pts - frame.dts)) > most:
             detail = f"A picture lasts or is held back for more than {LONGEST_PICTURE} s, which cannot be streamed."
             raise Fault("limits-exceeded", detail, "packaging")
         steps[step] += 1
         yield replace(held, duration=step)
         held = frame
     usual = steps.most_common(1)[0][0] if steps else round(1 / (video.base * (video.rate or _FALLBACK_RATE)))
-    most = max(1, int(LONGEST_PICTURE / video.base))
     yield replace(held, duration=min(held.duration if held.duration > 0 else max(1, usual), most))
 
 
@@ -256,15 +261,15 @@ class AudioSlots:
         self.rate = form.rate
         self.frame = form.frame
         self.filled = 0  # slots that were silent for want of a frame
-        self._start = start
-        self._sounds = (sound for sound in sounds if self._position(sound) >= Fraction(-1, 2))
         self._taken = 0
         self._silence = b""
         self._phase = Fraction(0)  # in slots
+        self._sounds = self._placed(sounds, start)
         self._next = next(self._sounds, None)
         if self._next is not None:
-            position = self._position(self._next)
-            self._phase = position - floor(position + Fraction(1, 2))
+            position, data = self._next
+            self._phase = position - floor(position + HALF)
+            self._next = position - self._phase, data
 
     @property
     def phase(self) -> int:
@@ -275,14 +280,14 @@ class AudioSlots:
         """The frames of the slots from the last `end` (at first 0) up to and without this one."""
         frames = []
         while self._taken < end:
-            while self._next is not None and self._ahead(self._next) <= -1:  # it sounds together with the one before
+            while self._next is not None and self._next[0] <= self._taken - 1:  # together with the one before
                 self._next = next(self._sounds, None)
             # A little under a frame of tolerance: uneven stamps make neither holes nor doubles.
-            if self._next is None or self._ahead(self._next) >= 1:
+            if self._next is None or self._next[0] >= self._taken + 1:
                 frames.append(self._silent())
                 self.filled += 1
             else:
-                frames.append(self._next.data)
+                frames.append(self._next[1])
                 self._next = next(self._sounds, None)
             self._taken += 1
         return frames
@@ -292,13 +297,15 @@ class AudioSlots:
         last = self._next
         for last in self._sounds:  # noqa: B007 - the last one is wanted
             pass
-        return (self._ahead(last) + 1) * self.frame / self.rate if last else Fraction(0)
+        return (last[0] - self._taken + 1) * self.frame / self.rate if last else Fraction(0)
 
-    def _position(self, sound: Sound) -> Fraction:
-        return (sound.at - self._start) * self.rate / self.frame - self._phase
-
-    def _ahead(self, sound: Sound) -> Fraction:
-        return self._position(sound) - self._taken
+    def _placed(self, sounds: Iterator[Sound], start: Fraction) -> Iterator[tuple[Fraction, bytes]]:
+        """Each frame with the slot that it sounds in, to a fraction; from the first slot on."""
+        slots = Fraction(self.rate, self.frame)  # a second
+        for sound in sounds:
+            position = (sound.at - start) * slots - self._phase
+            if position >= -HALF:
+                yield position, sound.data
 
     def _silent(self) -> bytes:
         self._silence = self._silence or self._form.silence()

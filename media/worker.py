@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import av.subtitles.stream  # noqa: F401 - av itself loads it with the first container, in each worker anew
+
 from media import calibrate, package, picture, probe, snapshot, transcode
 from media.channel import Channel
 from media.faults import Fault
