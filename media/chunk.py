@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
+
+
+@lru_cache(4096)  # the same few durations again in each playlist, and a fraction is slow to make
+def in_seconds(ticks: int, timescale: int) -> Fraction:
+    """Exact."""
+    return Fraction(ticks, timescale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +81,4 @@ class Chunk:
     @property
     def seconds(self) -> Fraction:
         """Duration in seconds, exact."""
-        return Fraction(self.duration, self.init.timescale)
+        return in_seconds(self.duration, self.init.timescale)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import floor
 from typing import Final
 
-from media.chunk import Chunk, Init
+from media.chunk import Chunk, Init, in_seconds
 from media.index import AudioSpan, Entry, Head, Index
 from media.ring import RingLimits
 from media.timeline import Piece
@@ -162,7 +162,7 @@ class Loop:
 
     def lasts(self, number: int) -> Fraction:
         """Seconds of the chunk. Raises `IndexError` for one not on disk."""
-        return Fraction(self._entries[self.at(number).k].duration, self.timescale)
+        return in_seconds(self._entries[self.at(number).k].duration, self.timescale)
 
     def ended_by(self, seconds: float) -> int:
         """How many chunks end within the first seconds of the loop's own time: the inverse of `ends`."""

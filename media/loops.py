@@ -12,9 +12,13 @@ from media.gates import Gates
 from media.packaged import PackageFile
 from media.ring import RingLimits, Segment
 from media.stretch import Start, Stretch
-from media.timeline import Timeline
+from media.timeline import Piece, Timeline
 
 CACHED: Final = 16  # restamped chunks that the viewers of one channel share
+LARGE: Final = 1024 * 1024  # bytes of a chunk over which it gets a buffer of its own while it is read
+
+
+_SCRATCH: Final = memoryview(bytearray(LARGE))  # touched again and again, where a buffer for each chunk is new memory
 
 
 class LoopRing:
@@ -44,7 +48,7 @@ class LoopRing:
         self._cache: OrderedDict[int, Chunk] = OrderedDict()
         self._gates = Gates()
         self._complete: dict[int, Segment] = {}
-        self._newest = (0, 0)  # a head, and the media sequence number of the segment before it
+        self._newest = (0, 0)  # a head that was seen, and the media sequence number of the segment before it
         self._listed: tuple[tuple[int, int, int | None], tuple[Segment, ...]] | None = None
 
     @property
@@ -153,6 +157,7 @@ class LoopRing:
         whole = self._stretches[-1].loop.whole  # else a segment may turn out to be whole before it grows
         key = (head, len(self._stretches), self._stretches[-1].end)
         self._listed = (key, tuple(found)) if whole else None
+        self._newest = (head, found[-1].msn) if found else (0, 0)
         self._complete = {segment.msn: segment for segment in found if segment.complete}
         return tuple(found)
 
@@ -192,14 +197,7 @@ class LoopRing:
         if len(self._stretches) > 1:
             self._prune()
         pieces, files = stretch.pieces(number), self._files[id(stretch.loop)]
-        data = memoryview(bytearray(sum(piece.size for piece in pieces)))
-        at = 0
-        for piece in pieces:
-            fragment = data[at : at + piece.size]
-            await files[piece.file].read(fragment, piece.offset)
-            fmp4.stamp(fragment, piece.sequence, piece.decode_time)
-            at += piece.size
-        chunk = stretch.chunk(number, bytes(data))
+        chunk = stretch.chunk(number, _at_once(pieces, files) or await _read(pieces, files))
         self._cache[number] = chunk
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)
@@ -327,11 +325,13 @@ class LoopRing:
 
     def _holder(self, number: int) -> Stretch | None:
         """The stretch of a chunk that is at hand."""
-        head = self.head
-        if not self._stretches[0].start.number <= number < head:
-            return None
-        if self._newest[0] != head:
+        if number >= self._newest[0]:  # else it was out when last asked
+            head = self.head
+            if number >= head:
+                return None
             self._newest = head, self._stretch(head - 1).segment_of(head - 1)
+        if number < self._stretches[0].start.number:
+            return None
         stretch = self._stretch(number)
         held = self._limits.window + self._limits.spare
         return stretch if stretch.segment_of(number) >= self._newest[1] - held else None
@@ -401,3 +401,27 @@ class LoopRing:
         self._complete.clear()
         self._newest = (0, 0)
         self._gates.open_all()
+
+
+def _at_once(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes | None:
+    """The stamped fragments, if the page cache holds all of them; nobody else runs meanwhile."""
+    at = 0
+    for piece in pieces:
+        fragment = _SCRATCH[at : at + piece.size]
+        if len(fragment) < piece.size or not files[piece.file].read_at_once(fragment, piece.offset):
+            return None
+        fmp4.stamp(fragment, piece.sequence, piece.decode_time)
+        at += piece.size
+    return bytes(_SCRATCH[:at])
+
+
+async def _read(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes:
+    """The same from the disk."""
+    data = memoryview(bytearray(sum(piece.size for piece in pieces)))
+    at = 0
+    for piece in pieces:
+        fragment = data[at : at + piece.size]
+        await files[piece.file].read(fragment, piece.offset)
+        fmp4.stamp(fragment, piece.sequence, piece.decode_time)
+        at += piece.size
+    return bytes(data)

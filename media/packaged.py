@@ -25,9 +25,7 @@ class PackageFile:
 
     async def read(self, into: memoryview, offset: int) -> None:
         """Fills all of `into`. Fault `file-changed` when the bytes are not there or cannot be read."""
-        if self.closed:
-            raise Fault("file-changed", "The package has been closed.")
-        if not into or (self._at_once and self._read_at_once(into, offset)):
+        if self.read_at_once(into, offset):
             return
         self._readers += 1
         try:
@@ -55,7 +53,14 @@ class PackageFile:
         self._users = max(0, self._users - 1)
         self._close_if_idle()
 
-    def _read_at_once(self, into: memoryview, offset: int) -> bool:
+    def read_at_once(self, into: memoryview, offset: int) -> bool:
+        """Fills all of `into`, if the page cache holds the bytes; else False. Fault `file-changed` as `read`."""
+        if self.closed:
+            raise Fault("file-changed", "The package has been closed.")
+        if not into:
+            return True
+        if not self._at_once:
+            return False
         try:
             return os.preadv(self._fd, [into], offset, os.RWF_NOWAIT) == len(into)
         except BlockingIOError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Protocol
 
-from media.chunk import Chunk, Init
+from media.chunk import Chunk, Init, in_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Segment:
     @property
     def seconds(self) -> Fraction:
         """Duration in seconds, exact."""
-        return Fraction(self.duration, self.init.timescale)
+        return in_seconds(self.duration, self.init.timescale)
 
 
 class Ring(Protocol):
