@@ -97,7 +97,9 @@ class Edge:
         self._ring = ring
         self._limits = limits
         self._log = PartLog()
-        self._written: dict[bool, tuple[object, Written]] = {}
+        self._state: object = None  # of the ring when it was read for what follows
+        self._low: LowLatency | None = None
+        self._written: dict[bool, Written] = {}
         self.waiting = 0
 
     async def playlist(self, request: web.Request, want: Reload, is_current: Callable[[], bool]) -> web.Response:
@@ -132,18 +134,18 @@ class Edge:
         return chunk
 
     def _write(self, skip: bool) -> tuple[Written, LowLatency | None]:
+        """The playlist as it is now, and what makes it a low-latency one; worked out once for all who ask."""
         ring = self._ring
-        segments, discontinuities, target = ring.segments(), ring.discontinuities, ring.target_duration
-        low = self._log.read(ring, segments, target)
+        segments, target = ring.segments(), ring.target_duration
         last = segments[-1]
-        state = (segments[0].msn, last.msn, last.count, last.complete, target, ring.ended, low and low.target)
-        known = self._written.get(skip)
-        if known is not None and known[0] == state:
-            return known[1], low
-        listed = hls.window(segments, discontinuities, self._limits.window, target)
-        written = Written.of(hls.media_playlist(listed, target, ring.ended, low, skip))
-        self._written[skip] = (state, written)
-        return written, low
+        state = (segments[0].msn, last.msn, last.count, last.complete, target, ring.ended, ring.standing)
+        if state != self._state:
+            self._state, self._low = state, self._log.read(ring, segments, target)
+            self._written.clear()
+        if skip not in self._written:
+            listed = hls.window(segments, ring.discontinuities, self._limits.window, target)
+            self._written[skip] = Written.of(hls.media_playlist(listed, target, ring.ended, self._low, skip))
+        return self._written[skip], self._low
 
     def _has(self, want: Reload) -> bool:
         """Whether the playlist has that segment or part, or there is no use in waiting for it."""
