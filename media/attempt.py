@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which it counts as hung
 STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chunk, after which there is no picture
 UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
-PUTTING_AWAY: Final = 0.3  # seconds given to a camera that is still busy with the end of the preflight
+PUTTING_AWAY: Final = (0.2, 0.6, 1.5)  # seconds given to a camera that is still busy with the end of the preflight
 
 CARRIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.sdp
 
@@ -133,16 +133,17 @@ class Attempt:
         return described.pin(spec)
 
     async def _open_by(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
-        """One transport. A camera that described itself to the preflight, and is busy at once, is asked once more.
+        """One transport. A camera that described itself to the preflight, and is busy at once, is asked again.
 
         GStreamer's server, for one, answers 503 for as long as it takes the pipeline of the first connection down.
         """
-        try:
-            return await self._open_once(spec, place)
-        except Fault as fault:
-            if not spec.preflight or (fault.code, fault.phase) != ("source-busy", "describing"):
-                raise
-        await asyncio.sleep(PUTTING_AWAY)
+        for pause in PUTTING_AWAY:
+            try:
+                return await self._open_once(spec, place)
+            except Fault as fault:
+                if not spec.preflight or (fault.code, fault.phase) != ("source-busy", "describing"):
+                    raise
+            await asyncio.sleep(pause)
         return await self._open_once(spec, place)
 
     async def _open_once(self, spec: CameraSpec, place: Place) -> dict[str, Any]:

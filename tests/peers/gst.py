@@ -17,9 +17,9 @@ AAC: Final = (
     "audiotestsrc is-live=true wave=sine ! audio/x-raw,rate=48000,channels=2 ! audioconvert ! avenc_aac ! "
     "rtpmp4gpay name=pay1 pt=97"
 )
-H265: Final = (
-    "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=25/1 ! "
-    "x265enc tune=zerolatency speed-preset=ultrafast bitrate=600 key-int-max=25 ! "
+H265: Final = (  # small: it is dear to encode, and a busy machine has to keep up
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=160,height=90,framerate=25/1 ! "
+    "x265enc tune=zerolatency speed-preset=ultrafast bitrate=200 key-int-max=25 option-string=pools=none ! "
     "h265parse ! rtph265pay name=pay0 pt=96 config-interval=-1"
 )
 JPEG: Final = (

@@ -179,7 +179,7 @@ async def test_C14_404_454_503_453(api: Api) -> None:
         assert (told.body["code"], told.body["phase"]) == ("source-busy", "setup")
 
 
-async def test_a_camera_that_is_still_busy_with_the_preflight_is_asked_once_more(api: Api) -> None:
+async def test_a_camera_that_is_still_busy_with_the_preflight_is_asked_again(api: Api) -> None:
     async with camera() as behind:
         described = 0
 
