@@ -1,7 +1,7 @@
 """What a channel of files is asked for, what it remembers, and what all channels share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from media.library import Library
@@ -49,7 +49,16 @@ class Kept:
     paused: bool
     mark: Watermark | None = None
 
+    def resumed(self, now: float, wall: float) -> Start:
+        """Where it goes on: `now` on the channel's clock, `wall` the same moment as Unix time."""
+        ago = 0.0 if self.paused else max(0.0, wall - self.start.wall)
+        return replace(self.start, at=now - ago)
+
+    def wanted(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        return {"mark": asdict(self.mark) if self.mark else None, "start": asdict(self.start), "paused": self.paused}
+
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Kept":
-        """The inverse of what `FileStream.wanted` has of it."""
+        """The inverse."""
         return cls(Start(**wanted["start"]), wanted["paused"], Watermark.of(wanted.get("mark")))

@@ -3,35 +3,30 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from media.capacity import RETRY_AFTER
 from media.faults import Fault
 from media.filespec import FileParts, FileSpec, Kept
-from media.index import Head
+from media.joinwatch import JoinWatch
 from media.loops import LoopRing
-from media.mischief import FaultyRing, Mischief, Spell
+from media.mischief import FaultyRing, Mischief, Spells
 from media.reel import Reel
+from media.remaking import Remaking
 from media.replacement import Replacement
 from media.ring import Ring
 from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
 from media.stretch import Start
 from media.timeline import Timeline
+from media.troubles import FIRST_DELAY, HOPELESS, LONGEST_DELAY, Troubles
 from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY: Final = 0.5  # seconds before a package that broke is made again
-LONGEST_DELAY: Final = 30.0
 LINGER: Final = 20.0  # seconds that a file which has ended is still served, so that its last segments can be fetched
-OUT_SOON: Final = 0.5  # seconds between two looks whether the first chunk behind a join is out
 ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
-
-# Codes of a file that will not get better by trying again.
-HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty", "limits-exceeded"})
 
 
 class FileStream(Stream):
@@ -41,15 +36,8 @@ class FileStream(Stream):
     that it had then; the one that is wanted takes over at a join.
     """
 
-    def __init__(
-        self,
-        identity: Identity,
-        spec: FileSpec,
-        parts: FileParts,
-        status: Status = Status.LIVE,
-        kept: Kept | None = None,
-    ) -> None:
-        super().__init__(identity, parts.wall, status)
+    def __init__(self, identity: Identity, spec: FileSpec, parts: FileParts, kept: Kept | None = None) -> None:
+        super().__init__(identity, parts.wall, Status.WAITING if kept else Status.LIVE)
         self._spec = spec
         self._parts = parts
         self._loop = asyncio.get_running_loop()
@@ -60,14 +48,12 @@ class FileStream(Stream):
         self._ring: LoopRing | None = None
         self._before: LoopRing | None = None  # the one off air because a file changed while it was packaged
         self._keeper: asyncio.Task[None] | None = None
-        self._remaking: asyncio.Task[None] | None = None
-        self._joining: asyncio.TimerHandle | None = None
+        self._remaking = Remaking(identity.id, self.take, self._keep_mark)
+        self._join = JoinWatch(lambda: self.on_change(self), parts.wall)
         self._broken: asyncio.Future[Fault] = self._loop.create_future()
-        self._last_error: dict[str, Any] | None = None
-        self._next_retry_at: float | None = None
-        self._restarts = 0
+        self._troubles = Troubles()
         self._stopping = False
-        self._spell: Spell | None = None
+        self._spells = Spells(parts.wall, self._healed)
         self._replacement = Replacement(
             parts.library, identity.id, self._hand_over, lambda detail: self.warn("file-changed", detail)
         )
@@ -113,10 +99,10 @@ class FileStream(Stream):
     def begin(self) -> None:
         """The channel is on air from now on; it is kept on air until it ends."""
         self._play()
-        self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
+        self.revive()
 
     def revive(self) -> None:
-        """Comes back on air by itself, on its old clock; for a channel made WAITING."""
+        """Comes back on air by itself, on its old clock; for a channel that was `kept`, which is WAITING."""
         self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
 
     async def stop(self) -> None:
@@ -146,7 +132,7 @@ class FileStream(Stream):
 
     def seek(self, seconds: float) -> None:
         """On at the key frame before this position, at once; paused, it shows the picture. Fault: `resource-busy`."""
-        self._heal()
+        self._spells.heal()
         self._on_air().seek(Fraction(seconds), self._parts.wall())
         self._swap()
         self.on_change(self)
@@ -163,8 +149,7 @@ class FileStream(Stream):
     def take(self, version: Reel) -> None:
         """Plays it from a join on, when it is whole; it is the channel's own from now on. Fault: `resource-busy`."""
         self._on_air()
-        if self._remaking is not None and self._remaking is not asyncio.current_task():
-            self._remaking.cancel()
+        self._remaking.give_up()
         self.mark = version.mark
         self.forget_warning("watermark-kept")
         self._replacement.take(version, self._keep_mark)
@@ -176,33 +161,15 @@ class FileStream(Stream):
         self.warn("watermark-kept", f"The watermark could not be changed ({fault.detail}); the old one stays.")
         self.on_change(self)
 
-    async def _remake(self, mark: Watermark | None) -> None:
-        """Packages the version that was to come when the channel went off air; it is then taken as before."""
-        while True:
-            version = self.version(mark)
-            try:
-                await version.acquire()
-                self.take(version)
-                return
-            except Fault as fault:
-                await version.release()
-                if fault.code not in ("capacity-exceeded", "resource-busy"):
-                    self._keep_mark(fault)
-                    return
-            except asyncio.CancelledError:
-                await version.release()
-                raise
-            await asyncio.sleep(RETRY_AFTER)
-
     def pause(self) -> None:
         """The channel stands still until `resume`. Fault: `resource-busy`."""
-        self._heal()
+        self._spells.heal()
         self._on_air().pause()
         self.move(Status.PAUSED)
 
     def resume(self) -> None:
         """On where it was paused. Fault: `resource-busy`."""
-        self._heal()
+        self._spells.heal()
         self._on_air().resume(self._parts.wall())
         self._swap()
         self.move(Status.LIVE)
@@ -212,19 +179,10 @@ class FileStream(Stream):
         ring = self._on_air()
         if ring.paused and self.status is Status.PAUSED:
             raise Fault("resource-busy", f"The channel {self.identity.name!r} is paused; resume it first.")
-        if not isinstance(ring, FaultyRing):
-            raise RuntimeError("faults are not to be had")
-        self._heal()
-        self._spell = Spell(ring, mischief, seconds, self._parts.wall, self._healed)
+        self._spells.begin(ring, mischief, seconds)
         self.on_change(self)
 
-    def _heal(self) -> None:
-        """The mischief ends, if there is one."""
-        if self._spell is not None:
-            self._spell.end()
-
     def _healed(self) -> None:
-        self._spell = None
         self._swap()
         self.on_change(self)
 
@@ -250,10 +208,8 @@ class FileStream(Stream):
         return {
             "identity": asdict(self.identity),
             "file": asdict(self._spec),
-            "mark": asdict(kept.mark) if kept.mark else None,
             "nextMark": asdict(self.mark) if self.mark else None,
-            "start": asdict(kept.start),
-            "paused": kept.paused,
+            **kept.wanted(),
         }
 
     def _keeps(self) -> Kept | None:
@@ -261,7 +217,7 @@ class FileStream(Stream):
         return Kept(self._ring.start, self._ring.paused, self._seen()) if self._ring is not None else self._kept
 
     def details(self) -> dict[str, Any]:
-        reel, ring, spell = self._reel, self._ring, self._spell
+        reel, ring = self._reel, self._ring
         for code, detail in reel.warnings.items() if reel else ():
             self.warn(code, detail)
         if reel is not None and reel.stalled:
@@ -270,18 +226,17 @@ class FileStream(Stream):
             self.forget_warning("stalled")
         where = ring.position if ring else None
         item = ring.file if ring else 0
+        head = reel.head_of(item) if reel else None
         return {
-            **_tracks(reel.head_of(item) if reel else None),
+            **(tracks_of(head.init, head.recoded) if head else tracks_of(None)),
             **self._watermarks(),
             "loop": self._spec.loop,
             "duration": round(self._seconds, 3) if self._seconds else None,
             "round": where[0] if where else None,
             "position": round(float(where[1]), 3) if where else None,
             "item": item if where and len(self._spec.paths) > 1 else None,
-            "fault": {"fault": spell.mischief.value, "until": timestamp(spell.until)} if spell else None,
-            "restarts": self._restarts,
-            "lastError": self._last_error,
-            "nextRetryAt": timestamp(self._next_retry_at),
+            "fault": self._spells.record(),
+            **self._troubles.record(),
         }
 
     def _watermarks(self) -> dict[str, Any]:
@@ -328,8 +283,7 @@ class FileStream(Stream):
             before, self._before = self._before, None
             return before.after(loop, wall)
         if self._kept is not None:
-            ago = 0.0 if self._kept.paused else max(0.0, wall - self._kept.start.wall)
-            return replace(self._kept.start, at=now - ago)
+            return self._kept.resumed(now, wall)
         seconds = Fraction(self._spec.start_at)
         if loop.length is not None:
             seconds %= loop.length
@@ -352,20 +306,7 @@ class FileStream(Stream):
         loop = reel.timeline(self._parts.ring.segment, self)
         if ring.loop is not loop:
             ring.replace_at_join(loop, reel.files(self._parts.library.disk))
-            self._look_for_join(ring)
-
-    def _look_for_join(self, ring: LoopRing) -> None:
-        """Says that the channel has changed as soon as viewers see what it waits for: its start is another one then."""
-        if self._joining is not None:
-            self._joining.cancel()
-            self._joining = None
-        if ring is not self._ring:
-            return
-        if ring.joins_at is None:
-            self.on_change(self)
-        else:
-            left = max(OUT_SOON, ring.joins_at - self._parts.wall())
-            self._joining = self._loop.call_later(left, self._look_for_join, ring)
+            self._join.follow(ring)  # its start is another one then
 
     async def _keep(self) -> None:
         """Runs until the files have ended, the channel is given up, or `stop` cancels it.
@@ -377,7 +318,7 @@ class FileStream(Stream):
         while True:
             if fault is None:
                 fault = await self._watch()
-                self._restarts += 1
+                self._troubles.restarts += 1
             if fault is None:
                 break
             self._note(fault)
@@ -401,8 +342,8 @@ class FileStream(Stream):
         if self._ring is not None and self._ring.paused:
             self.move(Status.PAUSED)
         if self._reel is not None and self._reel.mark != self.mark:
-            name = f"remake-{self.identity.id}"
-            self._remaking = self._loop.create_task(self._remake(self.mark), name=name)
+            mark = self.mark
+            self._remaking.begin(lambda: self.version(mark))
         return None
 
     async def _watch(self) -> Fault | None:
@@ -426,20 +367,16 @@ class FileStream(Stream):
         return fault
 
     async def _pause(self, seconds: float) -> None:
-        self._next_retry_at = self._parts.wall() + seconds
+        self._troubles.next_retry_at = self._parts.wall() + seconds
         self.move(Status.WAITING)
         await asyncio.sleep(seconds)
-        self._next_retry_at = None
+        self._troubles.next_retry_at = None
 
     async def _release(self) -> None:
         """Closes the ring and gives the packages back."""
-        self._heal()
-        remaking, self._remaking = self._remaking, None
-        if remaking is not None:
-            remaking.cancel()
-            await asyncio.wait({remaking})
-        if self._joining is not None:
-            self._joining.cancel()
+        self._spells.heal()
+        await self._remaking.stop()
+        self._join.stop()
         self._kept = self._keeps()
         ring, self._ring = self._ring, None
         if ring is not None:
@@ -448,12 +385,7 @@ class FileStream(Stream):
             await self._reel.release()
 
     def _note(self, fault: Fault) -> None:
-        self._last_error = {
-            "code": fault.code,
-            "phase": fault.phase or None,
-            "detail": fault.detail,
-            "at": timestamp(self._parts.wall()),
-        }
+        self._troubles.note(fault, self._parts.wall())
         log.warning("channel-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
 
 
@@ -461,12 +393,3 @@ async def _end(ring: LoopRing) -> None:
     """Until the ring has ended; one that repeats never does."""
     while not ring.ended:
         await ring.wait(ring.head)
-
-
-def _tracks(head: Head | None) -> dict[str, Any]:
-    """`video` and `audio` of the record; what was recoded says so."""
-    made = tracks_of(head.init if head else None)
-    for track, reason in head.recoded if head else ():
-        if made[track] is not None:
-            made[track] |= {"mode": "transcode", "reason": reason}
-    return made

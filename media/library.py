@@ -2,16 +2,13 @@
 
 import asyncio
 import logging
-import os
-import stat
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from fractions import Fraction
-from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from media import cache, index, progress
+from media import cache, identities, index, progress
 from media.capacity import Capacity
 from media.faults import Fault
 from media.filewatch import FileWatch, Identity
@@ -26,7 +23,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-PROFILE: Final = 4  # grows when the same file would be packaged into other bytes
 READERS: Final = 4  # threads that touch the disk, so that the event loop never does
 
 
@@ -203,7 +199,7 @@ class Library:
         self._max_bytes = max_bytes
         self._tidying: asyncio.Task[None] | None = None
         self._untidy = False
-        self.watch = FileWatch(lambda paths: self.on_media(_identities, paths))
+        self.watch = FileWatch(lambda paths: self.on_media(identities.of, paths))
         self._packages: dict[str, Package] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
         self._disk = ThreadPoolExecutor(READERS, "library")
@@ -216,8 +212,8 @@ class Library:
 
         Raises `Fault`: `file-not-found`, `file-not-regular`.
         """
-        source = await self.on_media(_key, path)
-        key = _marked(source, mark)
+        source = await self.on_media(identities.key, path)
+        key = identities.marked(source, mark)
         package = self._packages.get(key)
         if package is None or package.fault is not None:
             package = self._packages[key] = Package(key, self._cache_dir / key, source, mark)
@@ -276,7 +272,7 @@ class Library:
 
     async def identity(self, path: Path) -> Identity:
         """What a file is now, as `Package.source`; None when it cannot be read."""
-        return (await self.on_media(_identities, [path]))[path]
+        return (await self.on_media(identities.of, [path]))[path]
 
     def _heard(self, package: Package, message: Message) -> None:
         """What a packager says; before it recodes it asks whether there is room for that."""
@@ -377,36 +373,6 @@ class Library:
             self._tidy()
         else:
             package.fail(Fault("worker-crashed", f"The packager ended by {how_ended(status)}.", "packaging"))
-
-
-def _key(path: Path) -> str:
-    """A name for the file as it is: another one as soon as it is replaced or written to."""
-    try:
-        found = path.stat()
-    except OSError:
-        raise Fault("file-not-found", "The file is not there, or it may not be read.", "opening") from None
-    if not stat.S_ISREG(found.st_mode):
-        raise Fault("file-not-regular", "It is not a regular file.", "opening")
-    identity = (PROFILE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-    return sha256(repr(identity).encode()).hexdigest()[:32]
-
-
-def _marked(source: str, mark: Watermark | None) -> str:
-    """A name for the package of a file with that watermark: the picture itself counts, not what its file is called."""
-    if mark is None:
-        return source
-    return sha256(repr((source, mark.sha256, mark.placement)).encode()).hexdigest()[:32]
-
-
-def _identities(paths: list[Path]) -> dict[Path, Identity]:
-    """What each file is; None for one that cannot be read."""
-    found: dict[Path, Identity] = {}
-    for path in paths:
-        try:
-            found[path] = _key(path) if os.access(path, os.R_OK) else None
-        except Fault:
-            found[path] = None
-    return found
 
 
 def _load(folder: Path, segment: Fraction) -> tuple[Index, Loop]:

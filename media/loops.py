@@ -6,19 +6,15 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
-from media import fmp4
+from media import stamped
 from media.chunk import Chunk
 from media.gates import Gates
 from media.packaged import PackageFile
 from media.ring import RingLimits, Segment
 from media.stretch import Start, Stretch
-from media.timeline import Piece, Timeline
+from media.timeline import Timeline
 
 CACHED: Final = 16  # restamped chunks that the viewers of one channel share
-LARGE: Final = 1024 * 1024  # bytes of a chunk over which it gets a buffer of its own while it is read
-
-
-_SCRATCH: Final = memoryview(bytearray(LARGE))  # touched again and again, where a buffer for each chunk is new memory
 
 
 class LoopRing:
@@ -197,7 +193,7 @@ class LoopRing:
         if len(self._stretches) > 1:
             self._prune()
         pieces, files = stretch.pieces(number), self._files[id(stretch.loop)]
-        chunk = stretch.chunk(number, _at_once(pieces, files) or await _read(pieces, files))
+        chunk = stretch.chunk(number, await stamped.read(pieces, files))
         self._cache[number] = chunk
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)
@@ -401,27 +397,3 @@ class LoopRing:
         self._complete.clear()
         self._newest = (0, 0)
         self._gates.open_all()
-
-
-def _at_once(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes | None:
-    """The stamped fragments, if the page cache holds all of them; nobody else runs meanwhile."""
-    at = 0
-    for piece in pieces:
-        fragment = _SCRATCH[at : at + piece.size]
-        if len(fragment) < piece.size or not files[piece.file].read_at_once(fragment, piece.offset):
-            return None
-        fmp4.stamp(fragment, piece.sequence, piece.decode_time)
-        at += piece.size
-    return bytes(_SCRATCH[:at])
-
-
-async def _read(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes:
-    """The same from the disk."""
-    data = memoryview(bytearray(sum(piece.size for piece in pieces)))
-    at = 0
-    for piece in pieces:
-        fragment = data[at : at + piece.size]
-        await files[piece.file].read(fragment, piece.offset)
-        fmp4.stamp(fragment, piece.sequence, piece.decode_time)
-        at += piece.size
-    return bytes(data)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from media.chunk import Chunk
 from media.loops import LoopRing
+from media.stream import timestamp
 
 LEAP: Final = 9800  # seconds by which wrong timestamps are off, as real cameras' have been
 SLOW: Final = 3.0  # seconds that a slow answer takes for each chunk that it holds
@@ -88,4 +89,34 @@ class Spell:
         """Now, if not before."""
         self._timer.cancel()
         self._ring.heal(self._clock() - self._began, self._wall())
+        self._on_healed()
+
+
+class Spells:
+    """The mischief of one channel, one at a time. `on_healed` is called after each; `wall` gives Unix time."""
+
+    def __init__(self, wall: Callable[[], float], on_healed: Callable[[], None]) -> None:
+        self._wall = wall
+        self._on_healed = on_healed
+        self._spell: Spell | None = None
+
+    def begin(self, ring: LoopRing, mischief: Mischief, seconds: float) -> None:
+        """For so long; one that is under way ends. The ring is a `FaultyRing`."""
+        if not isinstance(ring, FaultyRing):
+            raise RuntimeError("faults are not to be had")
+        self.heal()
+        self._spell = Spell(ring, mischief, seconds, self._wall, self._healed)
+
+    def heal(self) -> None:
+        """The mischief ends, if there is one."""
+        if self._spell is not None:
+            self._spell.end()
+
+    def record(self) -> dict[str, Any] | None:
+        """What is under way, as the stream's record shows it."""
+        spell = self._spell
+        return {"fault": spell.mischief.value, "until": timestamp(spell.until)} if spell else None
+
+    def _healed(self) -> None:
+        self._spell = None
         self._on_healed()

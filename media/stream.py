@@ -3,7 +3,7 @@
 import logging
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -221,9 +221,14 @@ def audio_record(track: AudioTrack | None, **more: Any) -> dict[str, Any] | None
     }
 
 
-def tracks_of(init: Init | None) -> dict[str, Any]:
-    """`video` and `audio` of a record, from an init."""
-    return {
+def tracks_of(init: Init | None, recoded: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+    """`video` and `audio` of a record, from an init; `recoded`: those that are no copies, each with the reason."""
+    made = {
         "video": video_record(init.video if init else None),
         "audio": audio_record(init.audio if init else None),
     }
+    for track, reason in recoded:
+        told = made[track]
+        if told is not None:
+            told |= {"mode": "transcode", "reason": reason}
+    return made

@@ -27,7 +27,8 @@ from media.messages import (
     Warned,
 )
 from media.ring import LiveRing, Ring, RingLimits
-from media.stream import ENDED, Identity, Status, Stream, audio_record, timestamp, video_record
+from media.stream import ENDED, Identity, Status, Stream, audio_record, video_record
+from media.troubles import FIRST_DELAY, LONGEST_DELAY, Troubles
 from media.watermark import Watermark
 from media.workers import Worker, Workers, how_ended
 
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 5.0  # seconds without a word from a worker after which it counts as hung
 STARVED: Final = 3.0  # seconds without a frame out after which there is no picture
-FIRST_DELAY: Final = 0.5  # seconds before a worker that ended is replaced
-LONGEST_DELAY: Final = 30.0
 STEADY: Final = 60.0  # seconds of life after which a worker's end is nothing but bad luck
 OVERLOAD: Final = 1.0  # seconds of lag over which it is said
 CHECK: Final = 0.5  # seconds between two looks at all that
@@ -95,9 +94,7 @@ class _Seen:
     stats: dict[str, Any] = field(default_factory=dict)
     frame_at: float = 0.0
     heard_at: float = 0.0
-    restarts: int = 0
-    last_error: dict[str, Any] | None = None
-    next_retry_at: float | None = None
+    troubles: Troubles = field(default_factory=Troubles)
 
 
 class TranscodedStream(Stream):
@@ -226,9 +223,7 @@ class TranscodedStream(Stream):
             "lastFrameAge": self.frame_age(),
             "lag": seen.stats.get("lag"),
             "cores": seen.stats.get("cores"),
-            "restarts": seen.restarts,
-            "lastError": seen.last_error,
-            "nextRetryAt": timestamp(seen.next_retry_at),
+            **seen.troubles.record(),
         }
 
     async def _start(self, feed: Feed) -> None:
@@ -265,20 +260,20 @@ class TranscodedStream(Stream):
 
     async def _keep(self) -> None:
         """Runs until `stop` cancels it."""
-        delay = FIRST_DELAY
+        delay, troubles = FIRST_DELAY, self._seen.troubles
         fault = await self._reopen() if self._worker is None else None
         while True:
             began = self._loop.time()
             if fault is None:
                 fault = await self._watch()
-                self._seen.restarts += 1
+                troubles.restarts += 1
                 delay = FIRST_DELAY if self._loop.time() - began >= STEADY else delay
             self._note(fault)
             await self._end_worker()
-            self._seen.next_retry_at = self._parts.wall() + delay
+            troubles.next_retry_at = self._parts.wall() + delay
             self.move(Status.WAITING)
             await asyncio.sleep(delay)
-            self._seen.next_retry_at = None
+            troubles.next_retry_at = None
             delay = min(LONGEST_DELAY, delay * 2)
             fault = await self._reopen()
 
@@ -358,12 +353,7 @@ class TranscodedStream(Stream):
         self.warn("overloaded", f"The transcoder is {lag:.1f} s behind; use a smaller picture or fewer streams.")
 
     def _note(self, fault: Fault) -> None:
-        self._seen.last_error = {
-            "code": fault.code,
-            "phase": fault.phase or None,
-            "detail": fault.detail,
-            "at": timestamp(self._parts.wall()),
-        }
+        self._seen.troubles.note(fault, self._parts.wall())
         log.warning("transcoder-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
 
 

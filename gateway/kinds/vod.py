@@ -15,7 +15,7 @@ from gateway.kinds.names import StreamName
 from media.catalog import Catalog
 from media.filespec import FileSpec, Kept
 from media.filestream import FileStream
-from media.stream import Identity, Status
+from media.stream import Identity
 from media.watermark import Watermark
 
 SCHEME: Final = "vod-live://"
@@ -125,7 +125,7 @@ async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:
 def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
     """A channel that was wanted before the gateway went down: it goes on where it would have been."""
     identity, spec = Identity.of(wanted["identity"]), FileSpec.of(wanted["file"])
-    stream = FileStream(identity, spec, parts.files, Status.WAITING, Kept.of(wanted))
+    stream = FileStream(identity, spec, parts.files, Kept.of(wanted))
     stream.mark = Watermark.of(wanted.get("nextMark", wanted.get("mark")))
     parts.catalog.publish(stream)
     stream.revive()

@@ -16,11 +16,11 @@ import pytest
 from media import fmp4, index, intake, messages, package
 from media.channel import Channel
 from media.faults import Fault
-from media.filestream import HOPELESS
 from media.framing import Decoder
 from media.index import Entry, Index
 from media.messages import Finished, Progress, Ready
 from media.package import Done, Opened, Options, Wrote
+from media.troubles import HOPELESS
 from tests.media import clips
 from tests.media.clips import Clip
 

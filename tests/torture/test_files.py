@@ -22,7 +22,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from gateway.kinds import mediafile
-from media import library, moov
+from media import identities, moov
 from media.loop import Loop
 from media.loops import LoopRing
 from media.ring import RingLimits
@@ -478,8 +478,8 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
     await startup(api)
     await whole(api)
     back = threading.Event()
-    real = library._key
-    monkeypatch.setattr(library, "_key", lambda path: back.wait(30) and real(path))  # stat(2) on a hung NFS
+    real = identities.key
+    monkeypatch.setattr(identities, "key", lambda path: back.wait(30) and real(path))  # stat(2) on a hung NFS
     try:
         hung = [
             (

@@ -1,0 +1,34 @@
+"""What went wrong with a stream that is kept on air, as its record tells it."""
+
+from typing import Any, Final
+
+from media.faults import Fault
+from media.stream import timestamp
+
+FIRST_DELAY: Final = 0.5  # seconds before what broke is made again; twice that the next time
+LONGEST_DELAY: Final = 30.0
+
+# Codes of a file that will not get better by trying again.
+HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty", "limits-exceeded"})
+
+
+class Troubles:
+    """The last fault, how often the stream began anew, and when it tries again (`next_retry_at`, Unix time)."""
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self.next_retry_at: float | None = None
+        self._last: dict[str, Any] | None = None
+
+    def note(self, fault: Fault, at: float) -> None:
+        """It is the last one now; `at` is Unix time."""
+        told = {"code": fault.code, "phase": fault.phase or None, "detail": fault.detail}
+        self._last = told | {"at": timestamp(at)}
+
+    def record(self) -> dict[str, Any]:
+        """Members of the stream's record."""
+        return {
+            "restarts": self.restarts,
+            "lastError": self._last,
+            "nextRetryAt": timestamp(self.next_retry_at),
+        }
