@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 # Turns of the loop between the first row of a batch and its cut. A busy loop has long turns: most that has just begun
 # has ended by then, and is written once. An idle loop has short ones, so that a single job does not wait for others.
-TURNS: Final = 4
+TURNS: Final = 8
 
 
 class Store:
