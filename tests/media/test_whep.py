@@ -13,7 +13,7 @@ from media.chunk import Init, VideoTrack
 from media.faults import Fault
 from media.fmp4 import Sample
 from media.framing import MAX_BODY, Decoder
-from media.messages import ChunkMade, Message, Start
+from media.messages import ChunkMade, Message, Start, Stop
 from media.ring import LiveRing, RingLimits
 from media.whep import Broadcasts, Offer, Session
 from media.workers import MAX_OUTGOING, OnMessage, Worker, Workers
@@ -106,6 +106,15 @@ async def test_a_chunk_that_fits_into_no_message_is_refused_and_ends_what_goes_o
     with pytest.raises(Fault, match="has ended"):
         await asyncio.wait_for(viewer, 20)
     await broadcasts.close()
+
+
+async def test_a_worker_that_has_left_too_much_unread_is_killed_by_the_next_message() -> None:
+    worker = Deaf("webrtc", lambda _: None)
+    with worker.take_far_end():
+        worker.send(ChunkMade(0, 9000, True, False, bytes(2 * MAX_OUTGOING)))
+        assert not worker.gone.done()
+        worker.send(Stop())
+        assert worker.gone.result() == -signal.SIGKILL
 
 
 async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(

@@ -124,14 +124,14 @@ async def test_a_viewer_whose_key_is_revoked_sees_no_more(tmp_path: Path, how: s
     ]
     async with here.client() as client, asyncio.timeout(60):
         first, second = (asyncio.create_task(watch(client, how, each)) for each in headers)
-        await until(lambda: here.viewers == 2)
+        await until(lambda: here.viewers == 2, 30)
         here.revoke("one")
-        await until(lambda: here.viewers == 1)
+        await until(lambda: here.viewers == 1, 30)
         if how == "mse":
             assert await first == (ENDS, 1008)
             assert not second.done()
         here.revoke("two")
-        await until(lambda: here.viewers == 0)
+        await until(lambda: here.viewers == 0, 30)
         await asyncio.gather(first, second)
 
 
@@ -144,17 +144,17 @@ async def test_what_was_begun_with_a_play_token_ends_with_it(tmp_path: Path, how
     async with here.client() as client, asyncio.timeout(60):
         watching = asyncio.create_task(watch(client, how, {}, f"?token={here.access.token(name, 100, key)}"))
         other = asyncio.create_task(watch(client, how, {}, f"?token={here.access.token(name, 200, None)}"))
-        await until(lambda: here.viewers == 2)
+        await until(lambda: here.viewers == 2, 30)
         here.wall.now = 99.0
         if why == "its time":
             here.wall.now = 100.0
         else:
             here.revoke("portal")
-        await until(lambda: here.viewers == 1)
+        await until(lambda: here.viewers == 1, 30)
         if how == "mse":
             assert await watching == (ENDS, 1008)
         here.wall.now = 200.0
-        await until(lambda: here.viewers == 0)
+        await until(lambda: here.viewers == 0, 30)
         await asyncio.gather(watching, other)
 
 
@@ -180,7 +180,7 @@ async def test_who_is_signed_in_is_not_held_to_the_token_of_the_page(tmp_path: P
     headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
     async with here.client() as client, asyncio.timeout(60):
         watching = asyncio.create_task(watch(client, "mse", headers))
-        await until(lambda: here.viewers == 1)
+        await until(lambda: here.viewers == 1, 30)
         here.wall.now = 101.0
         async with client.get("/live/yard/media.m3u8", headers=headers) as answer:
             assert answer.status == 200
