@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 PLACES: Final = 8  # deliveries to one target at once, each of another job or stream
 LOOK_AGAIN: Final = 60.0  # seconds until the store is looked at without news: the command line may have changed it
+SHORTEST: Final = 0.001  # seconds of a wait: what is shorter than a clock can tell would be waited for in circles
 STORE_RETRY: Final = 5.0  # seconds until a store that could not be written is tried again
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds, of a target that takes nothing
 FIRST_DELAY, LONGEST_DELAY = 5.0, 3600.0  # seconds, of one event that the target answered and did not take
@@ -97,7 +98,7 @@ class Delivery:
             log.error("webhook-store-failed", extra={"target": self.target.host, "error": str(error)})
             pause = STORE_RETRY
         try:
-            async with asyncio.timeout(LOOK_AGAIN if pause is None else pause):
+            async with asyncio.timeout(LOOK_AGAIN if pause is None else max(pause, SHORTEST)):
                 await self._news.wait()
         except TimeoutError:
             pass
