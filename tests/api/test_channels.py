@@ -82,7 +82,7 @@ async def test_a_file_that_does_not_loop_ends_its_playlist(api: Api) -> None:
     await api.post("/vod/startup", {**CHANNEL, "loop": False, "startAt": 9})
     ring = api.gateway.catalog.ring("c")
     assert ring is not None
-    await until(lambda: ring.ended, 6)
+    await until(lambda: ring.ended)
     playlist = (await api.get("/live/c/media.m3u8")).body.decode()
     assert playlist.endswith("#EXT-X-ENDLIST\n")
 

@@ -111,7 +111,7 @@ async def test_what_is_no_media_is_refused_before_it_has_come_in(api: Api) -> No
         await sent.wait()
 
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             check_problem(await call(api, "PUT", "/a.mp4", body()), 422, "file-not-media")
     finally:
         sent.set()
@@ -219,7 +219,7 @@ async def test_an_upload_that_crawls_is_ended_and_leaves_nothing(tmp_path: Path,
             await asyncio.sleep(0.05)
 
     for body in (silent(), crawling()):
-        async with asyncio.timeout(5), client.put(f"{MEDIA}/a.mp4", data=body) as answer:
+        async with asyncio.timeout(30), client.put(f"{MEDIA}/a.mp4", data=body) as answer:
             assert (answer.status, (await answer.json())["code"]) == (408, "too-slow")
     end.set()
     assert not os.listdir(tmp_path)  # noqa: PTH208 (a generator would block as much)

@@ -104,7 +104,7 @@ async def test_fifo_source_refused(api: Api) -> None:
     asked = loop.time()
     answer = await api.post("/vod/startup", {"uri": "vod-live://pipe.mp4", "localStreamName": "pipe"})
     assert (answer.status, answer.body["code"], "Job-Id" in answer.headers) == (422, "file-not-regular", False)
-    assert loop.time() - asked < 0.5
+    assert loop.time() - asked < 2.5  # opening it would have waited for a writer for ever
 
 
 async def test_cors_exposes_job_headers(settings: Settings) -> None:

@@ -58,7 +58,7 @@ async def test_drain_bounded_with_stuck_worker(
         assert (refused.headers["Connection"], int(refused.headers["Retry-After"]) >= 1) == ("close", True)
         last = (await events.read()).decode().rpartition("\nid: ")[2]
         assert (job_id in last, '"state":"CANCELLED"' in last) == (True, True)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
         assert loop.time() - told < 1 + settings.jobs_cancel_grace + settings.jobs_kill_grace + 1 + NOISE
         assert state(worker) in ("", "Z")
     async with gateway_process(settings) as (process, url):
@@ -75,7 +75,7 @@ async def test_second_signal_kills_now(settings: Settings, camera: Camera) -> No
         assert process.returncode is None
         told = loop.time()
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
         assert loop.time() - told < settings.jobs_kill_grace + NOISE
         await until(lambda: state(worker) in ("", "Z"))
 
@@ -84,4 +84,4 @@ async def test_a_signal_while_it_starts_ends_it_in_good_order(settings: Settings
     async with gateway_process(settings) as (process, _):
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0

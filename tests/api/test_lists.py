@@ -97,7 +97,7 @@ async def test_a_list_that_does_not_loop_ends_after_its_last_file(api: Api) -> N
     await api.done("/vod/startup", listed(SHORT, SHORT, loop=False, startAt=7))
     ring = channel(api).ring
     assert ring is not None
-    await until(lambda: ring.ended, 6)
+    await until(lambda: ring.ended)
     assert (await api.get("/live/c/media.m3u8")).body.decode().endswith("#EXT-X-ENDLIST\n")
 
 

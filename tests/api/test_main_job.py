@@ -1,6 +1,5 @@
 """The main job, end to end: a camera and a looping file, started by REST, watched in players that we did not write."""
 
-import asyncio
 from itertools import pairwise
 from typing import Any
 
@@ -86,12 +85,9 @@ async def test_a_camera_that_we_did_not_write_is_opened_and_played(api: Api) -> 
 
 
 async def check_camera(api: Api, url: str, name: str) -> None:
-    """200 with codec, size and timings, in less than a GOP (1 s) and half a second; plays in ffmpeg and Chromium."""
-    loop = asyncio.get_running_loop()
-    asked = loop.time()
+    """200 with codec, size and timings; plays in ffmpeg and Chromium. How soon is measured by benchmarks/cameras.py."""
     answer = await api.post("/rtsp/startup", {"uri": url, "localStreamName": name}, prefer="wait=5, timeout=10")
     assert answer.status == 200, answer.body
-    assert loop.time() - asked < 1.5
     stream = answer.body
     assert (stream["status"], stream["uri"], stream["transport"]) == ("LIVE", url, "tcp")
     assert (stream["video"]["codec"], stream["video"]["width"], stream["video"]["height"]) == ("h264", 640, 360)

@@ -70,7 +70,7 @@ async def test_a_stall_ends_by_itself_without_a_hole(open_api: Api) -> None:
     ring = await begin(open_api, "stall", 1.2)
     head = ring.head
     assert not await healed(open_api)
-    await until(lambda: ring.head > head, 4)
+    await until(lambda: ring.head > head)
     assert await healed(open_api)
     assert await steps(ring, head - 2, 5) == [0] * 4
 
@@ -96,6 +96,6 @@ async def test_segments_that_are_listed_answer_404_and_then_do_again(open_api: A
     listed = (await open_api.get("/live/c/media.m3u8")).body.decode()
     segment = next(line for line in listed.splitlines() if line.startswith("segment-"))
     assert (await open_api.get(f"/live/c/{segment}")).status == 404
-    await until(lambda: ring.head > 12, 6)
+    await until(lambda: ring.head > 12)
     assert await healed(open_api)
     assert (await open_api.get(f"/live/c/{segment}")).status == 200

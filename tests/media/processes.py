@@ -18,8 +18,8 @@ def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Waits for something that must come true within `seconds`; fails the test otherwise."""
+async def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Waits for something that must come true within `seconds`, also on a slow machine; fails the test otherwise."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while not true():

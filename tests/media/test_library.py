@@ -98,7 +98,7 @@ async def test_a_folder_that_cannot_be_made_fails_the_package_for_all_who_wait(
     monkeypatch.setattr(library, "_make_folder", full)
     package = await packages.acquire(films[0])
     with pytest.raises(Fault, match="capacity-exceeded: The disk of cache_dir is full"):
-        await asyncio.wait_for(asyncio.shield(package.playable), 5)
+        await asyncio.wait_for(asyncio.shield(package.playable), 30)
     again = await packages.acquire(films[0])
     assert again is not package
     for one in (package, again):

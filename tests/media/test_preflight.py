@@ -177,7 +177,7 @@ async def test_a_black_hole_ends_as_a_timeout_while_connecting() -> None:
         fault = await fault_of(CameraSpec(f"rtsp://127.0.0.1:{port}/", connect_timeout=SHORT))
         took = loop.time() - began
     assert (fault.code, fault.phase) == ("source-timeout", "connecting")
-    assert SHORT <= took < SHORT + 0.5
+    assert SHORT <= took < SHORT + 5  # the system alone would try for minutes
 
 
 async def test_an_address_that_cannot_be_routed_is_unreachable() -> None:

@@ -56,7 +56,7 @@ async def test_a_literal_address_asks_nobody(hanging: list[str], address: str) -
 async def test_a_hanging_look_up_leaves_the_other_threads_and_the_loops_executor_free(hanging: list[str]) -> None:
     resolver = Resolver(threads=2)
     stuck = asyncio.create_task(resolver("hang.example", 554))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(15):
         assert await resolver("cam.example", 554)
         assert await asyncio.to_thread(lambda: 1) == 1
     stuck.cancel()
@@ -68,7 +68,7 @@ async def test_a_look_up_that_was_given_up_before_its_turn_is_never_made(hanging
     resolver = Resolver(threads=1)
     stuck = asyncio.create_task(resolver("hang.example", 554))
     await asyncio.sleep(0)  # lets it ask
-    assert await asyncio.to_thread(STUCK.wait, 2)
+    assert await asyncio.to_thread(STUCK.wait, 15)
     for name in ("a.example", "b.example"):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):

@@ -123,5 +123,5 @@ async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(
     monkeypatch.setattr(whep, "PATIENCE", 0.1)
     broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
     with pytest.raises(Fault, match="has ended"):
-        await asyncio.wait_for(viewer, 5)
+        await asyncio.wait_for(viewer, 30)
     await broadcasts.close()

@@ -99,7 +99,7 @@ async def test_a_worker_stuck_in_opening_is_killed_and_reaped_at_once(workers: W
     asked = loop.time()
     worker.kill()
     assert await worker.gone == -signal.SIGKILL
-    assert loop.time() - asked < 0.3
+    assert loop.time() - asked < 1.5  # the peer would have kept it for ever
     assert worker.pid is not None
     assert state(worker.pid) == ""
 
@@ -107,7 +107,7 @@ async def test_a_worker_stuck_in_opening_is_killed_and_reaped_at_once(workers: W
 async def test_a_worker_killed_before_it_is_forked_never_lives(workers: Workers, silent_camera: str) -> None:
     worker = workers.spawn(opening(silent_camera), lambda _: None)
     worker.kill()
-    assert await asyncio.wait_for(worker.gone, 5) == -signal.SIGKILL
+    assert await asyncio.wait_for(worker.gone, 30) == -signal.SIGKILL
     assert workers.alive == 0
 
 
@@ -139,7 +139,7 @@ async def test_running_workers_outlive_the_fork_server_and_new_ones_come(
     assert survivor.pid is not None
     assert state(survivor.pid) not in ("", "Z")
     survivor.kill()
-    await asyncio.wait_for(survivor.gone, 5)
+    await asyncio.wait_for(survivor.gone, 30)
     await until(lambda: survivor.pid is not None and state(survivor.pid) in ("", "Z"))
 
 
@@ -194,5 +194,5 @@ async def test_a_worker_that_is_told_to_stop_ends_in_good_order(workers: Workers
         worker = workers.spawn(opening(camera.url), heard.append)
         await until(lambda: Phase("live") in heard, 10)
         worker.send(Stop())
-        assert await asyncio.wait_for(worker.gone, 1) == 0
+        assert await asyncio.wait_for(worker.gone, 30) == 0
         assert heard[-1] == Finished({})

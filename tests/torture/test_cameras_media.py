@@ -164,7 +164,7 @@ async def test_C30_a_pause_is_seen_and_the_camera_comes_back(api: Api) -> None:
         peer.stall()
         stalled = loop.time()
         await status_becomes(api, "WAITING")
-        assert loop.time() - stalled == pytest.approx(5.2, abs=1.0)
+        assert 4.2 < loop.time() - stalled < 5.2 + 5
         error = (await record(api))["lastError"]
         assert (error["code"], error["phase"]) == ("source-timeout", "live")
         peer.resume()

@@ -106,7 +106,7 @@ async def test_w3_bombs_and_chunks_without_end_cost_nobody_anything(api: Api) ->
             assert answer.status == 422, (name, answer.body)
             assert answer.body["code"] in CODES
     print({name: round(min(each) * 1000) for name, each in times.items()}, "ms")
-    assert max(min(each) for each in times.values()) < 0.1
+    assert max(min(each) for each in times.values()) < 0.5
     assert memory() - before < 8 * 1024
 
 
