@@ -27,6 +27,7 @@ from typing import Any, Final, cast
 import aiohttp
 from aiohttp import web
 
+from gateway import garbage
 from gateway.app import Gateway
 from gateway.jobs.core import Limits
 from gateway.jobs.feed import Feed
@@ -109,8 +110,7 @@ async def face(limits: Limits) -> AsyncIterator[tuple[str, Store]]:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        gc.collect()
-        gc.freeze()  # as `serve` does
+        garbage.settle()
         yield f"http://127.0.0.1:{runner.addresses[0][1]}", store
         await supervisor.drain(0.0)
         await runner.cleanup()

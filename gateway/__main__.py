@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway import __version__, call, demo, keys_command, logs
+from gateway import __version__, call, demo, garbage, keys_command, logs
 from gateway.app import Gateway
 from gateway.jobs.database import StoreError
 from gateway.jwts import JwtError
@@ -77,9 +76,7 @@ async def serve(settings: Settings) -> int:
     loop.add_signal_handler(signal.SIGHUP, gateway.reload)
     try:
         async with gateway:
-            # What is loaded by now stays: to look through it for garbage stops the loop for tens of milliseconds.
-            gc.collect()
-            gc.freeze()
+            garbage.settle()
             print(f"reelgate ready {gateway.url}", flush=True)
             await stop.wait()
     except (StoreError, TlsError, JwtError) as error:
