@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,8 @@ async def load(pids: list[int], seconds: float) -> float:
 @asynccontextmanager
 async def gateway(folder: Path) -> AsyncIterator[tuple[str, int]]:
     """Its address and process."""
-    port = 18081
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     folders = {f"{name}_DIR": str(folder / name.lower()) for name in ("MEDIA", "DATA", "CACHE")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", "serve", env={**os.environ, "HTTP_PORT": str(port), **folders},
