@@ -103,7 +103,7 @@ Sound = CopiedSound | MadeSound
 def sound_of(stream: AudioStream) -> Sound:
     """How a camera's sound gets to browsers: copied when it is AAC with a config, else made anew.
 
-    Raises `ValueError` for a codec that FFmpeg does not decode.
+    Raises `ValueError` for a codec that is not decoded here.
     """
     context = stream.codec_context
     if context.name == "aac" and context.extradata:
@@ -111,8 +111,8 @@ def sound_of(stream: AudioStream) -> Sound:
             return CopiedSound(stream)
         except ValueError:
             return MadeSound(stream)
-    if not context.name or context.name == "none":
-        raise ValueError("an unknown codec")
+    if context.name not in libav.DECODERS:
+        raise ValueError(f"{context.name} is none of those that are decoded")
     try:
         return MadeSound(stream)
     except av.FFmpegError as error:

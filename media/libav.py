@@ -20,6 +20,15 @@ from media.chunk import Init
 from media.faults import Fault
 
 MAX_PIXELS: Final = 8192 * 4352  # 8K; a decoder refuses a larger picture before it allocates it
+# The decoders that see what comes from outside, as FFmpeg's `codec_whitelist` has them: of what cameras, phones and
+# editors make. FFmpeg knows hundreds more, of codecs that hardly anybody uses, and there most of the faults are found
+# by which a file breaks into a decoder.
+WHITELIST: Final = (
+    "h264,hevc,av1,libdav1d,vp8,libvpx,vp9,libvpx-vp9,mpeg1video,mpeg2video,mpeg4,h263,mjpeg,prores,dnxhd,dvvideo,"
+    "aac,aac_latm,mp2,mp2float,mp3,mp3float,ac3,eac3,opus,libopus,vorbis,flac,alac,amrnb,amrwb,g722,g726,g726le,gsm,"
+    "pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be"
+)
+DECODERS: Final = frozenset(WHITELIST.split(","))
 MAX_RATE: Final = 240  # frames a second over which a declared rate is a clock rate, not a frame rate
 
 av.logging.set_level(None)  # FFmpeg's lines hold URLs with their passwords

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import av
 from av.container import InputContainer
 
+from media import libav
 from media.faults import Fault
 from media.line import Line
 from media.overheard import Overheard
@@ -97,6 +98,7 @@ class Opened:
             "probesize": "32",
             "protocol_whitelist": "rtsp,rtsps,rtp,udp,tcp,tls,http",
             "user_agent": "Reelgate",
+            "codec_whitelist": libav.WHITELIST,
             **(UDP_OPTIONS if udp else {}),
         }
         url = self._relay.url if self._relay is not None else camera.url()

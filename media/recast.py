@@ -27,13 +27,15 @@ class Recast:
     """Decodes what the camera sends, and encodes it again as Annex B with parameter sets at each key frame.
 
     `leave` is asked with width, height and frames a second before pictures of a new size are encoded, and may raise
-    `Fault`. The packets bear the camera's stamps. Raises `ValueError` for a codec that FFmpeg does not decode.
+    `Fault`. The packets bear the camera's stamps. Raises `ValueError` for a codec that is not decoded here.
     """
 
     def __init__(self, video: VideoStream, leave: Leave) -> None:
         context = video.codec_context
-        if context is None or not context.name:
-            raise ValueError("an unknown codec")
+        if context is None or context.name not in libav.DECODERS:
+            raise ValueError(
+                "an unknown codec" if context is None else f"{context.name} is none of those that are decoded"
+            )
         self.reason = f"{context.name} is played by no browser"
         self._source = video
         context.thread_count = 1

@@ -37,6 +37,7 @@ def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputCon
     wants the packets. Fault: `file-not-media`.
     """
     options = {"protocol_whitelist": "file", "enable_drefs": "0", "max_pixels": str(libav.MAX_PIXELS)}
+    options["codec_whitelist"] = libav.WHITELIST
     if unseen:
         options |= {"codec_whitelist": "none", "probesize": "32"}
     try:
@@ -84,7 +85,8 @@ def why_not_heard(audio: AudioStream) -> str:
 
 
 def _has_decoder(stream: Stream) -> bool:
-    return getattr(stream, "codec_context", None) is not None  # None for a codec that FFmpeg does not know
+    context = getattr(stream, "codec_context", None)  # None for a codec that FFmpeg does not know
+    return context is not None and context.name in libav.DECODERS
 
 
 def packets(container: InputContainer, stream: Stream, survey: Survey) -> "Iterator[Packet[Any]]":

@@ -39,6 +39,11 @@ def asked(*_: object) -> None:
     """There is always room."""
 
 
+def test_a_camera_of_a_codec_that_hardly_anybody_uses_is_refused_though_ffmpeg_knows_it() -> None:
+    with pytest.raises(ValueError, match="ffv1 is none of those that are decoded"):
+        Recast(film("ffv1").streams.video[0], asked)
+
+
 @pytest.mark.parametrize("codec", ["mjpeg", "mpeg4", "libvpx"])
 def test_every_picture_keeps_its_stamp_and_every_fiftieth_is_a_key_frame(codec: str) -> None:
     source = film(codec)

@@ -12,6 +12,7 @@ import pytest
 from media import intake, package, recode, tracks
 from media.effects import pixels
 from media.effects.overlay import Mark
+from media.faults import Fault
 from media.index import Entry, Head
 from media.package import Event, Opened, Options, Recoding, Wrote
 from media.placement import Placement
@@ -50,6 +51,12 @@ def test_a_codec_that_the_container_carries_is_kept(name: str, tmp_path: Path) -
     assert len(result.pictures) == 150
     assert len(set(result.audio_steps)) == 1
     assert abs(result.sounds[-1] - result.pictures[-1]) < 0.1
+
+
+def test_a_file_of_a_codec_that_hardly_anybody_uses_is_refused_though_ffmpeg_knows_it(tmp_path: Path) -> None:
+    clip = SHORT.but(video="qtrle", pix_fmt="rgb24", b_frames=0, format="mov")
+    with pytest.raises(Fault, match="codec-unsupported"):
+        packaged(clips.make(tmp_path / "clip.mov", clip), tmp_path / "package")
 
 
 @pytest.mark.parametrize("name", RECODED)
