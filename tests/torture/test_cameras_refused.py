@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -96,7 +97,7 @@ async def test_C12_every_login_that_ffmpeg_knows_opens(api: Api) -> None:
 
 
 async def test_C12_a_login_by_sha_256_alone_opens_too(tmp_path: Path) -> None:
-    login = {"user": "u", "password": "p@:/%", "auth": "digest-sha256", "nonce_lifetime": 0.5}
+    login: dict[str, Any] = {"user": "u", "password": "p@:/%", "auth": "digest-sha256", "nonce_lifetime": 0.5}
     # A TEARDOWN is refused for its stale nonce, and repeated: a slow machine needs longer for that than a cancel has.
     async with gateway(tmp_path, jobs_cancel_grace=5) as api, camera(**login, session_timeout=2) as peer:
         opened = await start(api, peer.login_url)
