@@ -1,21 +1,25 @@
 """Cameras: what a bad one costs good ones, what dead ones cost the event loop, and ffmpeg beside it on one camera.
 
-    python -m benchmarks.cameras [neighbours|dead|open|cost ...]      (all four, in some four minutes)
+    python -m benchmarks.cameras [--cameras N] [--seconds S] [--runs N] [neighbours|dead|open|cost ...]
 
-Everything runs on loopback on this one machine, cameras included, so that ratios mean more than figures.
+All four parts take about three minutes, `open` and `cost` half a minute each. Everything runs on loopback on this one
+machine, cameras included, so that ratios mean more than figures.
 """
 
+import argparse
 import asyncio
+import gc
 import json
 import logging
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median, quantiles
@@ -27,12 +31,20 @@ from gateway.app import Gateway
 from gateway.settings import Settings
 from media.camera.process import CameraProcess
 
-GOOD: Final = 30
 DEAD: Final = 500
-RUNS: Final = 3
-WATCHED: Final = 12.0  # seconds of each run
+SETTLING: Final = 30.0  # seconds until the first quick retries of the dead ones are over
+OPENED: Final = 8  # times that a camera is opened beside ffmpeg
 CAMERA: Final = ("--size", "320x180", "--bitrate", "250000", "--gop", "1")
 TICK: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured: good cameras, seconds of each run, alternating runs."""
+
+    cameras: int
+    seconds: float
+    runs: int
 
 
 @asynccontextmanager
@@ -44,7 +56,11 @@ async def gateway() -> AsyncIterator[tuple[Gateway, aiohttp.ClientSession]]:
             http_port=0, media_dir=places[0], data_dir=places[1], cache_dir=places[2], jobs_max_pending=1000
         )
         async with Gateway(settings) as running, aiohttp.ClientSession() as session:
-            yield running, session
+            gc.freeze()  # as `serve` does
+            try:
+                yield running, session
+            finally:
+                gc.unfreeze()
 
 
 async def start(running: Gateway, session: aiohttp.ClientSession, url: str, name: str, wait: int = 5) -> float:
@@ -114,21 +130,21 @@ async def black_hole() -> AsyncIterator[int]:
             each.close()
 
 
-async def neighbours() -> None:
+async def neighbours(size: Size) -> None:
     """Good cameras with and without one that swallows packets, in alternating runs."""
     print(
-        f"{GOOD} good cameras, {RUNS} alternating runs of {WATCHED:.0f} s: without, and with one that swallows packets"
+        f"{size.cameras} good cameras, {size.runs} alternating runs of {size.seconds:g} s, one swallows packets or not"
     )
     kept: dict[bool, tuple[list[float], list[float]]] = {False: ([], []), True: ([], [])}
     with CameraProcess(*CAMERA) as camera:
-        for _ in range(RUNS):
+        for _ in range(size.runs):
             for bad in (False, True):
                 async with gateway() as (running, session), black_hole() as port:
                     hole = asyncio.create_task(_keep_trying(running, session, port)) if bad else None
-                    names = [f"good{number}" for number in range(GOOD)]
+                    names = [f"good{number}" for number in range(size.cameras)]
                     # Distinct addresses of one camera; each alone, or they would wait for a slot of the jobs.
                     opened = [await start(running, session, f"{camera.url}?n={name}", name) for name in names]
-                    found = await gaps(running, names, WATCHED)
+                    found = await gaps(running, names, size.seconds)
                     kept[bad][0].extend(opened)
                     kept[bad][1].extend(found)
                     if hole is not None:
@@ -146,7 +162,7 @@ async def _keep_trying(running: Gateway, session: aiohttp.ClientSession, port: i
         await start(running, session, f"rtsp://127.0.0.1:{port}/hole", "hole", wait=5)
 
 
-async def dead() -> None:
+async def dead(size: Size) -> None:
     """Cameras that are wanted and do not exist, beside nothing else."""
     from gateway.kinds.rtsp import restore  # what a restart does: wanted, without a job
 
@@ -167,9 +183,9 @@ async def dead() -> None:
                 camera = {"uri": f"rtsp://{host}:9/live", "password": ""}
                 restore({"identity": identity, "camera": camera}, running.parts)
             if count:
-                await asyncio.sleep(60)  # until the first quick retries are over
+                await asyncio.sleep(SETTLING)
             before, began = os.times(), time.monotonic()
-            late, own = await lag(30.0 if count else 5.0)
+            late, own = await lag(size.seconds * 2 if count else 3.0)
             after, passed = os.times(), time.monotonic() - began
             cpu = (after.user - before.user + after.system - before.system) / passed * 100
             since = time.time() - passed
@@ -182,13 +198,13 @@ def _since(attempts: list[dict[str, Any]], unix: float) -> int:
     return sum(datetime.fromisoformat(each["at"]).timestamp() >= unix for each in attempts)
 
 
-async def opening() -> None:
+async def opening(_: Size) -> None:
     """From the call to the first key frame, beside ffmpeg to its first written fragment."""
     print("from the call to the first key frame, s; ffmpeg -i ... -c copy with its defaults to its first fragment")
     ours, theirs = [], []
     with CameraProcess(*CAMERA) as camera:
         async with gateway() as (running, session):
-            for number in range(10):
+            for number in range(OPENED):
                 ours.append(await start(running, session, f"{camera.url}?n={number}", f"open{number}"))
                 theirs.append(await _ffmpeg_opens(camera.url))
     print(f"{'':10}{'reelgate':>10}{'ffmpeg':>10}{'ratio':>8}")
@@ -212,36 +228,40 @@ async def _ffmpeg_opens(url: str) -> float:
     return passed
 
 
-async def cost() -> None:
-    """CPU and proportional memory of thirty cameras, beside one ffmpeg -c copy -f mp4 for each."""
-    print(f"{GOOD} cameras for {WATCHED:.0f} s: CPU in % of a core and proportional memory in MB, for each camera")
+async def cost(size: Size) -> None:
+    """CPU and proportional memory of some cameras, beside one ffmpeg -c copy -f mp4 for each at the same time."""
+    count = size.cameras
+    print(f"{count} cameras for {size.seconds:g} s: CPU in % of a core and proportional memory in MB, for each camera")
     with CameraProcess(*CAMERA) as camera:
         async with gateway() as (running, session):
-            for number in range(GOOD):
+            for number in range(count):
                 await start(running, session, f"{camera.url}?n={number}", f"cost{number}")
-            ours = await _measure(running.workers.pids()[:-1])
-            own = await _measure([os.getpid()])
-            held = sum([await _held(running, name) for name in _names(running)])
-        processes = [
-            await asyncio.create_subprocess_exec(
-                *("ffmpeg", "-nostdin", "-v", "error", "-i", camera.url, "-c", "copy", "-f", "mp4", "-y"),
-                *("-movflags", "frag_keyframe+empty_moov", os.devnull),
+            processes = [await _ffmpeg_copies(camera.url) for _ in range(count)]
+            await asyncio.sleep(6)
+            # In one window, so that what else the machine does is the same for both.
+            ours, own, theirs = await asyncio.gather(
+                _measure(running.workers.pids()[:-1], size.seconds),
+                _measure([os.getpid()], size.seconds),
+                _measure([process.pid for process in processes], size.seconds),
             )
-            for _ in range(GOOD)
-        ]
-        await asyncio.sleep(8)
-        theirs = await _measure([process.pid for process in processes])
-        for process in processes:
-            process.kill()
-            await process.wait()
-    shared = own[0] / GOOD
+            held = sum([await _held(running, name) for name in _names(running)])
+            for process in processes:
+                process.kill()
+                await process.wait()
     print(f"{'':28}{'CPU':>8}{'memory':>10}")
-    print(f"{'worker':28}{ours[0] / GOOD:8.2f}{ours[1] / GOOD:10.1f}")
-    print(
-        f"{'gateway, its share':28}{shared:8.2f}{own[1] / GOOD:10.1f}   (rings hold {held / GOOD / 1e6:.2f} MB of it)"
-    )
-    print(f"{'ffmpeg':28}{theirs[0] / GOOD:8.2f}{theirs[1] / GOOD:10.1f}")
+    print(f"{'worker':28}{ours[0] / count:8.2f}{ours[1] / count:10.1f}")
+    rings = f"(rings hold {held / count / 1e6:.2f} MB of it)"
+    print(f"{'gateway, its share':28}{own[0] / count:8.2f}{own[1] / count:10.1f}   {rings}")
+    print(f"{'ffmpeg':28}{theirs[0] / count:8.2f}{theirs[1] / count:10.1f}")
+    print(f"{'ratio, worker':28}{ours[0] / theirs[0]:8.2f}{ours[1] / theirs[1]:10.2f}")
     print(f"{'ratio, worker and share':28}{(ours[0] + own[0]) / theirs[0]:8.2f}{(ours[1] + own[1]) / theirs[1]:10.2f}")
+
+
+async def _ffmpeg_copies(url: str) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *("ffmpeg", "-nostdin", "-v", "error", "-i", url, "-c", "copy", "-f", "mp4", "-y"),
+        *("-movflags", "frag_keyframe+empty_moov", os.devnull),
+    )
 
 
 def _names(running: Gateway) -> list[str]:
@@ -257,11 +277,11 @@ async def _held(running: Gateway, name: str) -> int:
     return sum(len(chunk.data) for chunk in found if chunk is not None)
 
 
-async def _measure(pids: list[int]) -> tuple[float, float]:
+async def _measure(pids: list[int], seconds: float) -> tuple[float, float]:
     """CPU in percent of a core, and PSS in MB, of all of them together."""
     before = sum(map(_ticks, pids))
     began = time.monotonic()
-    await asyncio.sleep(WATCHED)
+    await asyncio.sleep(seconds)
     cpu = (sum(map(_ticks, pids)) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began) * 100
     return cpu, sum(map(_pss, pids)) / 1024
 
@@ -276,7 +296,7 @@ def _pss(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-PARTS: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {
+PARTS: Final[dict[str, Callable[[Size], Coroutine[Any, Any, None]]]] = {
     "neighbours": neighbours,
     "dead": dead,
     "open": opening,
@@ -286,11 +306,18 @@ PARTS: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {
 
 def main() -> None:
     """Runs the parts that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cameras")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all when none is named")
+    parser.add_argument("--cameras", type=int, default=30, help="good ones (30)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each run (8)")
+    parser.add_argument("--runs", type=int, default=3, help="with and without a bad neighbour, alternating (3)")
+    asked = parser.parse_args()
+    if not set(asked.parts) <= set(PARTS):
+        parser.error(f"the parts are {', '.join(PARTS)}")
     logging.disable(logging.WARNING)  # a line for each failed attempt would hide the figures
-    load = os.getloadavg()
-    print(json.dumps({"cores": os.cpu_count(), "load": load[0]}))
-    for name in sys.argv[1:] or PARTS:
-        asyncio.run(PARTS[name]())
+    for name in asked.parts or PARTS:
+        print(json.dumps({"part": name, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)}), flush=True)
+        asyncio.run(PARTS[name](Size(asked.cameras, asked.seconds, asked.runs)))
         print(flush=True)
 
 

@@ -5,25 +5,31 @@ from typing import Final
 NAP: Final = 0.1  # seconds: what one may always take; longer only until a chunk is due
 LONGEST: Final = 0.3  # seconds: a chunk is about that long, and nothing is late when its last picture is read at once
 HELD: Final = 64 * 1024  # bytes that any socket holds while nobody reads: a camera of a high bitrate allows no long nap
-JITTER: Final = 0.02  # seconds by which packets are later than the promptest without being late
+JITTER: Final = 0.02  # seconds by which packets are later than usual without being late
+LEAST: Final = 0.02  # seconds: what is taken when a chunk is overdue, so that a busy machine is not made busier
 WAITED: Final = 0.003  # seconds that a packet took if it was not there yet
 BEHIND: Final = 0.4  # seconds later than the promptest pictures at which there is work to catch up with
 FORGET: Final = 0.001  # by which the promptest grows a second: more than the clock of a sound camera drifts
 JUMP: Final = 5.0  # seconds between two pictures by which the camera's clock and ours differ if one was set anew
+STEADY: Final = 8  # pictures over which what is usual is averaged
 
 
 class Naps:
-    """A reader that has had to wait is up to date. One that falls behind on a busy machine takes none."""
+    """A reader that has had to wait is up to date, and may sleep until the chunk under way is due."""
 
     def __init__(self) -> None:
         self._ahead: float | None = None  # by how much the camera's clock is ahead of ours
         self._promptest = 0.0
+        self._usual = 0.0  # how late pictures are that were waited for
         self._shown = 0.0
         self._at = 0.0
-        self.behind = False  # pictures come too late: there is work to catch up with
+        self.behind = False  # pictures come too late: a reader that has much to do with each has to catch up
 
-    def note(self, arrival: float, shown: float) -> None:
-        """A picture that is to be shown at `shown` of the camera's clock came at `arrival` of ours; seconds."""
+    def note(self, arrival: float, shown: float, waited: float) -> None:
+        """A picture that is to be shown at `shown` of the camera's clock came at `arrival` of ours; seconds.
+
+        `waited` is how long it took to come once it was asked for.
+        """
         if self._ahead is None:
             self._ahead, self._at, self._shown = shown - arrival, arrival, shown
         jump = (shown - self._shown) - (arrival - self._at)
@@ -33,14 +39,16 @@ class Naps:
         self._promptest = min(late, self._promptest + FORGET * (arrival - self._at))
         self._at, self._shown = arrival, shown
         self.behind = late - self._promptest > BEHIND
+        if waited > WAITED:
+            self._usual += (late - self._usual) / STEADY
 
     def due(self, now: float, waited: float, left: float, rate: float) -> float:
         """How many seconds to look away after a packet that took `waited` seconds to come; 0: not at all.
 
         `left` is what a chunk still lacks, in seconds of pictures; `rate` is bytes a second.
         """
-        if self._ahead is None or waited <= WAITED or self.behind:
+        if self._ahead is None or waited <= WAITED:
             return 0.0
         most = max(NAP, min(LONGEST, HELD / max(1.0, rate)))
-        full = self._shown + left - self._ahead + self._promptest + JITTER
-        return min(most, max(0.0, full - now))
+        full = self._shown + left - self._ahead + self._usual + JITTER
+        return min(most, max(LEAST, full - now))

@@ -87,8 +87,9 @@ class _Reader:
             if self._channel.stopping or lookout.fault is not None:
                 break
             now = time.monotonic()
-            self._take(packet, now)
-            if nap := self._nap(now, now - asked):
+            waited = now - asked
+            self._take(packet, now, waited)
+            if nap := self._nap(waited):
                 self._channel.rest(nap)  # what comes meanwhile waits in the socket
             asked = time.monotonic()
         if not self._channel.stopping:
@@ -105,13 +106,16 @@ class _Reader:
         except (av.FFmpegError, OSError):
             return
 
-    def _nap(self, now: float, waited: float) -> float:
+    def _nap(self, waited: float) -> float:
         """Seconds for which nothing need be read, after a packet that took `waited` seconds to come."""
         if self._naps is None or self._cutter is None or waited <= WAITED:
             return 0.0
-        return self._naps.due(now, waited, NAP if self._recast else self._cutter.left, self._rate)
+        if self._recast is None:
+            return self._naps.due(time.monotonic(), waited, self._cutter.left, self._rate)
+        return 0.0 if self._naps.behind else NAP
 
-    def _take(self, packet: "Packet[Any]", now: float) -> None:
+    def _take(self, packet: "Packet[Any]", now: float, waited: float) -> None:
+        """`now` is when it came, after it was waited for so many seconds."""
         if self._packet_at is None:
             self._channel.send(Phase("waiting-keyframe"))
         self._packet_at = now
@@ -120,7 +124,7 @@ class _Reader:
             self._frame_at = now
             self._gaps.note(now)
             if self._naps is not None and self._cutter is not None and packet.pts is not None:
-                self._naps.note(now, packet.pts * self._second)
+                self._naps.note(now, packet.pts * self._second, waited)
         if not is_video:
             self._bytes += packet.size
             if self._cutter is not None:

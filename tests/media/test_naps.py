@@ -1,5 +1,6 @@
 """A reader looks away only while it is up to date, and only until a chunk is due."""
 
+from collections.abc import Sequence
 from math import inf
 
 from media.naps import HELD, JITTER, LONGEST, NAP, WAITED, Naps
@@ -7,7 +8,9 @@ from media.naps import HELD, JITTER, LONGEST, NAP, WAITED, Naps
 FRAME = 0.04
 
 
-def read(seconds: float, cost: float, frames: int = 8, rate: float = 0.0) -> tuple[float, float, int]:
+def read(
+    seconds: float, cost: float, frames: int = 8, rate: float = 0.0, lates: Sequence[float] = (0.0,)
+) -> tuple[float, float, int]:
     """A camera of 25 pictures a second, each of which takes `cost` seconds to deal with, in chunks of so many.
 
     How late the last picture was read, how late a picture that ended a chunk was at most once there was a rhythm, and
@@ -15,12 +18,13 @@ def read(seconds: float, cost: float, frames: int = 8, rate: float = 0.0) -> tup
     """
     naps, now, count, latest = Naps(), 0.0, 0, 0.0
     for number in range(round(seconds * 25)):
-        asked, sent = now, number * FRAME
+        asked, late = now, lates[number % len(lates)]
+        sent = number * FRAME + late
         now = max(now, sent)
-        naps.note(now, sent)
+        waited = now - asked
+        naps.note(now, number * FRAME, waited)
         if number % frames == 0 and number > 25:
             latest = max(latest, now - sent)
-        waited = now - asked
         now += cost
         nap = naps.due(now, waited, (frames - number % frames) * FRAME, rate)
         count += nap > 0
@@ -44,21 +48,31 @@ def test_a_reader_that_is_busy_stays_up_to_date() -> None:
     assert read(60, 0.035)[0] < LONGEST + 0.1
 
 
-def test_whoever_is_late_takes_no_nap_until_it_has_caught_up() -> None:
+def test_a_network_that_jitters_costs_a_look_or_two_and_no_more() -> None:
+    lates = (0.0, 0.1, 0.02, 0.06, 0.12, 0.01, 0.09)
+    _, latest, count = read(60, 0.001, lates=lates)
+    assert latest < 0.15
+    assert count < 5 * 60 * 25 / 8
+
+
+def test_a_picture_that_is_not_waited_for_is_followed_by_the_next_at_once() -> None:
     naps = Naps()
-    naps.note(0.0, 0.0)
+    naps.note(0.0, 0.0, 1.0)
     assert naps.due(0.0, WAITED * 2, 1.0, 0.0) == LONGEST
-    naps.note(1.0, 0.4)
-    assert not naps.due(1.0, WAITED * 2, 1.0, 0.0)
-    naps.note(1.1, 1.0)
-    assert naps.due(1.1, WAITED * 2, 1.0, 0.0)
-    assert not naps.due(1.1, WAITED / 2, 1.0, 0.0)
+    assert not naps.due(0.0, WAITED / 2, 1.0, 0.0)
+
+
+def test_pictures_that_come_late_are_told_until_they_have_caught_up() -> None:
+    naps = Naps()
+    for arrival, shown, behind in ((0.0, 0.0, False), (1.0, 0.4, True), (1.1, 1.0, False)):
+        naps.note(arrival, shown, 0.0)
+        assert naps.behind is behind
 
 
 def test_a_clock_that_is_set_anew_or_a_single_wild_stamp_makes_nobody_late() -> None:
     naps = Naps()
     for number in range(100):
         at = number * FRAME
-        naps.note(at, at + (9800.0 if number == 20 else 0.0) - (3600.0 if number > 50 else 0.0))
+        naps.note(at, at + (9800.0 if number == 20 else 0.0) - (3600.0 if number > 50 else 0.0), FRAME)
         assert not naps.behind
     assert 0 < naps.due(99 * FRAME, 1.0, 0.2, 0.0) < 0.3
