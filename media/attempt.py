@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which it counts as hung
 STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chunk, after which there is no picture
 UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
-PUTTING_AWAY: Final = (0.2, 0.6, 1.5)  # seconds given to a camera that is still busy with the end of the preflight
+PUTTING_AWAY: Final = (0.2, 0.8)  # seconds given to a camera that is still busy with the end of the preflight
 
 CARRIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.sdp
 

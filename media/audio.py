@@ -105,7 +105,9 @@ def sound_of(stream: AudioStream) -> Sound:
 
     Raises `ValueError` for a codec that is not decoded here.
     """
-    context = stream.codec_context
+    context = getattr(stream, "codec_context", None)  # None for a codec that FFmpeg does not know
+    if context is None:
+        raise ValueError("its codec is not known")
     if context.name == "aac" and context.extradata:
         try:
             return CopiedSound(stream)

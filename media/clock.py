@@ -68,13 +68,13 @@ class StampMapper:
         return abs(delta) <= self._longest or abs(delta) <= 2 * self._step
 
     def _believe(self, pts: int, delta: int, arrival: float) -> int:
-        if self._doubted or (delta > 0 and delta != self._step):
+        if self._doubted or delta > 0:
             self._learn(delta)
         self._raw, self._out, self._arrival = pts, self._out + delta, arrival
         return self._out
 
     def _learn(self, delta: int) -> None:
-        """What there is to learn of a step unlike the one before."""
+        """What there is to learn of a stamp that is believed."""
         if delta > 0:
             self._steps.append(max(1, delta // (self._doubted + 1)))
             self._step = min(self._steps)

@@ -25,8 +25,8 @@ MAX_PIXELS: Final = 8192 * 4352  # 8K; a decoder refuses a larger picture before
 # by which a file breaks into a decoder.
 WHITELIST: Final = (
     "h264,hevc,av1,libdav1d,vp8,libvpx,vp9,libvpx-vp9,mpeg1video,mpeg2video,mpeg4,h263,mjpeg,prores,dnxhd,dvvideo,"
-    "aac,aac_latm,mp2,mp2float,mp3,mp3float,ac3,eac3,opus,libopus,vorbis,flac,alac,amrnb,amrwb,g722,g726,g726le,gsm,"
-    "pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be"
+    "aac,aac_latm,mp2,mp2float,mp3,mp3float,ac3,eac3,dca,opus,libopus,vorbis,flac,alac,amrnb,amrwb,g722,g723_1,g726,"
+    "g726le,gsm,adpcm_ima_qt,adpcm_ms,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be"
 )
 DECODERS: Final = frozenset(WHITELIST.split(","))
 MAX_RATE: Final = 240  # frames a second over which a declared rate is a clock rate, not a frame rate

@@ -182,7 +182,7 @@ class LoopRing:
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number; None when it is not there yet or has left. Fault `file-changed`: a bad disk.
 
-        What was read just now is given a little longer.
+        What was there when somebody last looked, or was read just now, is given until the next look.
         """
         cached = self._cache.get(number)
         if cached is not None or self._closed_at is not None:
@@ -200,7 +200,7 @@ class LoopRing:
         return chunk
 
     def timing(self, number: int) -> tuple[Fraction, bool] | None:
-        """Seconds of that chunk, and whether it is independent; None when it is not there yet or has left."""
+        """Seconds of that chunk, and whether it is independent; None where `chunk` gives none."""
         stretch = self._holder(number)
         return stretch.timing(number) if stretch is not None else None
 

@@ -7,6 +7,7 @@ LONGEST: Final = 0.3  # seconds: a chunk is about that long, and nothing is late
 HELD: Final = 64 * 1024  # bytes that any socket holds while nobody reads: a camera of a high bitrate allows no long nap
 JITTER: Final = 0.02  # seconds by which packets are later than usual without being late
 LEAST: Final = 0.02  # seconds: what is taken when a chunk is overdue, so that a busy machine is not made busier
+IDLE: Final = 0.02  # seconds that a packet took if its reader surely had nothing else to read
 WAITED: Final = 0.003  # seconds that a packet took if it was not there yet
 BEHIND: Final = 0.4  # seconds later than the promptest pictures at which there is work to catch up with
 FORGET: Final = 0.001  # by which the promptest grows a second: more than the clock of a sound camera drifts
@@ -37,6 +38,8 @@ class Naps:
             self._ahead += jump
         late = arrival - shown + self._ahead
         self._promptest = min(late, self._promptest + FORGET * (arrival - self._at))
+        if waited > IDLE:
+            self._promptest = late  # nobody who has to wait is behind, whatever the camera's clock says
         self._at, self._shown = arrival, shown
         self.behind = late - self._promptest > BEHIND
         if waited > WAITED:

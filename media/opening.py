@@ -72,7 +72,7 @@ class Opened:
             self._line.hang_up()
 
     def close(self, farewell: float) -> None:
-        """Sends TEARDOWN, and hears the camera out for at most `farewell` seconds."""
+        """Sends TEARDOWN, and hears the camera out for at most `farewell` seconds; not at all after `hang_up`."""
         self.container.close()
         if self._relay is not None:
             self._relay.close(farewell)

@@ -231,6 +231,8 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
     writer = RoundWriter(data, head, slots, first)
     entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
     _warn_of_audio(slots, tell)
+    if made.audio_track is None and file.container.streams.audio:
+        tell.warn("audio-unsupported", "No audio track of the file is of a codec that is decoded here; it is left out.")
     cycle: tuple[int, ...] = ()
     if slots is not None and one_round.times == 1:
         sound = Sound(writer.length * made.base, start, slots.phase)

@@ -38,12 +38,15 @@ def missing() -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """No loop is left over from plugins: nobody closes it, and a later test would be blamed for that.
 
-    How long an example takes says something about the machine, not about what is tested. Answers are checked wherever
-    they are asked for.
+    How long an example takes says something about the machine, not about what is tested; new examples are for `make
+    soak`. Answers are checked wherever they are asked for.
     """
     del config
     judge_every_answer()
-    settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    slow = [HealthCheck.too_slow]
+    settings.register_profile(
+        "any-machine", deadline=None, suppress_health_check=slow, derandomize=not SOAK, database=None
+    )
     settings.load_profile("any-machine")
     asyncio.set_event_loop(None)
 

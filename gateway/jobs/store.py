@@ -228,10 +228,12 @@ class Store:
             batch.settle(None)
 
     async def _on(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: object) -> T:
-        """Call in a thread of ours (never the default executor), with SQLite's errors put into words."""
+        """Call in a thread of ours (never the default executor), with whatever goes wrong put into words: nobody who
+        waits for it may wait for ever.
+        """
         try:
             return await self._loop.run_in_executor(thread, call, *args)
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except Exception as error:
             detail = f"the store {self.path} cannot be used: {error}"
             advice = "free the disk, or move the file away (a new one is made) or restore a copy of it"
             raise StoreError(f"{detail}; {advice}") from error

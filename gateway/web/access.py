@@ -85,7 +85,7 @@ class Access:
         if not self.needed or is_preflight(request, self.origins):
             return
         scope = _scope(request)
-        if scope is None or (scope is Scope.PLAY and self._by_token(request)):
+        if scope is None or (scope is Scope.PLAY and self._by_token(request, foreign)):
             return
         if foreign and not _bears(request):
             raise Failure("unauthorized", "A page of another site has to send its own key, as Authorization: Bearer.")
@@ -172,16 +172,16 @@ class Access:
         self.tries.wrong(address)
         raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
 
-    def _by_token(self, request: web.Request) -> bool:
+    def _by_token(self, request: web.Request, foreign: bool) -> bool:
         """Whether a play token lets it in. The cookie of a page that a key has opened gives way to a session's key,
-        which lasts longer.
+        which lasts longer, but not where that key would not count: on a page of another site.
         """
         name, asked = request.match_info.get("name"), request.query.get("token")
         token = asked or request.cookies.get(COOKIE)
         ticket = self.tokens.check(token, self.wall()) if token else None
         if ticket is None or ticket.name != name or not self.holds(ticket):
             return False
-        if not asked and (key := self._session(request)) is not None and key.allows(Scope.PLAY):
+        if not asked and not foreign and (key := self._session(request)) is not None and key.allows(Scope.PLAY):
             return False
         if asked:
             request[TOKEN] = asked
@@ -283,8 +283,10 @@ def routes(access: Access) -> list[web.RouteDef]:
 
     async def play_token(request: web.Request) -> web.StreamResponse:
         params, _ = body.parse(TokenParams, await body.read_object(request))
-        until = int(access.wall()) + params.expires_in
-        token = access.token(params.name, until, request.get(PRINCIPAL))
+        key = request.get(PRINCIPAL)
+        ends = (key.expires if key else None) or inf
+        until = int(min(access.wall() + params.expires_in, ends))
+        token = access.token(params.name, until, key)
         record = TokenRecord(
             name=params.name,
             token=token,

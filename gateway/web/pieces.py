@@ -103,13 +103,15 @@ class _Straight(web.StreamResponse):
 
 
 def _at_once(transport: asyncio.Transport, pieces: Sequence[Piece]) -> Sequence[Piece]:
-    """What the kernel does not take at once. `transport` is one of plain TCP."""
+    """What the kernel does not take at once. `transport` is one of plain TCP. Raises `ConnectionError`."""
     if transport.get_write_buffer_size():
         return pieces  # something else is to go first
     try:
         sent = os.writev(transport.get_extra_info("socket").fileno(), pieces[:AT_ONCE])
     except BlockingIOError:
         return pieces
+    except OSError as error:
+        raise ConnectionResetError("the client cannot be reached any more") from error
     for number, piece in enumerate(pieces):
         if sent < len(piece):
             return [memoryview(piece)[sent:], *pieces[number + 1 :]]

@@ -81,7 +81,8 @@ def settings(tmp_path: Path, sample_folder: Path) -> Settings:
     """A gateway's settings with folders of its own and sample media."""
     media_dir = tmp_path / "media"
     shutil.copytree(sample_folder, media_dir)
-    return Settings(http_port=0, media_dir=media_dir, data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+    places: dict[str, Any] = {"media_dir": media_dir, "data_dir": tmp_path / "data", "cache_dir": tmp_path / "cache"}
+    return Settings(http_port=0, jobs_max_prefer_wait_time=30, **places)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def check(found: list[int | None]) -> None:
 async def test_ffmpeg_sees_every_picture_once_over_the_joins(api: Api, uri: str | list[str]) -> None:
     root = api.gateway.settings.media_dir
     shutil.copyfile(root / "short.mp4", root / "again.mp4")
-    await api.post("/vod/startup", {**CHANNEL, "uri": uri}, prefer="wait=5, timeout=30")
+    await api.post("/vod/startup", {**CHANNEL, "uri": uri}, prefer="wait=30, timeout=30")
     url = f"{api.gateway.url}/live/c/index.m3u8"
     grey = ["-map", "0:v", "-f", "rawvideo", "-pix_fmt", "gray", "-fps_mode", "passthrough", "pipe:1"]
     command = ["ffmpeg", "-nostdin", "-v", "warning", "-i", url, "-frames:v", str(SECONDS * RATE), *grey]

@@ -48,7 +48,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_list_is_one_channel_whose_files_are_packaged_once(api: Api, other: Path) -> None:
     shutil.copyfile(other, api.gateway.settings.media_dir / "other.mp4")
     await api.done("/vod/startup", {"uri": SHORT, "localStreamName": "alone", "loop": True})
-    answer = await api.post("/vod/startup", listed(SHORT, OTHER, SHORT), prefer="wait=5, timeout=30")
+    answer = await api.post("/vod/startup", listed(SHORT, OTHER, SHORT), prefer="wait=30, timeout=30")
     assert answer.status == 200, answer.body
     assert answer.body["uri"] == [SHORT, OTHER, SHORT]
     assert (answer.body["duration"], answer.body["item"]) == (pytest.approx(10, abs=0.1), 0)
@@ -118,7 +118,7 @@ async def test_a_list_that_does_not_loop_ends_after_its_last_file(api: Api) -> N
 async def test_a_list_with_a_fault_is_refused_and_the_file_is_named(
     api: Api, uris: list[Any], status: int, code: str, field: str
 ) -> None:
-    answer = await api.post("/vod/startup", listed(*uris), prefer="wait=5, timeout=30")
+    answer = await api.post("/vod/startup", listed(*uris), prefer="wait=30, timeout=30")
     assert (answer.status, answer.body["code"]) == (status, code), answer.body
     assert [error["field"] for error in answer.body["errors"]] == [field]
     if field != "uri":
@@ -128,7 +128,7 @@ async def test_a_list_with_a_fault_is_refused_and_the_file_is_named(
 
 
 async def test_a_hundred_files_are_one_channel(api: Api) -> None:
-    answer = await api.post("/vod/startup", listed(*[SHORT] * 100), prefer="wait=5, timeout=30")
+    answer = await api.post("/vod/startup", listed(*[SHORT] * 100), prefer="wait=30, timeout=30")
     assert answer.status == 200, answer.body
     assert answer.body["duration"] == 400.0
     sought = await api.done("/vod/seek", {"localStreamName": "c", "position": 399})

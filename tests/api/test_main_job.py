@@ -86,7 +86,7 @@ async def test_a_camera_that_we_did_not_write_is_opened_and_played(api: Api) -> 
 
 async def check_camera(api: Api, url: str, name: str) -> None:
     """200 with codec, size and timings; plays in ffmpeg and Chromium. How soon is measured by benchmarks/cameras.py."""
-    answer = await api.post("/rtsp/startup", {"uri": url, "localStreamName": name}, prefer="wait=5, timeout=10")
+    answer = await api.post("/rtsp/startup", {"uri": url, "localStreamName": name}, prefer="wait=30, timeout=30")
     assert answer.status == 200, answer.body
     stream = answer.body
     assert (stream["status"], stream["uri"], stream["transport"]) == ("LIVE", url, "tcp")

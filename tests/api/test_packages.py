@@ -131,7 +131,7 @@ async def test_twenty_calls_for_one_file_package_it_once(api: Api) -> None:
     real = api.gateway.workers.spawn
     api.gateway.workers.spawn = lambda *a: spawned.append(a) or real(*a)  # type: ignore[method-assign, func-returns-value]
     bodies = [{**CHANNEL, "localStreamName": f"c{number}"} for number in range(20)]
-    answers = await asyncio.gather(*(api.post("/vod/startup", body, prefer="wait=5, timeout=30") for body in bodies))
+    answers = await asyncio.gather(*(api.post("/vod/startup", body, prefer="wait=30, timeout=30") for body in bodies))
     assert {answer.status for answer in answers} == {200}
     assert len(spawned) == 1
     assert len(list(api.gateway.settings.cache_dir.iterdir())) == 1

@@ -82,13 +82,13 @@ async def test_chromium_shows_the_watermark_and_plays_on_while_it_is_changed(api
 async def test_chromium_shows_a_burnt_in_watermark_over_the_joins_and_its_successor(api: Api) -> None:
     mark = {"file": "logo.png", "x": 100, "y": 50}
     body = {"uri": "vod-live://grey.mp4", "localStreamName": "burnt", "loop": True, "watermark": mark}
-    assert (await api.post("/vod/startup", body, prefer="wait=5, timeout=30")).status == 200
+    assert (await api.post("/vod/startup", body, prefer="wait=30, timeout=30")).status == 200
     async with viewer(f"{api.gateway.url}/live/burnt/") as watching:
         await watching.plays_on(2.5)  # a round is two seconds
         for (place, colour), seen in zip(PLACES.items(), await read(watching), strict=True):
             assert close(seen, colour), (place, seen, colour)
         moved = await api.post(
-            "/vod/set_watermark", {"localStreamName": "burnt", "x": 300}, prefer="wait=5, timeout=30"
+            "/vod/set_watermark", {"localStreamName": "burnt", "x": 300}, prefer="wait=30, timeout=30"
         )
         assert moved.status == 200, moved.body
         async with asyncio.timeout(20):

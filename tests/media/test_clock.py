@@ -55,7 +55,8 @@ def test_a_stamp_that_is_missing_is_one_frame_after_the_one_before() -> None:
     st.integers(0, SPAN - 1),
     st.sets(st.integers(2, 59)),
     st.integers(6, 40),
-    st.integers(-10 * HOUR, 10 * HOUR).filter(lambda jump: abs(jump) > 60 * VIDEO_RATE),
+    # Further than all that is shown here: a smaller one could be a frame of the slowest camera that was reordered.
+    st.integers(-10 * HOUR, 10 * HOUR).filter(lambda jump: abs(jump) > 700 * VIDEO_RATE),
 )
 def test_missing_stamps_leave_no_trace_at_any_rate_beside_a_wrap_and_a_jump(
     fps: int | Fraction, start: int, missing: set[int], at: int, jump: int

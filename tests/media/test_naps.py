@@ -76,3 +76,12 @@ def test_a_clock_that_is_set_anew_or_a_single_wild_stamp_makes_nobody_late() -> 
         naps.note(at, at + (9800.0 if number == 20 else 0.0) - (3600.0 if number > 50 else 0.0), FRAME)
         assert not naps.behind
     assert 0 < naps.due(99 * FRAME, 1.0, 0.2, 0.0) < 0.3
+
+
+def test_a_camera_whose_clock_is_slow_or_set_back_is_not_taken_for_a_reader_that_is_behind() -> None:
+    for rate, back in ((0.95, 0.0), (0.0, 0.0), (1.0, 2.0)):
+        naps = Naps()
+        for number in range(25 * 60):
+            arrival = number * FRAME
+            naps.note(arrival, arrival * rate - (back if number > 100 else 0.0), FRAME * 0.8)
+            assert not naps.behind, (rate, back, number)

@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -10,6 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from media import libav
+from media.audio import sound_of
 from media.faults import Fault
 from media.recast import Recast
 
@@ -93,3 +95,8 @@ def test_nothing_is_encoded_without_leave() -> None:
         list(recast.packets(next(source.demux())))
     with pytest.raises(RuntimeError):
         _ = recast.stream
+
+
+def test_sound_of_a_codec_that_ffmpeg_does_not_know_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="not known"):
+        sound_of(SimpleNamespace(codec_context=None))  # type: ignore[arg-type]  # as PyAV gives it

@@ -193,3 +193,10 @@ def test_a_truncated_file_is_recoded_as_far_as_it_goes(tmp_path: Path) -> None:
     made = package.package(intake.open_regular(path), tmp_path / "package", Options(), lambda _: None)
     assert "truncated" in dict(made.warnings)
     assert 0 < made.seconds < 2
+
+
+def test_sound_of_a_codec_that_is_not_decoded_is_left_out_and_that_is_said(tmp_path: Path) -> None:
+    clip = SHORT.but(audio="pcm_f64le", format="mov")
+    index, _ = packaged(clips.make(tmp_path / "clip.mov", clip), tmp_path / "package")
+    assert [code for code, _ in index.warnings] == ["audio-unsupported"]
+    assert index.head.init.audio is None

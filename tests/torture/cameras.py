@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"width": 160, "height": 120, "gop": 0.4, "bitrate": 100
 async def gateway(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """A gateway of its own, below `folder`."""
     places: dict[str, Any] = {name: folder / name for name in ("media_dir", "data_dir", "cache_dir")}
-    made = Settings(http_port=0, **places, **settings)
+    made = Settings(http_port=0, jobs_max_prefer_wait_time=30, **places, **settings)
     async with Gateway(made) as running, aiohttp.ClientSession() as session:
         yield Api(running, session)
 
@@ -38,7 +38,7 @@ def camera(*faults: str, clip: dict[str, Any] | None = None, **settings: Any) ->
     return Camera(CameraSettings(clip=ClipSettings(**(SMALL | (clip or {}))), faults=faults, **settings))
 
 
-async def start(api: Api, url: str, name: str = "cam", prefer: str = "wait=5, timeout=20", **fields: Any) -> Answer:
+async def start(api: Api, url: str, name: str = "cam", prefer: str = "wait=30, timeout=30", **fields: Any) -> Answer:
     """`/rtsp/startup`."""
     return await api.post("/rtsp/startup", {"uri": url, "localStreamName": name, **fields}, prefer=prefer)
 

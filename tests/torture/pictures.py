@@ -33,7 +33,7 @@ async def gateway(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """A gateway with a channel `grey`: 2 s of one colour, looped."""
     grey(folder / "media" / "grey.mp4")
     places: dict[str, Any] = {"media_dir": folder / "media", "data_dir": folder / "data", "cache_dir": folder / "cache"}
-    made = Settings(http_port=0, **places, **settings)
+    made = Settings(http_port=0, jobs_max_prefer_wait_time=30, **places, **settings)
     async with Gateway(made) as running, ClientSession() as session:
         api = Api(running, session)
         answer = await api.post("/vod/startup", {"uri": "vod-live://grey.mp4", "localStreamName": "grey", "loop": True})
@@ -79,17 +79,17 @@ async def start(api: Api, watermark: Any = None, source: str = "grey", name: str
         "localStreamName": name,
         "encoder": encoder | ({"watermark": watermark} if watermark is not None else {}),
     }
-    return await api.post("/transcoder/startup", body, prefer="wait=5, timeout=15")
+    return await api.post("/transcoder/startup", body, prefer="wait=30, timeout=30")
 
 
 async def change(api: Api, **what: Any) -> Answer:
     """`/transcoder/set_watermark`."""
-    return await api.post("/transcoder/set_watermark", {"uri": URI, **what}, prefer="wait=5, timeout=10")
+    return await api.post("/transcoder/set_watermark", {"uri": URI, **what}, prefer="wait=30, timeout=30")
 
 
 async def check(api: Api, name: str) -> Answer:
     """`/watermark/startup`."""
-    return await api.post("/watermark/startup", {"watermark": name}, prefer="wait=5, timeout=10")
+    return await api.post("/watermark/startup", {"watermark": name}, prefer="wait=30, timeout=30")
 
 
 def live(api: Api, name: str = "marked") -> Ring:

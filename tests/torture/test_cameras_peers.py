@@ -22,6 +22,7 @@ PEERS: Final = {
 }
 
 
+@pytest.mark.timeout(300)
 async def test_C18_C19_C20_C43_gstreamer_by_tcp_and_udp(tmp_path: Path) -> None:
     async with gateway(tmp_path) as api:
 
@@ -41,7 +42,11 @@ async def test_C18_C19_C20_C43_gstreamer_by_tcp_and_udp(tmp_path: Path) -> None:
                 read = await ffmpeg.packets(f"{api.gateway.url}/live/{name}/index.m3u8", 2.0)
                 times = [float(packet["pts_time"]) for packet in read["video"]]
                 assert len(times) >= 5, name  # it reads until the sound is over, which on a busy machine is ahead
-                assert all(b - a == pytest.approx(0.04, abs=0.01) for a, b in pairwise(times)), (name, times)
+                steps = [(b - a) / 0.04 for a, b in pairwise(times)]
+                whole = [max(1, round(step)) for step in steps]
+                assert steps == pytest.approx(whole, abs=0.25), (name, times)
+                if transport == "tcp" and not await warnings(api, name):  # nothing was lost or left out
+                    assert max(steps) < 1.25, (name, times)
                 assert len(read["audio"]) >= 40, name
 
         names = list(PEERS)

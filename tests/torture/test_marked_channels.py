@@ -42,7 +42,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 async def channel(api: Api, watermark: Any, name: str = "c", **more: Any) -> Answer:
     body = {"uri": "vod-live://grey.mp4", "localStreamName": name, "loop": True, "watermark": watermark, **more}
-    return await api.post("/vod/startup", body, prefer="wait=5, timeout=30")
+    return await api.post("/vod/startup", body, prefer="wait=30, timeout=30")
 
 
 async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker_afterwards(api: Api) -> None:
@@ -64,7 +64,7 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
 
 
 async def remark(api: Api, name: str = "c", **what: Any) -> Answer:
-    return await api.post("/vod/set_watermark", {"localStreamName": name, **what}, prefer="wait=5, timeout=30")
+    return await api.post("/vod/set_watermark", {"localStreamName": name, **what}, prefer="wait=30, timeout=30")
 
 
 async def record(api: Api, name: str = "c") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gateway.web.access import keep_token
 from gateway.web.security import harden
 from media.ring import RingLimits
 from tests.media.feeding import TIMESCALE, Feeder
+from tests.media.processes import until
 from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
@@ -100,6 +101,12 @@ async def test_a_client_that_leaves_in_the_middle_of_a_segment_is_nobodys_troubl
     _, writer = await asyncio.open_connection(client.host, client.port, limit=1000)
     writer.write(b"GET /live/yard/segment-0.m4s HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
     await writer.drain()
+    runner = client.server.runner
+    assert runner is not None
+    server = runner.server
+    assert server is not None
+    assert len(server.connections) == 1
     writer.transport.abort()
+    await until(lambda: not server.connections)
     assert (await client.get("/live/yard/segment-0.m4s")).status == 200
     assert not caplog.records

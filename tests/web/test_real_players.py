@@ -169,6 +169,29 @@ async def test_nothing_is_jumped_over_before_the_first_picture_is_there(air: Air
     assert complaints == []
 
 
+PLACED = """async (address) => {
+  const { Playback } = await import("/assets/playback.js");
+  const playback = new Playback(document.createElement("video"), address);
+  const said = await new Promise((resolve) => {
+    playback.addEventListener("tracks", ({ detail }) => resolve(detail), { once: true });
+    playback.start();
+  });
+  while (!playback.end()) await new Promise((next) => setTimeout(next, 10));
+  const placed = playback.buffer.timestampOffset + said.time;
+  playback.stop();
+  return placed;
+}"""
+
+
+async def test_the_first_picture_is_placed_where_no_rounding_puts_it_before_the_beginning(
+    air: Air, browser: Browser
+) -> None:
+    air.begin("yard")
+    page, _ = await opened(browser, air, "/live/yard/")
+    placed = await page.evaluate(PLACED, str(air.server.make_url("/live/yard/mse")).replace("http", "ws"))
+    assert 0.0005 < placed < 0.005  # a key frame at -1 us is dropped, and all pictures up to the next one with it
+
+
 async def test_pausing_fetches_nothing_and_playing_returns_to_the_live_edge(air: Air, browser: Browser) -> None:
     air.begin("yard")
     page, complaints = await opened(browser, air, "/live/yard/")

@@ -6,6 +6,7 @@
 const BACK_BUFFER = 10; // seconds kept behind the picture
 const SILENCE = 8_000; // ms without a message until the source is said to be away
 const SLACK = 0.12; // seconds
+const ORIGIN = 0.001; // seconds: a key frame that is rounded to before 0 would be dropped, with all that need it
 const BACKOFF = [250, 500, 1_000, 2_000, 4_000, 8_000]; // ms
 
 /** MediaSource, or what iPhones have instead; null where there is neither. */
@@ -185,7 +186,7 @@ export class Playback extends EventTarget {
   }
 
   #place(time) {
-    this.buffer.timestampOffset = this.end() - time;
+    this.buffer.timestampOffset = (this.end() || ORIGIN) - time;
   }
 
   #append(data) {
