@@ -50,7 +50,7 @@ def _made(folder: Path) -> Path:
 
 
 @pytest.mark.timeout(700)
-@pytest.mark.parametrize("seconds", [20, pytest.param(600, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.soak)])
 async def test_o5_minutes_of_a_camera_and_of_a_loop_break_no_rule_of_low_latency_hls(base: str, seconds: int) -> None:
     followers = [Follower(f"{base}{name}/") for name in ("camera", "loop")]
     async with asyncio.TaskGroup() as group:
