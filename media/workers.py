@@ -62,7 +62,7 @@ class Worker:
         if self._socket.fileno() < 0:
             return
         frame = memoryview(messages.encode(message))
-        if self._outgoing and self.outgoing - len(self._outgoing[0]) > MAX_OUTGOING:  # the first may be any size
+        if self.outgoing > MAX_OUTGOING:
             log.warning("worker-hung", extra={"pid": self.pid, "task": self.task})
             self.kill()
             return

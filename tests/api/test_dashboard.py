@@ -127,7 +127,7 @@ async def test_a_watermark_is_dragged_to_its_place_and_is_there_in_the_pixels(ap
     inside = await here.page.evaluate(LOGO, [mark["x"], mark["y"], mark["width"]])
     beside = await here.page.evaluate(LOGO, [0.6, mark["y"], mark["width"]])
     assert inside > 0.3
-    assert beside < 0.05
+    assert beside < 0.15  # the film alone has up to 0.07 there, when its ball passes
     assert here.was_quiet()
 
 
