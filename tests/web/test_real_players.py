@@ -141,6 +141,30 @@ async def test_a_player_that_is_taken_away_while_it_opens_has_nothing_to_complai
     assert complaints == []
 
 
+LET_GO_AT_ONCE = """async (address) => {
+  const { Playback } = await import("/assets/playback.js");
+  const playback = new Playback(document.createElement("video"), address);
+  playback.start();
+  playback.stop();
+}"""
+
+
+async def test_a_player_that_is_taken_away_while_it_connects_has_nothing_to_complain_of_and_leaves(
+    air: Air, browser: Browser
+) -> None:
+    air.begin("yard")
+    page, complaints = await opened(browser, air, "/live/yard/")
+    await plays(page)
+    await page.evaluate(LET_GO_AT_ONCE, str(air.server.make_url("/live/yard/mse")).replace("http", "ws"))
+    await page.click("#play")  # the page's own viewer leaves
+    async with asyncio.timeout(10):
+        while air.streams.watching != {"yard": 0}:  # noqa: ASYNC110 (the browser tells nobody when it has closed)
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
+    assert air.streams.watching == {"yard": 0}
+    assert complaints == []
+
+
 SLOW_DECODER = """async (address) => {
   const { Playback } = await import("/assets/playback.js");
   const video = document.createElement("video");

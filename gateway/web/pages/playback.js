@@ -8,6 +8,7 @@ const SILENCE = 8_000; // ms without a message until the source is said to be aw
 const SLACK = 0.12; // seconds
 const ORIGIN = 0.001; // seconds: a key frame that is rounded to before 0 would be dropped, with all that need it
 const BACKOFF = [250, 500, 1_000, 2_000, 4_000, 8_000]; // ms
+const ENDED = 2_000; // ms until a stream that has ended is asked for again, should one of its name begin
 
 /** MediaSource, or what iPhones have instead; null where there is neither. */
 export function mediaSource() {
@@ -92,7 +93,9 @@ export class Playback extends EventTarget {
   #drop() {
     const socket = this.socket;
     this.socket = null; // its onclose is no news any more
-    socket?.close();
+    // Before it is open, closing it is an error to the console: then as soon as it is.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+    else socket?.close();
     this.queue = [];
   }
 
@@ -100,7 +103,7 @@ export class Playback extends EventTarget {
     this.#drop();
     if (this.stopped) return;
     const wait = BACKOFF[Math.min(this.attempts++, BACKOFF.length - 1)] * (0.75 + Math.random() / 2);
-    this.retry = setTimeout(() => this.#connect(), wait);
+    this.retry = setTimeout(() => this.#connect(), this.ending ? Math.max(wait, ENDED) : wait);
     if (code === 4008) this.#state("slow");
     else if (this.ending) this.#state("ended");
     else this.#state(this.opened && code !== 1008 ? "away" : await this.#why());
