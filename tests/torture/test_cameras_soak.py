@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.media, pytest.mark.soak]
 CAMERAS = 20
 MINUTES = float(os.environ.get("REELGATE_SOAK_MINUTES", "30"))
 KEPT = os.environ.get("REELGATE_SOAK_SAMPLES")  # a CSV file, for `python -m benchmarks.plot`
-SETTLED = 0.25  # of the time, after which rings are full and every kind of fault has been there
+SETTLED = 0.4  # of the time: the figures of ten minutes are full, and every kind of fault has been there
 STEEPEST = 0.05  # of the memory, in the rest of the time: what noise may look like
 
 PLAN: tuple[Callable[[Camera], None], ...] = (
