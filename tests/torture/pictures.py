@@ -101,7 +101,7 @@ def live(api: Api, name: str = "marked") -> Ring:
 
 async def newest(ring: Ring, more: int = 2) -> list[Chunk]:
     """The chunks from the newest key frame on, when `more` have come from now on."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await ring.wait(ring.head + more - 1)
     first = ring.newest_key()
     assert first is not None
@@ -112,7 +112,7 @@ async def collected(ring: Ring, first: int, last: int) -> list[Chunk]:
     """Chunks `first` to `last` as they come; fails when one is missing."""
     found = []
     for number in range(first, last + 1):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await ring.wait(number)
         chunk = await ring.chunk(number)
         assert chunk is not None
