@@ -71,18 +71,18 @@ async def show(
     request: web.Request,
     socket: web.WebSocketResponse,
     ring: Ring,
-    is_current: Callable[[], bool],
+    current: Callable[[], Ring | None],
     limits: ViewerLimits,
 ) -> None:
     """Serves a prepared socket until the viewer leaves, is stuck or may not watch any longer, or the ring ends or is
-    not `is_current`.
+    not the `current` one of its stream (None: there is no stream any more).
     """
     transport = request.transport
     listener = asyncio.create_task(_ignore(socket), name="mse-listener")
     code = STUCK
     try:
         with suppress(TimeoutError):
-            code = await _Viewer(socket, ring, limits).run(is_current, grant(request))
+            code = await _Viewer(socket, ring, limits).run(current, grant(request))
     except ConnectionError:
         return  # the viewer has gone
     finally:
@@ -106,7 +106,7 @@ class _Viewer:
         self._needs_key = True
         self._init_id = ""
 
-    async def run(self, is_current: Callable[[], bool], may_watch: Callable[[], bool]) -> int:
+    async def run(self, current: Callable[[], Ring | None], may_watch: Callable[[], bool]) -> int:
         """Sends until there is a reason to close, and returns its code.
 
         Raises TimeoutError when the viewer is stuck, ConnectionError when it vanished while something was sent.
@@ -116,10 +116,11 @@ class _Viewer:
             if not may_watch():
                 await self._text({"type": "end", "reason": "unauthorized"})
                 return WSCloseCode.POLICY_VIOLATION
-            if not is_current():
+            now = current()
+            if now is not None and now is not self._ring:
                 await self._text({"type": "end", "reason": "replaced"})
                 return WSCloseCode.SERVICE_RESTART
-            if self._ring.ended and self._cursor >= self._ring.head:
+            if now is None or (self._ring.ended and self._cursor >= self._ring.head):
                 await self._text({"type": "end", "reason": "ended"})
                 return WSCloseCode.OK
             await self._step()

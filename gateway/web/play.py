@@ -145,7 +145,7 @@ class _Play:
         with self._viewers.watching(request.match_info["name"]):
             await socket.prepare(request)
             name = request.match_info["name"]
-            await show(request, socket, ring, lambda: self._streams.ring(name) is ring, limits)
+            await show(request, socket, ring, lambda: self._streams.ring(name), limits)
         return socket
 
     async def whep_offer(self, request: web.Request) -> web.StreamResponse:

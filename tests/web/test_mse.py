@@ -105,6 +105,19 @@ async def test_the_end_of_the_ring_is_told_and_closes_cleanly(setup: Setup) -> N
         assert socket.close_code == 1000
 
 
+async def test_a_stream_that_is_terminated_has_ended_and_is_not_to_be_asked_for_at_once(setup: Setup) -> None:
+    ring = setup.streams.add("yard")
+    Feeder(ring).feed(1)
+    async with setup.client.ws_connect("/live/yard/mse") as socket:
+        for _ in range(3):
+            await next_of(socket)
+        del setup.streams.rings["yard"]
+        ring.close()
+        assert await next_of(socket) == {"type": "end", "reason": "ended"}
+        await socket.receive(timeout=5)
+        assert socket.close_code == 1000
+
+
 async def test_a_replaced_ring_sends_the_viewer_back_to_connect_again(setup: Setup) -> None:
     Feeder(setup.streams.add("yard")).feed(1)
     async with setup.client.ws_connect("/live/yard/mse") as socket:
