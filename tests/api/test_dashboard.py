@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, FilePayload
+from playwright.async_api import Browser, FilePayload, Route
 
 from gateway.app import Gateway
 from gateway.keys import KeyFile, Scope
@@ -97,6 +97,37 @@ async def test_a_file_is_sent_in_and_loops_and_its_end_can_be_undone(
     await here.sees(".empty", "No streams yet")
     await here.page.click(".toast >> text=Undo")
     await here.sees("rg-card[data-status=LIVE]", "promo")
+    assert here.was_quiet()
+
+
+async def test_a_list_of_files_that_comes_late_does_not_unchoose_what_was_sent_in_meanwhile(
+    api: Api, browser: Browser, sample_folder: Path
+) -> None:
+    here = await operator(browser, api.gateway.url)
+    sent_in, lists = asyncio.Event(), 0
+
+    async def hold(route: Route) -> None:
+        nonlocal lists
+        lists += 1
+        if lists > 1:
+            await route.continue_()
+            return
+        before = await route.fetch()
+        await sent_in.wait()
+        await route.fulfill(response=before)
+
+    await here.page.route("**/media/find_all", hold)
+    await here.goes("/start/file")
+    content = (sample_folder / "short.mp4").read_bytes()
+    promo: FilePayload = {"name": "promo.mp4", "mimeType": "video/mp4", "buffer": content}
+    await here.page.set_input_files("input[type=file]", files=promo)
+    await here.sees(".files label:has(:checked)", "promo.mp4")
+    async with here.page.expect_response("**/media/find_all") as late:
+        sent_in.set()
+    await (await late.value).finished()
+    await here.page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    assert await here.page.input_value("input[name=name]") == "promo"
+    await here.sees(".files label:has(:checked)", "promo.mp4")
     assert here.was_quiet()
 
 

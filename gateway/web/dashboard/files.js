@@ -20,6 +20,7 @@ export function filePicker({ label, formats, accept, changed }) {
   let files = [];
   let chosen = "";
   let sending = null;
+  let asked = 0; // lists so far
 
   function over(event) {
     event.preventDefault();
@@ -56,9 +57,13 @@ export function filePicker({ label, formats, accept, changed }) {
   }
 
   async function load() {
+    const number = (asked += 1);
     try {
-      files = (await call("/media/find_all")).body.filter(({ format }) => formats.includes(format));
+      const { body } = await call("/media/find_all");
+      if (number !== asked) return; // a newer list was asked for: this one may lack the file that was sent meanwhile
+      files = body.filter(({ format }) => formats.includes(format));
     } catch (error) {
+      if (number !== asked) return;
       list.replaceChildren(h("p", { class: "message", data: { tone: "bad" } }, error.message));
       return;
     }
