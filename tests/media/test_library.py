@@ -112,7 +112,7 @@ async def test_a_package_that_is_given_back_while_its_folder_is_made_gets_no_pac
 
     def slow(folder: Path) -> None:
         making.set()
-        made.wait(10)
+        made.wait(60)
         folder.mkdir()
 
     monkeypatch.setattr(library, "_make_folder", slow)
@@ -148,7 +148,7 @@ async def test_a_release_goes_on_when_who_asked_for_it_is_cancelled(
     answers = threading.Event()
     reel = Reel(packages, films[:3])
     await acquired(reel, packagers)
-    monkeypatch.setattr(cache, "used_now", lambda folder, key: answers.wait(10))
+    monkeypatch.setattr(cache, "used_now", lambda folder, key: answers.wait(60))
     first = asyncio.create_task(reel.release())
     await until(packagers.made[0].gone.done)  # killed, though the disk does not answer
     first.cancel()
