@@ -235,6 +235,8 @@ class Workers:
             self._drop_control()
         if self._server is not None:
             await self._end_server(self._server, grace)
+        for worker in [*self._forking.values(), *self._running.values()]:
+            worker.ended(-signal.SIGKILL)  # nobody is left to tell of its end: whoever waits for that is let go
 
     @staticmethod
     async def _end_server(server: subprocess.Popen[bytes], grace: float) -> None:

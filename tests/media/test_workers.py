@@ -58,7 +58,7 @@ async def stuck(workers: Workers, uri: str) -> Worker:
     """A worker that hangs in opening a silent camera."""
     heard: list[Message] = []
     worker = workers.spawn(opening(uri), heard.append)
-    await until(lambda: heard == [Phase("setup")])
+    await until(lambda: heard == [Phase("setup")] and worker.pid is not None)  # its word may be there before its pid
     return worker
 
 
@@ -141,6 +141,18 @@ async def test_running_workers_outlive_the_fork_server_and_new_ones_come(
     survivor.kill()
     await asyncio.wait_for(survivor.gone, 30)
     await until(lambda: survivor.pid is not None and state(survivor.pid) in ("", "Z"))
+
+
+async def test_closing_lets_those_go_who_wait_for_workers_of_which_nothing_is_told_any_more(silent_camera: str) -> None:
+    workers = Workers()
+    workers.start()
+    running = await stuck(workers, silent_camera)
+    os.kill(workers.pids()[-1], signal.SIGSTOP)  # a machine that is so busy that the fork server does not get its turn
+    unborn = workers.spawn(opening(silent_camera), lambda _: None)
+    waiting = [asyncio.ensure_future(asyncio.shield(worker.gone)) for worker in (running, unborn)]
+    await workers.close(0.1)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [-signal.SIGKILL] * 2
+    assert workers.alive == 0
 
 
 async def test_nothing_is_left_after_many_short_lives(workers: Workers, tmp_path: Path) -> None:
