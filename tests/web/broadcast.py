@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,13 +50,16 @@ def recording(seconds: int = 24, width: int = 640, height: int = 360) -> Recordi
 
 
 async def broadcast(ring: LiveRing, what: Recording, ahead: int = 0) -> None:
-    """Appends `ahead` fragments at once and then one every 0.4 s until they are used up; then the ring ends."""
+    """Appends `ahead` fragments at once and then one every 0.4 s, over and over, until it is cancelled.
+
+    However long a busy machine takes for what a test does meanwhile, the stream does not end under its viewers.
+    """
     start = asyncio.get_running_loop().time()
-    for number, fragment in enumerate(what.fragments):
+    for number in itertools.count():
+        at = number % len(what.fragments)
         due = start + max(0, number - ahead) * PER_CHUNK / RATE
         await asyncio.sleep(due - asyncio.get_running_loop().time())
-        ring.append(what.init, number * CHUNK_TICKS, CHUNK_TICKS, True, fragment)
-    ring.close()
+        ring.append(what.init, at * CHUNK_TICKS, CHUNK_TICKS, True, what.fragments[at])
 
 
 def _source(name: str, options: str, sink: str) -> Iterator[Any]:

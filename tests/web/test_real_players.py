@@ -13,11 +13,13 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from media.ring import RingLimits
 from tests.checker import PlaylistChecker
+from tests.media.processes import until
 from tests.peers import gst
 from tests.web.broadcast import broadcast, recording
 from tests.web.watching import FakeStreams, Server, an_app
 
 CHROMIUM = Path("/usr/bin/chromium")
+LIMIT = 40_000  # ms: what comes within a second comes much later where others want the processor too
 
 pytestmark = [
     pytest.mark.media,
@@ -81,20 +83,21 @@ async def opened(browser: Browser, air: Air, path: str) -> tuple[Page, list[str]
 async def plays(page: Page, width: int = 640) -> None:
     """Waits until a picture of that width moves on by a second and a half."""
     moving = "(width) => { const v = document.querySelector('video'); return v.videoWidth === width && !v.paused; }"
-    await page.wait_for_function(moving, arg=width, timeout=15_000)
+    await page.wait_for_function(moving, arg=width, timeout=LIMIT)
     at = await page.evaluate("document.querySelector('video').currentTime")
     ahead = "(at) => document.querySelector('video').currentTime > at + 1.5"
-    await page.wait_for_function(ahead, arg=at, timeout=15_000)
+    await page.wait_for_function(ahead, arg=at, timeout=LIMIT)
 
 
 async def test_chromium_plays_the_page_at_the_live_edge_without_a_complaint(air: Air, browser: Browser) -> None:
     air.begin("yard")
     page, complaints = await opened(browser, air, "/live/yard/")
     await plays(page)
-    assert await page.inner_text("#badge") == "Live"
+    # A look may fall into a moment in which a busy machine has not decoded the next picture yet.
+    await page.wait_for_selector("#badge:text-is('Live')", timeout=LIMIT)
     assert await page.inner_text("#codec") == "avc1.42c01e, mp4a.40.2"
-    lag = "(() => { const v = document.querySelector('video'); return v.buffered.end(0) - v.currentTime })()"
-    assert 0 <= await page.evaluate(lag) < 3
+    near = "() => { const v = document.querySelector('video'), b = v.buffered, lag = b.end(b.length - 1) - v.currentTime;"
+    await page.wait_for_function(f"{near} return lag >= 0 && lag < 3; }}", timeout=LIMIT)
     assert air.streams.watching == {"yard": 1}
     await page.keyboard.press("m")
     assert await page.evaluate("document.querySelector('video').muted") is False
@@ -156,12 +159,9 @@ async def test_a_player_that_is_taken_away_while_it_connects_has_nothing_to_comp
     page, complaints = await opened(browser, air, "/live/yard/")
     await plays(page)
     await page.evaluate(LET_GO_AT_ONCE, str(air.server.make_url("/live/yard/mse")).replace("http", "ws"))
+    await until(lambda: air.streams.came == {"yard": 2}, 40)  # it comes, and is not there to stay
     await page.click("#play")  # the page's own viewer leaves
-    async with asyncio.timeout(10):
-        while air.streams.watching != {"yard": 0}:  # noqa: ASYNC110 (the browser tells nobody when it has closed)
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
-    assert air.streams.watching == {"yard": 0}
+    await until(lambda: air.streams.watching == {"yard": 0}, 40)
     assert complaints == []
 
 
@@ -222,9 +222,7 @@ async def test_pausing_fetches_nothing_and_playing_returns_to_the_live_edge(air:
     await plays(page)
     await page.click("#play")
     assert await page.inner_text("#badge") == "Paused"
-    async with asyncio.timeout(10):
-        while air.streams.watching != {"yard": 0}:  # noqa: ASYNC110 (the browser tells nobody when it has closed)
-            await asyncio.sleep(0.02)
+    await until(lambda: air.streams.watching == {"yard": 0}, 40)
     await page.click("#play")
     await plays(page)
     assert complaints == []
@@ -240,7 +238,7 @@ async def test_ffmpeg_reads_every_frame_of_the_hls_playlist_without_a_warning(ai
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, errors = await asyncio.wait_for(process.communicate(), 40)
+    out, errors = await asyncio.wait_for(process.communicate(), 80)
     # FFmpeg 5.1 reads the init again after each reload of a live playlist, and says so; nothing else is allowed.
     remarks = [
         line for line in errors.decode().splitlines() if "duplicated MOOV" not in line and "repeated" not in line

@@ -89,11 +89,11 @@ async def test_an_offer_that_is_no_text_is_refused_and_one_that_does_not_come_is
         yield b"v"
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("gateway.web.body.PATIENCE", 0.1)
     async with ClientSession() as http:
         for data, status, code in ((b"\xff\xfe", 400, "bad-request"), (silence(), 408, "too-slow")):
-            async with asyncio.timeout(10), http.post(f"{face}yard/whep", data=data, headers=SDP) as answer:
+            async with asyncio.timeout(30), http.post(f"{face}yard/whep", data=data, headers=SDP) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (status, code)
+            monkeypatch.setattr("gateway.web.body.PATIENCE", 0.1)  # for the one that does not come
 
 
 class Welcoming:
@@ -137,10 +137,11 @@ def test_the_parameter_sets_come_out_of_an_avcc_record_and_a_short_one_is_told()
 async def on_air(folder: Path, **settings: int) -> AsyncIterator[tuple[Gateway, ClientSession]]:
     """A gateway with a camera, `yard`."""
     paths = {name: folder / name for name in ("media_dir", "data_dir", "cache_dir")}
-    made = Settings(http_port=0, **paths, **settings)  # type: ignore[arg-type]
+    made = Settings(http_port=0, camera_connect_timeout=30, **paths, **settings)  # type: ignore[arg-type]
     async with Camera(CameraSettings()) as camera, Gateway(made) as gateway, ClientSession() as http:
         body = {"uri": camera.url, "localStreamName": "yard"}
-        async with http.post(f"{gateway.url}/rest-api/v3/rtsp/startup", json=body) as response:
+        # The address without a version waits for the end, however long a busy machine takes for its first worker.
+        async with http.post(f"{gateway.url}/rest-api/rtsp/startup", json=body) as response:
             assert response.status == 200, await response.text()
         yield gateway, http
 
@@ -176,11 +177,11 @@ async def test_aiortc_decodes_picture_and_sound_and_is_counted_until_it_leaves(t
             await until(lambda: viewers(gateway) == 0)
             async with http.delete(gateway.url + viewer.location) as again:
                 assert again.status == 404
-        workers = gateway.workers.alive
         async with WhepViewer(http, url, kinds=("video",)) as silent:
             assert (await silent.post()).status == 201
             await until(lambda: len(silent.received["video"]) > 10, 30)
-        await until(lambda: viewers(gateway) == 0 and gateway.workers.alive == workers, 60)  # gone without a DELETE
+        # Gone without a DELETE: the camera's worker alone is left.
+        await until(lambda: viewers(gateway) == 0 and gateway.workers.alive == 1, 60)
 
 
 @pytest.mark.media
@@ -209,8 +210,7 @@ async def test_offers_that_make_no_sense_are_told_so_and_the_next_viewer_gets_hi
         async with WhepViewer(http, url) as viewer:
             assert (await viewer.post()).status == 201
             await until(lambda: len(viewer.received["video"]) > 10, 30)
-            known = set(gateway.workers.pids()[:-1])
-            os.kill(max(known), signal.SIGKILL)  # the newest one sends
+            os.kill(gateway.workers.pids()[-2], signal.SIGKILL)  # the newest one sends; behind it is the fork server
             await until(lambda: viewers(gateway) == 0)
         async with WhepViewer(http, url) as viewer:
             assert (await viewer.post()).status == 201
@@ -281,7 +281,8 @@ async def test_with_keys_on_the_page_hands_its_token_to_all_that_it_fetches_unti
             assert viewer.complaints == []
             # There is a cookie too, but a frame of another site has none.
             fetched = [url for url in asked if "/live/yard/" in url]
-            assert {url.partition("?")[0].rpartition("/")[2] for url in fetched} == {"", "mse", "whep"}
+            ways = {url.partition("?")[0].partition("/live/yard/")[2].partition("/")[0] for url in fetched}
+            assert ways == {"", "mse", "whep"}  # a session's own address counts as whep: where it was lost, it is ended
             assert all(f"?token={token}" in url for url in fetched)
             keys.revoke("portal")
             gateway.reload()

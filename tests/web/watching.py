@@ -15,10 +15,11 @@ from media.ring import LiveRing, Ring, RingLimits
 
 @dataclass
 class FakeStreams:
-    """Streams by name, as the catalog has them."""
+    """Streams by name, as the catalog has them; how many are `watching` each of them, and ever `came`."""
 
     rings: dict[str, Ring] = field(default_factory=dict)
     watching: dict[str, int] = field(default_factory=dict)
+    came: dict[str, int] = field(default_factory=dict)
 
     def ring(self, name: str) -> Ring | None:
         return self.rings.get(name)
@@ -29,6 +30,7 @@ class FakeStreams:
     @contextmanager
     def viewer(self, name: str) -> Iterator[None]:
         self.watching[name] = self.watching.get(name, 0) + 1
+        self.came[name] = self.came.get(name, 0) + 1
         try:
             yield
         finally:
