@@ -105,7 +105,7 @@ async def test_it_samples_again_and_again_until_it_is_cancelled(world: tuple[Cha
     _, figures, feed = world
     with feed.listening(None, figures=True) as (listener, _):
         task = asyncio.create_task(figures.run())
-        await asyncio.wait_for(listener.awake.wait(), 5)
+        await asyncio.wait_for(listener.awake.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

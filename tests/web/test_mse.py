@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ from tests.media.processes import until
 from tests.web.watching import FakeStreams, Server, an_app
 
 Client = TestClient[Any, Any]
-QUICK = PlayLimits(hold=0.3, viewer=ViewerLimits(stuck=0.8, farewell=1.5, tick=0.05))
+# Nobody is stuck who only has to wait for the processor.
+PATIENT = PlayLimits(hold=0.3, viewer=ViewerLimits(stuck=30, farewell=30, tick=0.05))
 
 
 @dataclass
@@ -27,15 +29,26 @@ class Setup:
     client: Client
 
 
+Serve = Callable[[PlayLimits], Awaitable[Setup]]
+
+
 @pytest.fixture(params=[False, True], ids=["handlers-left-alone", "handlers-cancelled"])
-async def setup(aiohttp_client: AiohttpClient, request: pytest.FixtureRequest) -> Setup:
-    streams = FakeStreams()
-    return Setup(streams, await aiohttp_client(Server(an_app(streams, QUICK), cancels=request.param)))
+def serve(aiohttp_client: AiohttpClient, request: pytest.FixtureRequest) -> Serve:
+    async def served(limits: PlayLimits) -> Setup:
+        streams = FakeStreams()
+        return Setup(streams, await aiohttp_client(Server(an_app(streams, limits), cancels=request.param)))
+
+    return served
+
+
+@pytest.fixture
+async def setup(serve: Serve) -> Setup:
+    return await serve(PATIENT)
 
 
 async def next_of(socket: ClientWebSocketResponse) -> Any:
     """The next message: parsed JSON, or bytes."""
-    message = await socket.receive(timeout=10)
+    message = await socket.receive(timeout=30)
     assert message.type in (WSMsgType.TEXT, WSMsgType.BINARY), message
     return json.loads(message.data) if message.type is WSMsgType.TEXT else message.data
 
@@ -101,7 +114,7 @@ async def test_the_end_of_the_ring_is_told_and_closes_cleanly(setup: Setup) -> N
             await next_of(socket)
         ring.close()
         assert await next_of(socket) == {"type": "end", "reason": "ended"}
-        await socket.receive(timeout=5)
+        await socket.receive(timeout=30)
         assert socket.close_code == 1000
 
 
@@ -114,7 +127,7 @@ async def test_a_stream_that_is_terminated_has_ended_and_is_not_to_be_asked_for_
         del setup.streams.rings["yard"]
         ring.close()
         assert await next_of(socket) == {"type": "end", "reason": "ended"}
-        await socket.receive(timeout=5)
+        await socket.receive(timeout=30)
         assert socket.close_code == 1000
 
 
@@ -125,7 +138,7 @@ async def test_a_replaced_ring_sends_the_viewer_back_to_connect_again(setup: Set
             await next_of(socket)
         setup.streams.add("yard")
         assert await next_of(socket) == {"type": "end", "reason": "replaced"}
-        await socket.receive(timeout=5)
+        await socket.receive(timeout=30)
         assert socket.close_code == 1012
 
 
@@ -171,24 +184,27 @@ async def test_a_slow_viewer_is_moved_to_the_newest_key_frame_and_told(setup: Se
             assert received[index]["seconds"] == pytest.approx(missed * 0.4)
 
 
-async def test_a_stuck_viewer_is_closed_with_its_own_code_and_nothing_of_it_stays(setup: Setup) -> None:
-    # Chunks larger than all the buffers of a loopback connection together, so that one alone makes the server wait.
-    feeder = Feeder(setup.streams.add("yard"), payload=16_000_000)
+async def test_a_stuck_viewer_is_closed_with_its_own_code_and_nothing_of_it_stays(serve: Serve) -> None:
+    setup = await serve(PlayLimits(viewer=ViewerLimits(stuck=0.8, farewell=30, tick=0.05)))
+    feeder = Feeder(setup.streams.add("yard"))
     feeder.feed(1)
     async with setup.client.ws_connect("/live/yard/mse", max_msg_size=0) as socket:
         for _ in range(3):
             await next_of(socket)
+        # Chunks larger than all the buffers of a loopback connection together, so that one alone makes the server wait.
+        feeder.payload = 16_000_000
         feeder.feed(3)
-        await asyncio.sleep(1.2)  # the server gives up after 0.8 s and waits 1.5 s for the farewell
+        await asyncio.sleep(1.2)  # the server gives up after 0.8 s and waits for the farewell
         assert setup.streams.watching == {"yard": 1}
-        while (message := await socket.receive(timeout=5)).type is WSMsgType.BINARY:
+        while (message := await socket.receive(timeout=30)).type is WSMsgType.BINARY:
             pass
         assert message.type is WSMsgType.CLOSE
         assert socket.close_code == 4008
     await until(lambda: setup.streams.watching == {"yard": 0})
 
 
-async def test_a_viewer_that_never_reads_again_is_aborted(setup: Setup) -> None:
+async def test_a_viewer_that_never_reads_again_is_aborted(serve: Serve) -> None:
+    setup = await serve(PlayLimits(viewer=ViewerLimits(stuck=0.8, farewell=1.5, tick=0.05)))
     feeder = Feeder(setup.streams.add("yard"), payload=16_000_000)
     feeder.feed(1)
     async with setup.client.ws_connect("/live/yard/mse", max_msg_size=0) as socket:

@@ -42,6 +42,7 @@ def test_as_many_callers_as_there_are_do_not_fill_the_memory() -> None:
     assert len(buckets._buckets) == MOST_CALLERS
 
 
+@pytest.mark.looptime
 async def test_the_answer_is_429_with_retry_after_and_health_is_not_counted() -> None:
     async def hello(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})

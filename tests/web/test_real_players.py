@@ -89,6 +89,13 @@ async def plays(page: Page, width: int = 640) -> None:
     await page.wait_for_function(ahead, arg=at, timeout=LIMIT)
 
 
+NEAR_THE_EDGE = """() => {
+  const { buffered, currentTime } = document.querySelector("video");
+  const lag = buffered.end(buffered.length - 1) - currentTime;
+  return lag >= 0 && lag < 3;
+}"""
+
+
 async def test_chromium_plays_the_page_at_the_live_edge_without_a_complaint(air: Air, browser: Browser) -> None:
     air.begin("yard")
     page, complaints = await opened(browser, air, "/live/yard/")
@@ -96,8 +103,7 @@ async def test_chromium_plays_the_page_at_the_live_edge_without_a_complaint(air:
     # A look may fall into a moment in which a busy machine has not decoded the next picture yet.
     await page.wait_for_selector("#badge:text-is('Live')", timeout=LIMIT)
     assert await page.inner_text("#codec") == "avc1.42c01e, mp4a.40.2"
-    near = "() => { const v = document.querySelector('video'), b = v.buffered, lag = b.end(b.length - 1) - v.currentTime;"
-    await page.wait_for_function(f"{near} return lag >= 0 && lag < 3; }}", timeout=LIMIT)
+    await page.wait_for_function(NEAR_THE_EDGE, timeout=LIMIT)
     assert air.streams.watching == {"yard": 1}
     await page.keyboard.press("m")
     assert await page.evaluate("document.querySelector('video').muted") is False
