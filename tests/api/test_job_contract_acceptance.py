@@ -82,7 +82,7 @@ async def test_worker_segfault_is_failed_job_others_untouched(api: Api, camera: 
     assert job is not None
     await until(lambda: job.stage == "setup" and len(api.gateway.workers.pids()) == 3)
     os.kill(api.gateway.workers.pids()[1], signal.SIGSEGV)
-    failed = await api.post("/jobs/find", {"id": job.id}, "wait=5")
+    failed = await api.post("/jobs/find", {"id": job.id}, "wait=30")
     assert (failed.body["state"], failed.body["error"]["code"]) == ("FAILED", "worker-crashed")
     assert "SIGSEGV" in failed.body["error"]["detail"]
     (stream,) = (await api.post("/stream/find_all")).body
@@ -91,7 +91,7 @@ async def test_worker_segfault_is_failed_job_others_untouched(api: Api, camera: 
 
 async def test_rtsp_without_media_is_never_done(api: Api, camera: Camera) -> None:
     camera.stall()  # it answers everything, PLAY too, and then sends nothing
-    answer = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": "mute"}, "wait=5, timeout=2")
+    answer = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": "mute"}, "wait=30, timeout=6")
     assert (answer.status, answer.body["code"], answer.body["job"]["state"]) == (504, "job-timeout", "CANCELLED")
     assert answer.body["cause"] in ("source-no-keyframe", "source-no-media")
     assert (await api.post("/stream/find_all")).body == []
@@ -104,7 +104,7 @@ async def test_fifo_source_refused(api: Api) -> None:
     asked = loop.time()
     answer = await api.post("/vod/startup", {"uri": "vod-live://pipe.mp4", "localStreamName": "pipe"})
     assert (answer.status, answer.body["code"], "Job-Id" in answer.headers) == (422, "file-not-regular", False)
-    assert loop.time() - asked < 2.5  # opening it would have waited for a writer for ever
+    assert loop.time() - asked < 20  # opening it would have waited for a writer for ever
 
 
 async def test_cors_exposes_job_headers(settings: Settings) -> None:
@@ -169,7 +169,8 @@ async def test_5000_jobs_no_growth(settings: Settings, api: Api, capsys: pytest.
     rss = memory()
     await do_jobs(api, count)
     gc.collect()
-    await until(lambda: open_files() <= before[0] + 8)  # connections of the client's pool
+    # Connections of the client's pool; workers that were told to stop.
+    await until(lambda: open_files() <= before[0] + 8 and api.gateway.workers.alive == 0)
     now = (open_files(), len(asyncio.all_tasks()), threading.active_count(), api.gateway.workers.alive)
     if SOAK:
         with capsys.disabled():

@@ -59,7 +59,7 @@ class Round:
             process.kill()
             await creators
             killing.cancel()
-        await until(lambda: all(state(pid) in ("", "Z") for pid in workers), 5)
+        await until(lambda: all(state(pid) in ("", "Z") for pid in workers))
 
     async def check(self, url: str, found: Counter[str]) -> None:
         """After the restart: every acknowledged job is there and has ended, and the streams are those of the DONE."""
@@ -76,12 +76,9 @@ class Round:
         mine = {id for id, job in records.items() if job["kind"] == "vod.startup" and job["state"] == "DONE"}
         mine = {id for id in mine if f"channel-{self.number}-" in str(records[id]["request"])}
         assert {stream["jobId"] for stream in streams} == mine, "the live streams are back, and no other"
-        for _ in range(400):
-            if all(stream["status"] == "LIVE" for stream in await call(url, "/stream/find_all")):
-                break
-            await asyncio.sleep(0.02)
-        else:
-            raise AssertionError("a stream did not come back")
+        async with asyncio.timeout(60):  # a stream that does not come back
+            while not all(stream["status"] == "LIVE" for stream in await call(url, "/stream/find_all")):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         for stream in streams:
             await call(url, "/stream/terminate", {"id": stream["id"]})
         found["streams"] += len(streams)

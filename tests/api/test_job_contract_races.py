@@ -38,7 +38,7 @@ async def lane(api: Api, number: int, camera: Camera, races: int, seen: Counter[
         started = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": name}, "wait=0, timeout=30")
         assert started.status == 202, started.body  # no name and no address is left from the one before
         await asyncio.sleep(delay * dice.uniform(0.8, 1.2))
-        answer = await api.post("/jobs/terminate", {"id": started.body["id"]}, "wait=5")
+        answer = await api.post("/jobs/terminate", {"id": started.body["id"]}, "wait=30")
         streams = await api.post("/stream/find", {"name": name})
         record = (await api.post("/jobs/find", {"id": started.body["id"]})).body
         seen[record["state"]] += 1

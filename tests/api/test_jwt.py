@@ -99,14 +99,14 @@ def test_a_token_that_lacks_something_or_is_for_others_is_not_believed(
     try:
         text = token(**claims)
     except TypeError:  # the library does not make it, so by hand
-        good = {"iss": "https://login.example", "aud": "reelgate", "sub": "ann", "exp": NOW + 60}
+        good = {"iss": "https://login.example", "aud": "reelgate", "sub": "ann", "exp": NOW + 3600}
         payload = json.dumps({**good, **claims}).encode()
         text = jwt.api_jws.encode(payload, EC, "ES256")
     assert jwts(pem(EC)).find(text) is None
 
 
 def test_the_token_does_not_choose_how_it_is_checked(jwts: Callable[[bytes], Jwts]) -> None:
-    claims: dict[str, Any] = {"iss": "https://login.example", "aud": "reelgate", "sub": "ann", "exp": NOW + 600}
+    claims: dict[str, Any] = {"iss": "https://login.example", "aud": "reelgate", "sub": "ann", "exp": NOW + 3600}
     checked = jwts(jwks(SIGNERS["ES256"][1], SIGNERS["RS256"][1]))
     assert checked.find(jwt.encode(claims, "", "none")) is None
     # The public key as the secret of a MAC: by hand, as the library refuses to make it.
@@ -173,11 +173,11 @@ async def test_a_caller_with_a_token_has_its_scopes_and_the_jobs_of_its_subject(
     (tmp_path / "jwt.pem").write_bytes(pem(EC))
     named = {"jwt_keys": tmp_path / "jwt.pem", "jwt_issuer": "https://login.example", "jwt_audience": "reelgate"}
     texts = {
-        "ann": token(scope="control"),
-        "ann again": token(scope="control", exp=time.time() + 90),
-        "bob": token(scope="control", sub="bob"),
-        "reader": token(scope="read", sub="cleo"),
-        "nobody": token(scope="", sub="dan"),
+        "ann": token(scope="control", exp=time.time() + 600),
+        "ann again": token(scope="control", exp=time.time() + 900),
+        "bob": token(scope="control", sub="bob", exp=time.time() + 600),
+        "reader": token(scope="read", sub="cleo", exp=time.time() + 600),
+        "nobody": token(scope="", sub="dan", exp=time.time() + 600),
         "late": token(exp=time.time() - 60),
     }
     async with Gateway(settings.model_copy(update=named)) as gateway, aiohttp.ClientSession() as session:

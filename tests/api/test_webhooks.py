@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -68,9 +70,9 @@ async def test_what_happens_to_jobs_and_streams_is_told_to_all_receivers_as_the_
             assert bad.status == 422
             await api.post("/stream/terminate", {"name": "a"})
             for each in (receiver, other):
-                await until(lambda each=each: len(each.events) == 6, 20)  # type: ignore[misc]
+                await until(lambda each=each: len(each.events) == 6)  # type: ignore[misc]
             figures = ('gateway_webhooks_total{outcome="delivered"} 12.0', "gateway_webhooks_waiting 0.0")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 shown = ""
                 while not all(each in shown for each in figures):
                     shown = (await api.get("/metrics")).body.decode()
@@ -96,9 +98,9 @@ async def test_only_the_events_that_are_set_are_told(settings: Settings, receive
         api = Api(gateway, session)
         for body in (MARK, {"watermark": "short.mp4"}, MARK):
             await api.post("/watermark/startup", body)
-        await until(lambda: len(receiver.events) == 2, 20)
+        await until(lambda: len(receiver.events) == 2)
         assert {event["type"] for event in receiver.events} == {"job.done"}
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await gateway.store.ask("SELECT * FROM outbox"):  # what was taken goes when that is known here
                 pass
 
@@ -107,16 +109,20 @@ async def run_outage(settings: Settings, monkeypatch: pytest.MonkeyPatch, down: 
     """A receiver that is down for so many seconds, and a gateway that is killed in the middle of it."""
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("WEBHOOK_EVENTS", "*")
+    monkeypatch.setenv("JOBS_MAX_PREFER_WAIT_TIME", "30")
     jobs: list[str] = []
     receiver = Receiver()
-    async with receiver:
+    async with receiver, AsyncExitStack() as stack:
         monkeypatch.setenv("WEBHOOK_URL", receiver.url)
         async with gateway_process(settings) as (process, url):
             first = await call(
                 url, "/vod/startup", {"uri": "vod-live://short.mp4", "localStreamName": "a", "loop": True}
             )
-            await until(lambda: "job.done" in receiver.of(first["jobId"]), 20)
+            await until(lambda: "job.done" in receiver.of(first["jobId"]))
             await receiver.__aexit__()
+            place = stack.enter_context(socket.socket())  # nobody listens there, and nobody else gets its port
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            place.bind(("127.0.0.1", receiver.port))
             went = time.monotonic()
             with black_hole() as port:
                 for _ in range(JOBS):
@@ -138,7 +144,7 @@ async def run_outage(settings: Settings, monkeypatch: pytest.MonkeyPatch, down: 
                 await call(url, "/stream/terminate", {"name": "a"})
                 ends = {"job.done", "job.failed", "job.cancelled"}
                 await until(lambda: all(ends & set(receiver.of(each)) for each in [*jobs, stuck["id"]]), 90)
-                await until(lambda: "stream.stopped" in receiver.of(first["id"]), 20)
+                await until(lambda: "stream.stopped" in receiver.of(first["id"]))
                 took = time.monotonic() - back
     check_order(receiver)
     assert receiver.of(stuck["id"])[-1] == "job.failed"
@@ -176,13 +182,13 @@ async def test_what_was_taken_and_not_noted_when_the_gateway_died_comes_again_un
     receiver.hold = asyncio.Event()
     async with gateway_process(settings) as (process, url):
         await call(url, "/watermark/startup", MARK)
-        await until(lambda: receiver.asked == 1, 20)
+        await until(lambda: receiver.asked == 1)
         process.kill()
         await process.wait()
         receiver.hold.set()
-        await until(lambda: len(receiver.ids) == 1, 20)
+        await until(lambda: len(receiver.ids) == 1)
     async with gateway_process(settings):
-        await until(lambda: len(receiver.ids) == 2, 20)
+        await until(lambda: len(receiver.ids) == 2)
     assert receiver.ids[0] == receiver.ids[1]
     assert receiver.events[0] == receiver.events[1]
 
@@ -226,14 +232,14 @@ async def test_the_command_makes_secrets_lists_what_waits_and_has_it_tried_again
     receiver.answer = lambda _: 500
     async with Gateway(told(settings, receiver.url, webhook_give_up=0.001)) as gateway, aiohttp.ClientSession() as http:
         await Api(gateway, http).post("/watermark/startup", MARK)
-        await until(lambda: gateway.webhooks.outcomes["given-up"] == 1, 20)
+        await until(lambda: gateway.webhooks.outcomes["given-up"] == 1)
     pattern = r"evt_[0-9a-f]{32}  \S+Z  job\.done  job:[0-9a-f]{32}  given up: it answered 500"
     assert re.fullmatch(pattern, command("list"))
     assert command("retry").startswith("1 events are tried again")
     assert command("list").endswith("  waits")
     receiver.answer = lambda _: 200
     async with Gateway(told(settings, receiver.url)) as gateway:
-        await until(lambda: gateway.webhooks.outcomes["delivered"] == 1, 20)
+        await until(lambda: gateway.webhooks.outcomes["delivered"] == 1)
     assert len(receiver.ids) == 1
     assert command("list") == ""
     monkeypatch.setenv("DATA_DIR", str(settings.data_dir / "elsewhere"))
