@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from gateway.settings import Settings
-from tests.api.test_promises import call, children, gateway_process
-from tests.media.processes import state, until
+from tests.api.test_promises import call, gateway_process
+from tests.media.processes import below, state, until
 
 pytestmark = pytest.mark.media
 
@@ -55,7 +55,7 @@ class Round:
             killing: asyncio.Future[Any] = asyncio.create_task(self.killing.wait())
             await asyncio.wait({creators, killing}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.sleep(self.dice.uniform(0, 0.02))
-            workers = children(process.pid)
+            workers = below(process.pid)
             process.kill()
             await creators
             killing.cancel()

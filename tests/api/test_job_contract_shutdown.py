@@ -10,8 +10,8 @@ import pytest
 
 from gateway.settings import Settings
 from media.camera.server import Camera
-from tests.api.test_promises import call, children, gateway_process
-from tests.media.processes import state, until
+from tests.api.test_promises import call, gateway_process
+from tests.media.processes import below, state, until
 
 pytestmark = pytest.mark.media
 
@@ -28,7 +28,7 @@ def _no_job_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 async def stuck_job(url: str, camera: Camera, process: Any) -> tuple[str, int]:
     """A job whose worker is stopped in the middle of opening: only SIGKILL ends it. Gives its id and the worker."""
     camera.silent("SETUP")
-    before = set(children(process.pid))
+    before = set(below(process.pid))
     headers = {"Prefer": "wait=0, timeout=60"}
     body = {"uri": camera.url, "localStreamName": "stuck"}
     async with (
@@ -40,7 +40,7 @@ async def stuck_job(url: str, camera: Camera, process: Any) -> tuple[str, int]:
     async with asyncio.timeout(30):
         while (await call(url, "/jobs/find", {"id": job["id"]}))["stage"] != "setup":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    (worker,) = set(children(process.pid)) - before
+    (worker,) = set(below(process.pid)) - before
     os.kill(worker, signal.SIGSTOP)
     return job["id"], worker
 
