@@ -44,6 +44,13 @@ class Operator:
         on = "(at) => document.querySelector('rg-player video').currentTime > at + 1"
         await self.page.wait_for_function(on, arg=at, timeout=limit * 1000)
 
+    async def is_patient(self) -> None:
+        """Has a form's request held for half a minute and its job tried for a whole one: so slow a machine may be."""
+        wait = self.page.get_by_label("Wait for the answer")
+        await wait.evaluate("(slider) => { slider.max = 30; }")  # the gateway of the tests allows it
+        await wait.fill("30")
+        await self.page.get_by_label("Try for at most").fill("60")
+
     async def barriers(self) -> list[str]:
         """What axe-core finds that keeps people out: rule and place."""
         found = await Axe().run(self.page, options={"resultTypes": ["violations"], "iframes": False})
@@ -65,7 +72,7 @@ class Operator:
 async def chromium() -> AsyncIterator[Browser]:
     """A browser of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET), timeout=90_000)
         try:
             yield browser
         finally:

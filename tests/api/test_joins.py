@@ -88,10 +88,11 @@ async def test_chromium_plays_over_the_joins_without_a_stall(api: Api) -> None:
         await watching.plays_on(1.0)
         count = "document.querySelector('video').addEventListener('waiting', () => window.stalls++)"
         await watching.page.evaluate(f"() => {{ window.stalls = 0; {count}; }}")
-        await watching.plays_on(float(SECONDS), limit=SECONDS + 30)
-        if await watching.page.evaluate("window.stalls"):
-            # A join that stalls a player does so each time, a machine that was late does not.
+        stalls: list[int] = []
+        # A join that stalls a player does so each time, a machine that was late does not.
+        while (not stalls or stalls[-1]) and len(stalls) < (2 if SOAK else 5):
             await watching.page.evaluate("() => { window.stalls = 0; }")
             await watching.plays_on(float(SECONDS), limit=SECONDS + 30)
-        assert await watching.page.evaluate("window.stalls") == 0
+            stalls.append(await watching.page.evaluate("window.stalls"))
+        assert stalls[-1] == 0, stalls
         assert watching.complaints == []

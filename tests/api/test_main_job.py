@@ -18,9 +18,9 @@ FRAME = 0.04
 
 
 async def test_the_call_of_the_wcs_page_answers_200_with_a_stream(api: Api) -> None:
-    answer = await api.post("/vod/startup", PAGE_CALL, prefer="respond-async, wait=3, timeout=10")
+    answer = await api.post("/vod/startup", PAGE_CALL, prefer="respond-async, wait=29, timeout=59")
     assert answer.status == 200, answer.body
-    assert answer.headers["Preference-Applied"] == "wait=3, timeout=10"
+    assert answer.headers["Preference-Applied"] == "wait=29, timeout=59"
     job_id = answer.headers["Job-Id"]
     assert answer.headers["Content-Location"] == f"/rest-api/v3/jobs/{job_id}/result"
     stream = answer.body

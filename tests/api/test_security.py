@@ -92,13 +92,13 @@ async def test_a_site_that_is_let_in_may_call_and_read_the_headers_of_jobs(opene
 
 
 async def raw(api: Api, data: bytes) -> bytes:
-    """What comes back for bytes on the wire, until the gateway closes or two seconds have passed."""
+    """What comes back for bytes on the wire, until the gateway closes the connection, as it is to do here."""
     host, port = api.gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(data)
     got = b""
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(2):
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(30):
             while piece := await reader.read(65536):
                 got += piece
     writer.close()
@@ -315,7 +315,7 @@ async def run_idle(settings: Settings, count: int) -> dict[str, float]:
                 took = time.monotonic() - asked
                 assert stream["status"] == "LIVE"
                 seen = 0
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while seen < 500_000:  # pictures of more time than has passed
                         seen += len(await watching.content.readany())
                 async with session.get(f"{url}/metrics") as answer:

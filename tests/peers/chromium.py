@@ -24,7 +24,7 @@ class Viewer:
         value = await self.page.evaluate("document.querySelector('video').currentTime")
         return float(value)
 
-    async def plays_on(self, seconds: float = 2.0, limit: float = 20.0) -> None:
+    async def plays_on(self, seconds: float = 2.0, limit: float = 30.0) -> None:
         """Waits until `currentTime` has advanced by `seconds` from a point where a picture was shown."""
         shown = "() => { const v = document.querySelector('video'); return v.videoWidth > 0 && v.currentTime > 0; }"
         await self.page.wait_for_function(shown, timeout=limit * 1000)
@@ -36,7 +36,7 @@ class Viewer:
 async def viewer(url: str) -> AsyncIterator[Viewer]:
     """Opens an address in a browser of its own."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET), timeout=90_000)
         try:
             page = await browser.new_page()
             made = Viewer(page)
