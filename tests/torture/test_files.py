@@ -479,7 +479,8 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
     await whole(api)
     back = threading.Event()
     real = identities.key
-    monkeypatch.setattr(identities, "key", lambda path: back.wait(30) and real(path))  # stat(2) on a hung NFS
+    monkeypatch.setattr(identities, "key", lambda path: back.wait(90) and real(path))  # stat(2) on a hung NFS
+    monkeypatch.setattr(mediafile, "PATIENCE", 90.0)  # of those who are cancelled before
     try:
         hung = [
             (
