@@ -188,6 +188,7 @@ class TranscodedStream(Stream):
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})
+        self._refuse(Fault("resource-busy", f"The transcoder {self.identity.name!r} has been ended."))
         await self._end_worker()
         self._parts.calibration.capacity.release(self.identity.id)
         self._ring.close()
@@ -257,6 +258,12 @@ class TranscodedStream(Stream):
         await asyncio.wait({worker.gone}, timeout=self._parts.stop_grace)
         worker.kill()
         await asyncio.shield(worker.gone)
+        self._refuse(self._why(worker))  # also what was ordered before its first frame
+
+    def _refuse(self, fault: Fault) -> None:
+        """Whoever waits for a watermark waits in vain."""
+        for order in self._orders.values():
+            _resolve(order, fault)
 
     async def _keep(self) -> None:
         """Runs until `stop` cancels it."""
@@ -299,8 +306,7 @@ class TranscodedStream(Stream):
                 detail = f"The source {self.spec.source!r} sends nothing; the transcoder waits for it."
                 self._note(Fault("source-timeout", detail, "live"))
                 self.move(Status.WAITING)
-        for order in self._orders.values():
-            _resolve(order, self._why(worker))
+        self._refuse(self._why(worker))
         return self._why(worker)
 
     def _why(self, worker: Worker) -> Fault:

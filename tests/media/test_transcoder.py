@@ -243,3 +243,17 @@ async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> Non
     await until(lambda: stream.record()["status"] == "LIVE")
     assert stream.record()["watermark"] is None
     assert (await pictures.picture(api)).is_(GREY, WIDTH - 50, HEIGHT - 30)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_change_whose_transcoder_is_ended_meanwhile_is_told_so_at_once(api: Api) -> None:
+    put(api, "red.png", plain(RED, 80, 40))
+    assert (await start(api)).status == 200
+    stream = api.gateway.catalog.holder("marked")
+    assert isinstance(stream, TranscodedStream)
+    os.kill(await worker_of(api), signal.SIGSTOP)
+    changing = asyncio.create_task(change(api, watermark="red.png"))
+    await until(lambda: bool(stream._orders))
+    assert (await api.post("/transcoder/terminate", {"uri": pictures.URI})).status == 200
+    answer = await changing
+    assert (answer.status, answer.body["code"]) == (409, "resource-busy")
