@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any, Final
 
 from media.addresses import AddressPolicy
@@ -87,6 +88,7 @@ class Attempt:
         self._heard_at = self._chunk_at = self._loop.time()
         self._longest_chunk = 0.0  # seconds between two chunks
         self._watchdog: asyncio.TimerHandle | None = None
+        self._next_beat = inf  # loop time
         self.timings: dict[str, int] = {}  # milliseconds spent in each phase that is over
 
     @property
@@ -235,10 +237,16 @@ class Attempt:
             self._worker.send(Order(told))
 
     def _beat(self) -> None:
-        """Looks whether a live worker still speaks, which it does every second, and still makes chunks."""
+        """Looks whether a live worker still speaks, which it does every second, and still makes chunks.
+
+        A look that comes late itself is none: this process stood still, with all of the machine perhaps, and the worker
+        is to have its time anew.
+        """
         if self._worker is None or self._worker.gone.done():
             return
         now = self._loop.time()
+        if now - self._next_beat >= HEARTBEAT / 3:
+            self._heard_at = now
         if now - self._heard_at >= HEARTBEAT:
             detail = f"The camera's worker said nothing for {HEARTBEAT:.0f} s."
             self._fault = Fault("worker-hung", detail, self._phase)
@@ -248,7 +256,8 @@ class Attempt:
             self._fault = Fault("source-timeout", detail, self._phase)
             self._worker.kill()
         else:
-            self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
+            self._next_beat = now + HEARTBEAT / 3
+            self._watchdog = self._loop.call_at(self._next_beat, self._beat)
 
 
 def _check_offer(described: Described) -> bool:
