@@ -181,7 +181,7 @@ class Attempt:
         if worker is None:
             return
         if self.live:
-            worker.send(Stop())
+            worker.send(Stop(grace))
             await asyncio.wait({worker.gone}, timeout=grace)
         worker.kill()
         await asyncio.shield(worker.gone)

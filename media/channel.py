@@ -23,6 +23,7 @@ class Channel:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._sending = threading.Lock()
         self._incoming = self._messages()
+        self.grace = 0.0  # seconds that the end may take, once it was asked for
         self.stopping = False  # True once the gateway has asked for an end: to be looked at between packets
         self._stopping = threading.Event()
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # its sender keeps it short
@@ -58,6 +59,7 @@ class Channel:
     def _watch(self) -> None:
         for message in self._incoming:
             if isinstance(message, Stop):
+                self.grace = message.seconds
                 self.stopping = True
                 self._stopping.set()
                 self._inbox.put(None)

@@ -21,7 +21,9 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Down: end in good order (an RTSP source sends TEARDOWN), then exit."""
+    """Down: end in good order (an RTSP source sends TEARDOWN), then exit, within so many seconds."""
+
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

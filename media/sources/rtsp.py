@@ -30,7 +30,7 @@ CARRIED: Final = frozenset({"h264", "hevc"})
 NICE: Final = 5  # whoever transcodes waits for those who only carry
 LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
 STATS_EVERY: Final = 0.95  # seconds: every second look
-FAREWELL: Final = 0.2  # seconds that a camera has to answer TEARDOWN; the gateway kills after `jobs_cancel_grace`
+FAREWELL: Final = 2 / 3  # of the time that the gateway gives for the end: what a camera has to answer TEARDOWN
 
 
 def run(channel: Channel, spec: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
         with Lookout(channel, reader.look, opened.hang_up) as lookout:
             reader.read(lookout)
     finally:
-        opened.close(FAREWELL if channel.stopping else 0.0)
+        opened.close(FAREWELL * channel.grace if channel.stopping else 0.0)
     channel.send(Finished({}))
 
 

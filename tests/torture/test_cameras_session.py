@@ -15,26 +15,33 @@ from tests.torture.cameras import camera, chunks, gateway, media, record, start,
 
 pytestmark = pytest.mark.media
 
+GRACE = 5.0  # seconds: on a busy machine a TEARDOWN takes longer than a cancel usually has
+
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with gateway(tmp_path) as api:
+    async with gateway(tmp_path, jobs_cancel_grace=GRACE) as api:
         yield api
 
 
 async def test_C34_C35_C36_stale_sessions_keep_alives_and_teardown(api: Api) -> None:
     """Side by side, since both have to wait for time to pass."""
-    await asyncio.gather(_a_killed_worker_waits_for_its_stale_session(api), _a_session_is_kept_alive_and_torn_down(api))
+    known = asyncio.Event()  # which of the workers is the one to be killed
+    await asyncio.gather(
+        _a_killed_worker_waits_for_its_stale_session(api, known), _a_session_is_kept_alive_and_torn_down(api, known)
+    )
 
 
-async def _a_killed_worker_waits_for_its_stale_session(api: Api) -> None:
-    async with camera("limit_sessions=1", "linger", session_timeout=3) as peer:
+async def _a_killed_worker_waits_for_its_stale_session(api: Api, known: asyncio.Event) -> None:
+    # The session is to be there still at the first try after the crash, however slow the machine, and gone at the next.
+    async with camera("limit_sessions=1", "linger", session_timeout=5) as peer:
         before = set(api.gateway.workers.pids())
         await start(api, peer.url, "C34")
         (worker,) = set(api.gateway.workers.pids()) - before
+        known.set()
         os.kill(worker, signal.SIGKILL)
         await status_becomes(api, "WAITING", "C34")
-        await status_becomes(api, "LIVE", "C34", seconds=20)
+        await status_becomes(api, "LIVE", "C34", seconds=60)
         told = await record(api, "C34")
         codes = [attempt["code"] for attempt in told["attempts"]]
         assert codes[:2] == [None, "worker-crashed"]
@@ -45,10 +52,10 @@ async def _a_killed_worker_waits_for_its_stale_session(api: Api) -> None:
         assert all(after - before >= 4.9 for before, after in pairwise(setups[1:]))
 
 
-async def _a_session_is_kept_alive_and_torn_down(api: Api) -> None:
+async def _a_session_is_kept_alive_and_torn_down(api: Api, known: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     async with camera(session_timeout=4) as peer:
-        await asyncio.sleep(2.0)  # until the other one has its worker
+        await known.wait()
         await start(api, peer.url, "C35")
         began = loop.time()
         await until(lambda: loop.time() - began > 5.0)
@@ -58,7 +65,7 @@ async def _a_session_is_kept_alive_and_torn_down(api: Api) -> None:
         began = loop.time()
         asked = asyncio.create_task(api.post("/rtsp/terminate", {"localStreamName": "C35"}))
         await until(lambda: peer.teardowns == 1)
-        assert loop.time() - began < 1.5
+        assert loop.time() - began < GRACE - 1.0
         await asked
         async with asyncio.timeout(15):
             await peer.until_empty()
@@ -77,7 +84,7 @@ async def test_C36_the_camera_reads_its_teardown_before_the_connection_goes(api:
 
 async def test_C36_a_camera_that_is_silent_is_torn_down_too(tmp_path: Path) -> None:
     """FFmpeg waits for it, and has to be woken."""
-    async with gateway(tmp_path, jobs_cancel_grace=5) as api, camera(clip={"audio": False}) as peer:
+    async with gateway(tmp_path, jobs_cancel_grace=GRACE) as api, camera(clip={"audio": False}) as peer:
         assert (await start(api, peer.url)).status == 200
         peer.stall()
         await api.post("/rtsp/terminate", {"localStreamName": "cam"})
@@ -117,7 +124,7 @@ async def test_a_camera_on_demand_is_let_go_and_comes_back_for_a_viewer(api: Api
         opened = await start(api, peer.url, onDemand=True, idleTimeout=1)
         assert opened.status == 200
         await status_becomes(api, "IDLE")
-        assert peer.teardowns == 1
+        await until(lambda: peer.teardowns == 1)
         assert api.gateway.workers.alive == 0
         assert (await api.get("/live/cam/index.m3u8")).status in (200, 503)
         await status_becomes(api, "LIVE")
@@ -139,7 +146,7 @@ async def test_a_first_refused_login_of_a_camera_that_worked_may_mean_that_it_is
         await start(api, peer.login_url)
         peer.refuse_auth()
         peer.drop()
-        await until(lambda: len(api.gateway.catalog.holder("cam").record()["attempts"]) >= 3, 5.0)  # type: ignore[union-attr]
+        await until(lambda: len(api.gateway.catalog.holder("cam").record()["attempts"]) >= 3)  # type: ignore[union-attr]
         told = await record(api)
         assert told["lastError"]["code"] == "source-auth-or-busy"
         assert told["nextRetryAt"] > told["lastError"]["at"]
@@ -147,9 +154,9 @@ async def test_a_first_refused_login_of_a_camera_that_worked_may_mean_that_it_is
 
 async def test_a_gateway_that_restarts_opens_its_cameras_again(tmp_path: Path) -> None:
     async with camera(user="u", password="p") as peer:
-        async with gateway(tmp_path) as api:
-            opened = await start(api, peer.login_url, onDemand=True, idleTimeout=20)
-        assert peer.teardowns == 1
+        async with gateway(tmp_path, jobs_cancel_grace=GRACE) as api:
+            opened = await start(api, peer.login_url, onDemand=True, idleTimeout=60)
+        await until(lambda: peer.teardowns == 1)
         async with gateway(tmp_path) as api:
             await status_becomes(api, "LIVE")
             await media(api, 0.4)
