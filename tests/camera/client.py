@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-LIMIT = 5.0  # seconds any answer may take
+LIMIT = 30.0  # seconds any answer may take
 TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
 
 

@@ -51,7 +51,7 @@ async def test_the_sample_camera_lets_in_who_knows_the_password(scheme: Scheme) 
 )
 async def test_a_fault_of_the_sample_camera_has_its_name(given: str, code: str, phase: str) -> None:
     async with Camera(CameraSettings(clip=CLIP, faults=(given,))) as camera:
-        fault = await fault_of(spec_for(camera, 0.2))
+        fault = await fault_of(spec_for(camera, 1.0 if code == "source-timeout" else 20.0))
     assert (fault.code, fault.phase) == (code, phase)
 
 

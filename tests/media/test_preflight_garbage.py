@@ -12,7 +12,7 @@ from media.rtsp_wire import MAX_BODY, MAX_HEADERS, Answer, read_answer
 from media.spec import CameraSpec
 from tests.media.peers import SDP, Asked, Peer, Reply, Script, camera, fault_of, go, peer_that, raw_peer
 
-SHORT = 0.15  # seconds; for peers that never answer
+SHORT = 1.0  # seconds; for peers that never answer, and enough to come as far as that on a busy machine
 
 
 def spec_for(peer: Peer, timeout: float = 5.0) -> CameraSpec:

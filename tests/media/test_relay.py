@@ -63,7 +63,7 @@ async def test_a_stranger_on_this_machine_gets_nothing_of_the_camera() -> None:
         assert port is not None
 
         def stranger() -> bytes:
-            with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            with socket.create_connection(("127.0.0.1", port), 30) as connection:
                 connection.sendall(f"OPTIONS rtsp://127.0.0.1:{port}/guess RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
                 try:
                     return connection.recv(100)
@@ -122,12 +122,12 @@ def test_requests_pass_while_a_camera_behind_tls_has_sent_half_a_record() -> Non
         making = pool.submit(Relay, CameraSpec(uri, "u", Secret("p"), address="127.0.0.1", relay=True))
         wire, _ = door.accept()
         with wire:
-            wire.settimeout(5)
+            wire.settimeout(30)
             camera = Tls(wire)
             camera.greet()
-            made = making.result(5)
+            made = making.result(30)
             place = urlsplit(made.url)
-            with socket.create_connection(("127.0.0.1", place.port or 0), 5) as viewer:
+            with socket.create_connection(("127.0.0.1", place.port or 0), 30) as viewer:
                 whole, cut = camera.record(FRAME), camera.record(ANSWER)
                 wire.sendall(whole + cut[:20])
                 assert viewer.recv(len(FRAME), socket.MSG_WAITALL) == FRAME

@@ -99,7 +99,7 @@ async def test_a_worker_stuck_in_opening_is_killed_and_reaped_at_once(workers: W
     asked = loop.time()
     worker.kill()
     assert await worker.gone == -signal.SIGKILL
-    assert loop.time() - asked < 1.5  # the peer would have kept it for ever
+    assert loop.time() - asked < 15  # the peer would have kept it for twice as long
     assert worker.pid is not None
     assert state(worker.pid) == ""
 
@@ -194,7 +194,8 @@ async def test_workers_are_gone_soon_after_the_gateway_is_killed(silent_camera: 
     assert all(state(pid) for pid in pids)
     gateway.kill()
     await gateway.wait()
-    await until(lambda: all(state(pid) in ("", "Z") for pid in pids), 2.0)
+    await until(lambda: all(state(pid) in ("", "Z") for pid in pids), 15)  # the peer would keep it twice as long
+    assert await gateway.stdout.read() == b""  # which they had too: it is closed before the loop is
 
 
 async def test_a_worker_that_is_told_to_stop_ends_in_good_order(workers: Workers) -> None:
@@ -204,7 +205,7 @@ async def test_a_worker_that_is_told_to_stop_ends_in_good_order(workers: Workers
     async with Camera(CameraSettings()) as camera:
         heard: list[Message] = []
         worker = workers.spawn(opening(camera.url), heard.append)
-        await until(lambda: Phase("live") in heard, 10)
-        worker.send(Stop())
+        await until(lambda: Phase("live") in heard)
+        worker.send(Stop(10.0))
         assert await asyncio.wait_for(worker.gone, 30) == 0
         assert heard[-1] == Finished({})
