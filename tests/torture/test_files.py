@@ -69,7 +69,7 @@ async def codes(api: Api, stream: str = "c") -> set[str]:
 async def whole(api: Api) -> None:
     """Waits until every file that is played is packaged, and that is known."""
     packages = api.gateway.library._packages
-    await until(lambda: api.gateway.workers.alive == 0 and all(package.whole for package in packages.values()), 20)
+    await until(lambda: api.gateway.workers.alive == 0 and all(package.whole for package in packages.values()), 60)
 
 
 def test_V1_a_thousand_rounds_go_on_exactly(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ async def check_stop(base: str, pid: int) -> None:
             async with session.post(base + path, json=body) as answer:
                 return await answer.json()
 
-        end = loop.time() + 20
+        end = loop.time() + 60
         while True:
             try:
                 await call("/stream/find_all", {})
@@ -147,8 +147,11 @@ async def check_stop(base: str, pid: int) -> None:
                 assert loop.time() < end
                 await asyncio.sleep(0.1)
         await call("/vod/startup", {"uri": f"vod-live://{FILE}", "localStreamName": "c", "loop": True})
-        before = (await call("/vod/find", {"localStreamName": "c"}))[0]["position"]
+        async with asyncio.timeout(60):
+            while not await call("/vod/find", {"localStreamName": "c"}):  # noqa: ASYNC110 (another process packages it)
+                await asyncio.sleep(0.1)
         asked = loop.time()
+        before = (await call("/vod/find", {"localStreamName": "c"}))[0]["position"]
         os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(3.0)
         os.kill(pid, signal.SIGCONT)
@@ -271,7 +274,7 @@ async def test_V12_what_is_no_file_below_the_folder_is_refused_at_once(api: Api,
             answer = await startup(api, name)
             assert 400 <= answer.status < 500, name
             assert "Job-Id" not in answer.headers
-            assert asyncio.get_running_loop().time() - began < 4.5  # and so before the `wait` is over
+            assert asyncio.get_running_loop().time() - began < 15  # and so before the `wait` is over
     assert api.gateway.workers.alive == 0
 
 
@@ -288,7 +291,7 @@ async def test_V15_a_channel_plays_on_from_its_package_and_warns(harm: str, api:
         path.chmod(0)
         if os.access(path, os.R_OK):
             path.unlink()  # to root, nothing is forbidden
-    for _ in range(100):
+    for _ in range(300):
         if "file-changed" in await codes(api):
             break
         await asyncio.sleep(0.1)
@@ -423,12 +426,13 @@ async def test_V19_a_tiny_file_loops_in_rounds_of_half_a_second(frames: int, api
     assert (await startup(api)).status == 200
     stream = api.gateway.catalog.holder("c")
     assert stream is not None
-    await until(lambda: stream.record()["duration"] >= 0.5, 20)  # as soon as it is known to be whole
+    await until(lambda: stream.record()["duration"] >= 0.5)  # as soon as it is known to be whole
     ring = api.gateway.catalog.ring("c")
     assert ring is not None
-    head = ring.head
+    loop = asyncio.get_running_loop()
+    head, began = ring.head, loop.time()
     await asyncio.sleep(1.0)
-    assert ring.head - head <= 27  # no more than one for each picture
+    assert ring.head - head <= 2 + 25 * (loop.time() - began)  # no more than one for each picture
 
 
 async def test_V20_fifty_channels_of_one_file_package_it_once(api: Api) -> None:
@@ -449,7 +453,7 @@ async def test_V21_a_packager_that_hangs_on_its_disk_is_cancelled_at_once(api: A
     began = asyncio.get_running_loop().time()
     await api.post("/jobs/terminate", {"id": answer.body["id"]})
     await until(lambda: api.gateway.workers.alive == 0)
-    assert asyncio.get_running_loop().time() - began < 0.1 + 1.9  # the grace of a cancel, and a noisy machine
+    assert asyncio.get_running_loop().time() - began < 0.1 + 4.9  # the grace of a cancel, and a noisy machine
     job = await api.post("/jobs/find", {"id": answer.body["id"]})
     assert job.body["state"] == "CANCELLED"
 
@@ -463,12 +467,12 @@ async def test_V21_a_packager_that_makes_no_progress_is_reported(api: Api) -> No
     os.kill(packager, signal.SIGSTOP)
     waiting = api.gateway.supervisor.get(job)
     assert waiting is not None
-    await until(lambda: waiting.stage == "stalled", 20)
+    await until(lambda: waiting.stage == "stalled", 30)
     assert "stalled" in await codes(api)
     os.kill(packager, signal.SIGCONT)
-    await until(lambda: api.gateway.workers.alive == 0, 30)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     assert "stalled" not in await codes(api)
-    assert (await api.get(f"/rest-api/v3/jobs/{job}")).body["state"] == "DONE"
+    assert (await api.ended(job))["state"] == "DONE"
 
 
 async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
@@ -499,7 +503,7 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
             began = asyncio.get_running_loop().time()
             await api.post("/jobs/terminate", {"id": job["id"]}, prefer="wait=5")
             assert (await api.post("/jobs/find", {"id": job["id"]})).body["state"] == "CANCELLED"
-            assert asyncio.get_running_loop().time() - began < 0.1 + 1.9  # a noisy machine
+            assert asyncio.get_running_loop().time() - began < 0.1 + 4.9  # a noisy machine; the folder hangs for 90 s
     finally:
         back.set()
 
@@ -514,12 +518,13 @@ async def test_V23_moves_are_acknowledged_by_new_timestamps(api: Api) -> None:
         before = ring.head
         answer = await api.post(f"/vod/{verb}", {"localStreamName": "c", **more})
         assert answer.status == 200, answer.body
+        head = ring.head
         if verb == "pause":
-            assert ring.head <= before + 1
+            await asyncio.sleep(1.0)
+            assert ring.head == head
             continue
-        newest = await ring.chunk(ring.head - 1)
-        previous = await ring.chunk(ring.head - 2)
+        newest, previous = await ring.chunk(head - 1), await ring.chunk(head - 2)
         assert newest is not None
         assert previous is not None
         assert newest.decode_time == previous.decode_time + previous.duration
-        assert ring.head > before
+        assert head > before

@@ -51,7 +51,7 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
     assert answer.body["watermark"]["file"] == "red.png"
     assert (answer.body["video"]["mode"], answer.body["video"]["width"]) == ("transcode", pictures.WIDTH)
     assert "watermark" in answer.body["video"]["reason"]
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     await until(lambda: api.gateway.capacity.used == 0)
     shown = await pictures.picture(api, "c")
     shown.check_box(RED, 100, 50, 80, 40)
@@ -74,7 +74,7 @@ async def record(api: Api, name: str = "c") -> dict[str, Any]:
 
 async def seen(api: Api, name: str = "c") -> dict[str, Any]:
     """The record when the watermark that was asked for is on air."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await record(api, name))["nextWatermark"] is not None:
             await pictures.newest(pictures.live(api, name), 1)
     return await record(api, name)
@@ -82,7 +82,7 @@ async def seen(api: Api, name: str = "c") -> dict[str, Any]:
 
 async def test_a_changed_watermark_is_packaged_beside_the_channel_and_comes_at_a_join_without_a_seam(api: Api) -> None:
     assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     ring = pictures.live(api, "c")
     first = ring.head
     answer = await remark(api, watermark="blue.png", y=60)
@@ -132,12 +132,12 @@ async def test_a_marked_channel_is_as_it_was_after_a_restart_without_its_picture
     async with pictures.gateway(tmp_path) as api:
         put(api, "red.png", plain(RED, 80, 40))
         before = (await channel(api, {"file": "red.png", "x": 100, "y": 50})).body
-        await until(lambda: api.gateway.workers.alive == 0, 20)
+        await until(lambda: api.gateway.workers.alive == 0, 60)
         settings = api.gateway.settings
     (settings.media_dir / "red.png").unlink()
     async with Gateway(settings) as gateway, ClientSession() as session:
         api = Api(gateway, session)
-        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 10)
+        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()))
         after = await record(api)
         assert (after["id"], after["watermark"]) == (before["id"], before["watermark"])
         (await pictures.picture(api, "c")).check_box(RED, 100, 50, 80, 40)
@@ -153,7 +153,7 @@ async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_i
         assert (await channel(api, "red.png")).status == 200
         assert (await api.post("/vod/pause", {"localStreamName": "c"})).status == 200  # it comes to no join
         assert (await remark(api, watermark="blue.png")).status == 200
-        await until(lambda: api.gateway.workers.alive == 0, 20)
+        await until(lambda: api.gateway.workers.alive == 0, 60)
         settings = api.gateway.settings
     async with restarted(settings) as api:
         before = await record(api)
@@ -162,7 +162,7 @@ async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_i
         assert isinstance(stream, FileStream)
         api.gateway.catalog.listeners.append(lambda told: kept.append(told.wanted()) if told is stream else None)
         assert (await api.post("/vod/resume", {"localStreamName": "c"})).status == 200
-        await until(lambda: bool(kept) and kept[-1]["mark"]["file"] == "blue.png", 20)
+        await until(lambda: bool(kept) and kept[-1]["mark"]["file"] == "blue.png", 60)
         assert kept[-1]["nextMark"] == kept[-1]["mark"]
     async with restarted(settings) as api:
         after, ring = await record(api), pictures.live(api, "c")
@@ -175,16 +175,16 @@ async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_i
 async def restarted(settings: Settings) -> AsyncIterator[Api]:
     """A gateway whose channels are back."""
     async with Gateway(settings) as gateway, ClientSession() as session:
-        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 20)
+        await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()), 60)
         yield Api(gateway, session)
 
 
 async def test_a_file_that_is_replaced_gets_the_watermark_too(api: Api) -> None:
     assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     pictures.grey(api.gateway.settings.media_dir / "grey.mp4", (480, 200))
     ring = pictures.live(api, "c")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await pictures.newest(ring, 1))[-1].init.video.width != 480:  # type: ignore[union-attr]
             pass
     shown = await pictures.picture(api, "c")
@@ -198,7 +198,7 @@ async def test_what_cannot_be_burnt_in_changes_nothing_and_says_why(api: Api) ->
     for mark, code in (("none.png", "image-not-found"), ("half.png", "image-corrupt")):
         assert (await channel(api, mark)).body["code"] == code
     assert (await channel(api, "red.png")).status == 200
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     for what, code in (
         ({"watermark": "half.png"}, "image-corrupt"),
         ({"watermark": "moving.gif"}, "image-not-supported"),
@@ -240,14 +240,14 @@ def test_a_new_version_whose_disk_did_not_answer_until_the_deadline_is_told_as_s
 async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
     await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 40)
     assert (await channel(api, None)).status == 200
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     answer = await remark(api, watermark="red.png")
     assert answer.status == 200, answer.body
     assert answer.body["nextWatermark"]["at"] is None  # not packaged yet
     os.kill(api.gateway.workers.pids()[0], signal.SIGKILL)
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     (stream,) = (one for one in api.gateway.catalog.streams() if one.identity.name == "c")
-    await until(lambda: bool(stream.record()["warnings"]), 20)
+    await until(lambda: bool(stream.record()["warnings"]), 60)
     after = await record(api)
     assert [warning["code"] for warning in after["warnings"]] == ["watermark-kept"]
     assert (after["watermark"], after["nextWatermark"], after["status"]) == (None, None, "LIVE")
@@ -259,7 +259,7 @@ async def test_a_list_of_files_is_marked_in_all_of_them(api: Api) -> None:
     pictures.grey(api.gateway.settings.media_dir / "second.mp4")
     uris = ["vod-live://grey.mp4", "vod-live://second.mp4"]
     assert (await channel(api, {"file": "red.png", "x": 100, "y": 50}, uri=uris)).status == 200
-    await until(lambda: api.gateway.workers.alive == 0, 20)
+    await until(lambda: api.gateway.workers.alive == 0, 60)
     answer = await remark(api, watermark="blue.png")
     assert answer.status == 200, answer.body
     await seen(api)
