@@ -187,11 +187,11 @@ class LoopRing:
         cached = self._cache.get(number)
         if cached is not None or self._closed_at is not None:
             return cached
+        if len(self._stretches) > 1:
+            self._prune()  # a look of its own: what it closes is not found below
         stretch = self._holder(number)
         if stretch is None:
             return None
-        if len(self._stretches) > 1:
-            self._prune()
         pieces, files = stretch.pieces(number), self._files[id(stretch.loop)]
         chunk = stretch.chunk(number, await stamped.read(pieces, files))
         self._cache[number] = chunk

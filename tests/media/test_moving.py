@@ -310,3 +310,16 @@ async def test_a_process_that_did_not_run_is_late_and_does_not_hurry(monkeypatch
     assert clock() - began == pytest.approx(13.5, abs=0.51)
     assert clock.anchored == 1
     clock.close()
+
+
+async def test_who_asks_after_a_long_silence_for_a_chunk_of_a_file_that_has_been_replaced_is_told_that_it_has_left(
+    begin: Begin, tmp_path: Path
+) -> None:
+    ring = begin()
+    longer = write_package(tmp_path / "other", seconds=8)
+    ring.replace_at_join(Loop.of(longer), [PackageFile(tmp_path / "other")])
+    await asyncio.sleep(5.2)
+    known = ring.segments()[0].first  # a player has read its playlist, and then slept
+    await asyncio.sleep(100)
+    assert await ring.chunk(known) is None
+    assert len(ring._files) == 1
