@@ -137,7 +137,8 @@ async def test_a_watermark_is_dragged_to_its_place_and_is_there_in_the_pixels(ap
     body = {"uri": "vod-live://sample.mp4", "localStreamName": "lobby", "loop": True}
     assert (await api.post("/vod/startup", body)).status == 200
     here = await operator(browser, api.gateway.url)
-    await here.goes("/start/watermark?stream=lobby")
+    await here.goes("/streams/lobby")
+    await here.page.click(".actions >> text=Watermark")
     await here.page.wait_for_function("() => document.querySelector('.placer .frame').naturalWidth > 0")
     await here.sees(".placer .handle")
     frame = await here.page.locator(".placer .frame").bounding_box()

@@ -57,6 +57,7 @@ class Start extends Hearing {
   }
 
   #changed() {
+    if (!this.form) return; // it is being made, and finds its stream known already
     const { path, body } = this.form.request();
     this.command.show(path, body, this.prefer.value());
   }
