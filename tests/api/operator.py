@@ -82,6 +82,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def operator(browser: Browser, url: str, **context: Any) -> Operator:
     """A new page of that browser, with cookies and storage of its own."""
     page = await (await browser.new_context(**(context or DESK))).new_page()
+    page.set_default_timeout(60_000)
     made = Operator(page, url)
     page.on(
         "console",

@@ -125,12 +125,14 @@ async def test_a_browser_shows_the_documentation_offline_without_a_complaint(api
     complaints: list[str] = []
     asked: list[str] = []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=60_000
+        )
         page = await browser.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: asked.append(request.url))
-        await page.goto(f"{api.gateway.url}/docs")
-        await page.get_by_text("rtsp.startup (job)").wait_for(timeout=30_000)
+        await page.goto(f"{api.gateway.url}/docs", timeout=60_000)
+        await page.get_by_text("rtsp.startup (job)").wait_for(timeout=60_000)
         await browser.close()
     assert not complaints
     assert all(url.startswith((api.gateway.url, "data:")) for url in asked), asked

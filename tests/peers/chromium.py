@@ -39,6 +39,7 @@ async def viewer(url: str) -> AsyncIterator[Viewer]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET), timeout=90_000)
         try:
             page = await browser.new_page()
+            page.set_default_timeout(60_000)
             made = Viewer(page)
             page.on(
                 "console",

@@ -160,7 +160,8 @@ class Store extends EventTarget {
     const known = this.streams.get(record.id);
     if (record.status === "STOPPED") this.streams.delete(record.id);
     else this.streams.set(record.id, record);
-    const namesake = !known && [...this.streams.values()].find((each) => each.name === record.name && each.id !== record.id);
+    // The end of one that is not known any more says nothing of the one that has its name now.
+    const namesake = !known && record.status !== "STOPPED" && [...this.streams.values()].find((each) => each.name === record.name && each.id !== record.id);
     if (namesake) this.streams.delete(namesake.id); // a failed one gives way without a word
     this.#pending.streams.add(record.id);
     this.#pending.listed = true;
