@@ -69,19 +69,26 @@ class Stills:
         made = self._made.setdefault(ring, OrderedDict()).get(key)
         if made is not None:
             return made
-        making = self._making.get((id(ring), key))
-        if making is None:
-            task = asyncio.create_task(self._make(ring, key), name=f"still-{number}")
-            making = self._making[id(ring), key] = _Making(task)
-            task.add_done_callback(lambda _: self._making.pop((id(ring), key), None))
+        making = self._making.get((id(ring), key)) or self._begun(ring, key)
         making.askers += 1
         try:
             return await asyncio.shield(making.task)
         finally:
             making.askers -= 1
             if not making.askers and not making.task.done():
+                self._forget((id(ring), key), making)  # who asks from now on gets one that nobody gives up
                 making.task.cancel()
                 await asyncio.wait({making.task})
+
+    def _begun(self, ring: Ring, key: _Key) -> _Making:
+        task = asyncio.create_task(self._make(ring, key), name=f"still-{key.number}")
+        making = self._making[id(ring), key] = _Making(task)
+        task.add_done_callback(lambda _: self._forget((id(ring), key), making))
+        return making
+
+    def _forget(self, where: tuple[int, _Key], making: _Making) -> None:
+        if self._making.get(where) is making:
+            del self._making[where]
 
     def age(self, still: Still) -> float:
         """Seconds since the picture was live."""
