@@ -190,10 +190,10 @@ class LoopRing:
         if len(self._stretches) > 1:
             self._prune()  # a look of its own: what it closes is not found below
         stretch = self._holder(number)
-        if stretch is None:
+        data = await stamped.read(stretch.pieces(number), self._files[id(stretch.loop)]) if stretch else None
+        if stretch is None or data is None:
             return None
-        pieces, files = stretch.pieces(number), self._files[id(stretch.loop)]
-        chunk = stretch.chunk(number, await stamped.read(pieces, files))
+        chunk = stretch.chunk(number, data)
         self._cache[number] = chunk
         if len(self._cache) > CACHED:
             self._cache.popitem(last=False)

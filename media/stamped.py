@@ -11,8 +11,8 @@ LARGE: Final = 1024 * 1024  # bytes of a chunk over which it gets a buffer of it
 _SCRATCH: Final = memoryview(bytearray(LARGE))  # touched again and again, where a buffer for each chunk is new memory
 
 
-async def read(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes:
-    """The pieces behind one another. Fault `file-changed`: a bad disk."""
+async def read(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes | None:
+    """The pieces behind one another; None when a file is closed meanwhile. Fault `file-changed`: a bad disk."""
     return _at_once(pieces, files) or await _from_disk(pieces, files)
 
 
@@ -28,11 +28,13 @@ def _at_once(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes | N
     return bytes(_SCRATCH[:at])
 
 
-async def _from_disk(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes:
+async def _from_disk(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes | None:
     data = memoryview(bytearray(sum(piece.size for piece in pieces)))
     at = 0
     for piece in pieces:
         fragment = data[at : at + piece.size]
+        if files[piece.file].closed:
+            return None
         await files[piece.file].read(fragment, piece.offset)
         fmp4.stamp(fragment, piece.sequence, piece.decode_time)
         at += piece.size

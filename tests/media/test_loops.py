@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from media import fmp4
+from media import fmp4, stamped
 from media.chunk import Init, VideoTrack
 from media.faults import Fault
 from media.fmp4 import Sample
@@ -19,6 +19,7 @@ from media.loops import LoopRing
 from media.packaged import PackageFile
 from media.ring import RingLimits
 from media.stretch import Start
+from media.timeline import Piece
 
 pytestmark = pytest.mark.looptime
 
@@ -271,6 +272,24 @@ async def test_bytes_that_are_not_in_the_page_cache_are_read_by_a_thread(
     assert data == bytes(range(100))
     with pytest.raises(Fault, match="closed"):
         await file.read(memoryview(data), 0)
+
+
+async def test_a_channel_that_is_ended_while_a_chunk_of_it_is_read_from_disk_has_no_chunk_and_no_fault(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.preadv
+
+    def cold(fd: int, buffers: list[bytearray], offset: int, flags: int = 0) -> int:
+        if flags == os.RWF_NOWAIT:
+            raise BlockingIOError
+        return real(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", cold)
+    file, span = PackageFile(tmp_path / "data"), index.entries[0].video
+    reading = asyncio.create_task(stamped.read([Piece(span.offset, span.size, 1, 0)] * 2, [file]))
+    await asyncio.sleep(0)
+    file.close()  # between picture and sound
+    assert await reading is None
 
 
 async def test_a_change_that_is_taken_back_before_its_join_leaves_no_file_open(index: Index, tmp_path: Path) -> None:
