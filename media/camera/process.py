@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 
 import media
 
-START_TIMEOUT: Final = 20.0  # seconds; a slow machine needs one or two
-ANSWER_TIMEOUT: Final = 5.0
+START_TIMEOUT: Final = 60.0  # seconds; a machine with nothing else to do needs one or two
+ANSWER_TIMEOUT: Final = 20.0
 EXIT_TIMEOUT: Final = 5.0
 READY: Final = "camera ready "
 

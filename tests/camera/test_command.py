@@ -14,7 +14,7 @@ from media.camera.process import READY, CameraProcess
 pytestmark = pytest.mark.media
 
 SMALL = ("--size", "160x120", "--fps", "10", "--no-audio", "--bitrate", "100000")
-LIMIT = 20.0  # seconds
+LIMIT = 60.0  # seconds
 
 
 def command(*arguments: str) -> "subprocess.Popen[str]":

@@ -66,11 +66,13 @@ async def test_o5_minutes_of_a_camera_and_of_a_loop_break_no_rule_of_low_latency
 
 @pytest.mark.debian
 async def test_o5_hls_js_with_low_latency_on_plays_at_the_live_edge_without_an_error(base: str) -> None:
-    async with hlsjs.player(f"{base}camera/index.m3u8", lowLatencyMode=True) as viewer:
+    # It catches up: where a busy machine has let it run dry, it would stay as far behind for good.
+    async with hlsjs.player(f"{base}camera/index.m3u8", lowLatencyMode=True, maxLiveSyncPlaybackRate=1.5) as viewer:
         await hlsjs.plays_steadily(viewer.page, 6)
         parts = await viewer.page.evaluate("window.levels.filter(([, parts]) => parts > 0).length")
         assert parts > 12  # three a second: it reloads for parts
-        assert await viewer.page.evaluate("window.hls.latency") < 6  # where plain HLS would stay: three segments
+        # Plain HLS would stay three segments behind.
+        await viewer.page.wait_for_function("window.hls.latency < 6", timeout=60_000)
         assert await hlsjs.complaints(viewer.page) == []
 
 

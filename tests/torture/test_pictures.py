@@ -246,7 +246,7 @@ async def test_w14_a_source_that_changes_size_keeps_its_watermark_where_the_rule
     pictures.grey(api.gateway.settings.media_dir / "wide.mp4", (480, 200))
     answer = await api.post("/vod/startup", {"uri": "vod-live://wide.mp4", "localStreamName": "grey", "loop": True})
     assert answer.status == 200, answer.body
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await pictures.newest(ring))[-1].init.video.width != 480:  # type: ignore[union-attr]
             pass
     shown = await pictures.picture(api)
