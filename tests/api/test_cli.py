@@ -68,7 +68,7 @@ async def test_the_demo_comes_up_plays_and_leaves_nothing_behind(tmp_path: Path)
     )  # fmt: skip
     assert process.stdout is not None
     shown = b""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while b"All streams" not in shown:
             line = await process.stdout.readline()
             assert line, shown.decode()
