@@ -63,7 +63,7 @@ async def air() -> AsyncIterator[Air]:
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments, timeout=90_000)
         yield chromium
         await chromium.close()
 
@@ -76,7 +76,7 @@ async def opened(browser: Browser, air: Air, path: str) -> tuple[Page, list[str]
         "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    await page.goto(str(air.server.make_url(path)))
+    await page.goto(str(air.server.make_url(path)), timeout=LIMIT)
     return page, complaints
 
 
