@@ -312,8 +312,8 @@ async def test_C43_a_camera_of_jpegs_is_transcoded(api: Api) -> None:
         overloaded = "overloaded" in await warnings(api)
         check_steps(decoded(run), whole=not overloaded)
         keys = [chunk.decode_time / chunk.init.timescale for chunk in run if chunk.independent]
-        assert len(keys) > 1
-        if not overloaded:
+        if not overloaded:  # it goes by the pictures that are encoded
+            assert len(keys) > 1
             assert [after - before for before, after in pairwise(keys)] == pytest.approx([2.0] * (len(keys) - 1))
         assert run[0].init.codecs.endswith("mp4a.40.2")
         peer.drop()
