@@ -102,11 +102,16 @@ export class Playback extends EventTarget {
   async #lost(code) {
     this.#drop();
     if (this.stopped) return;
+    clearTimeout(this.retry); // a picture that breaks while its socket is away asks for no second one
     const wait = BACKOFF[Math.min(this.attempts++, BACKOFF.length - 1)] * (0.75 + Math.random() / 2);
     this.retry = setTimeout(() => this.#connect(), this.ending ? Math.max(wait, ENDED) : wait);
     if (code === 4008) this.#state("slow");
     else if (this.ending) this.#state("ended");
-    else this.#state(this.opened && code !== 1008 ? "away" : await this.#why());
+    else if (this.opened && code !== 1008) this.#state("away");
+    else {
+      const why = await this.#why();
+      if (!this.stopped) this.#state(why);
+    }
   }
 
   async #why() {
