@@ -293,16 +293,22 @@ class TranscodedStream(Stream):
         return None
 
     async def _watch(self) -> Fault:
-        """Why the worker ended. Until then: WAITING while the source sends nothing, and said when it is too slow."""
+        """Why the worker ended. Until then: WAITING while the source sends nothing, and said when it is too slow.
+
+        A look that comes late itself is none: this process stood still, with all of the machine perhaps.
+        """
         worker = self._worker
         assert worker is not None
+        stood = 0.0
         while not worker.gone.done():
+            due = self._loop.time() + CHECK
             await asyncio.wait({worker.gone}, timeout=CHECK)
             now = self._loop.time()
-            if now - self._seen.heard_at > HEARTBEAT and not worker.gone.done():
+            stood = now if now - due >= CHECK else stood
+            if now - max(self._seen.heard_at, stood) > HEARTBEAT and not worker.gone.done():
                 self._fault = Fault("worker-hung", f"The transcoder's worker said nothing for {HEARTBEAT:.0f} s.")
                 worker.kill()
-            elif self.status is Status.LIVE and now - self._seen.frame_at > STARVED:
+            elif self.status is Status.LIVE and now - max(self._seen.frame_at, stood) > STARVED:
                 detail = f"The source {self.spec.source!r} sends nothing; the transcoder waits for it."
                 self._note(Fault("source-timeout", detail, "live"))
                 self.move(Status.WAITING)

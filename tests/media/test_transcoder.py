@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -257,3 +258,20 @@ async def test_a_change_whose_transcoder_is_ended_meanwhile_is_told_so_at_once(a
     assert (await api.post("/transcoder/terminate", {"uri": pictures.URI})).status == 200
     answer = await changing
     assert (answer.status, answer.body["code"]) == (409, "resource-busy")
+
+
+async def test_a_gateway_that_stood_still_does_not_take_its_worker_for_hung(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await start(api)).status == 200
+    stream, ring, pid = api.gateway.catalog.holder("marked"), pictures.live(api), await worker_of(api)
+    assert stream is not None
+    os.kill(pid, signal.SIGSTOP)  # both stand still, as with a machine that sleeps
+    await asyncio.sleep(0.2)  # what it has said before is heard
+    monkeypatch.setattr(transcoder, "HEARTBEAT", 1.0)
+    time.sleep(2.0)  # noqa: ASYNC251 - the loop is to stand still
+    await asyncio.sleep(0.1)  # the look that was due
+    monkeypatch.setattr(transcoder, "HEARTBEAT", 100.0)
+    os.kill(pid, signal.SIGCONT)
+    assert await ring.wait(ring.head + 2)
+    assert stream.record()["restarts"] == 0
