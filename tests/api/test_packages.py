@@ -89,6 +89,7 @@ async def test_a_file_that_is_overwritten_while_it_is_packaged_does_not_end_its_
     await asyncio.to_thread(long_file, path, 30_000)
     answer = await api.done("/vod/startup", {**CHANNEL, "uri": "vod-live://long.mp4"})
     assert answer.status == 200, answer.body
+    await until(lambda: len(api.gateway.workers.pids()) > 1)  # the last one is the fork server
     packager = api.gateway.workers.pids()[0]
     os.kill(packager, signal.SIGSTOP)
     path.write_bytes(os.urandom(path.stat().st_size))

@@ -112,6 +112,7 @@ async def test_a_killed_worker_comes_back_under_the_same_name_and_nobody_else_no
     one = await api.post("/rtsp/startup", {"uri": camera.url, "localStreamName": "one"})
     other = await api.post("/rtsp/startup", {"uri": second_camera.url, "localStreamName": "other"})
     assert (one.status, other.status) == (200, 200), (one.body, other.body)
+    await until(lambda: len(api.gateway.workers.pids()) == 3)  # the last one is the fork server
     victim = api.gateway.workers.pids()[0]
     os.kill(victim, signal.SIGKILL)
     stream = api.gateway.catalog.holder("one")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from media.workers import Workers
+
 
 def state(pid: int) -> str:
     """One letter of /proc/PID/stat (`S`, `Z`, ...), or "" when there is no such process."""
@@ -37,3 +39,9 @@ async def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     while not true():
         assert loop.time() < end, "it did not come true in time"
         await asyncio.sleep(0.005)
+
+
+async def only_worker(workers: Workers) -> int:
+    """The process of the one worker that is left when others have ended; the last of `pids()` is the fork server."""
+    await until(lambda: workers.alive == 1 and len(workers.pids()) == 2)
+    return workers.pids()[0]

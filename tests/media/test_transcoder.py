@@ -21,7 +21,7 @@ from media.stream import Stream
 from media.transcoder import TranscodedStream
 from tests.api.conftest import Api
 from tests.media.pictures import Pixel, plain
-from tests.media.processes import until
+from tests.media.processes import only_worker, until
 from tests.torture import pictures
 from tests.torture.pictures import GREY, HEIGHT, WIDTH, change, put, start
 
@@ -40,12 +40,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is stopped for a while is never taken for a hung one, however late its silence is noticed."""
     monkeypatch.setattr(transcoder, "HEARTBEAT", 100.0)
-
-
-async def worker_of(api: Api) -> int:
-    """The transcoder's process, when what packaged its source and what measured the machine have left."""
-    await until(lambda: api.gateway.workers.alive == 1 and len(api.gateway.workers.pids()) == 2)
-    return api.gateway.workers.pids()[0]
 
 
 def code_of(stream: Stream) -> str | None:
@@ -108,7 +102,7 @@ async def test_a_transcoder_is_a_stream_with_a_grid_of_its_own(api: Api) -> None
     assert {b - a for a, b in pairwise(keys)} == {90000}
     found = await api.post("/transcoder/find", {"localStreamName": "marked"})
     assert [each["id"] for each in found.body] == [stream["id"]]
-    await worker_of(api)
+    await only_worker(api.gateway.workers)
     stopped = await api.post("/transcoder/terminate", {"uri": pictures.URI})
     assert [each["status"] for each in stopped.body] == ["STOPPED"]
     assert api.gateway.workers.alive == 0
@@ -191,7 +185,7 @@ async def test_a_worker_that_dies_is_replaced_under_the_same_ring_and_watermark(
     assert (await start(api, "red.png")).status == 200
     stream, ring = api.gateway.catalog.holder("marked"), pictures.live(api)
     assert stream is not None
-    os.kill(await worker_of(api), signal.SIGKILL)
+    os.kill(await only_worker(api.gateway.workers), signal.SIGKILL)
     await until(lambda: code_of(stream) == "worker-crashed")
     await until(lambda: stream.record()["status"] == "LIVE")
     assert pictures.live(api) is ring
@@ -216,7 +210,7 @@ async def test_a_slow_worker_costs_whole_groups_of_pictures_and_says_so(api: Api
     assert (await start(api)).status == 200
     stream = api.gateway.catalog.holder("marked")
     assert stream is not None
-    pid = await worker_of(api)
+    pid = await only_worker(api.gateway.workers)
     os.kill(pid, signal.SIGSTOP)
     await asyncio.sleep(4.5)
     os.kill(pid, signal.SIGCONT)
@@ -233,7 +227,7 @@ async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> Non
     assert (await start(api)).status == 200
     stream = api.gateway.catalog.holder("marked")
     assert isinstance(stream, TranscodedStream)
-    pid = await worker_of(api)
+    pid = await only_worker(api.gateway.workers)
     os.kill(pid, signal.SIGSTOP)
     changing = asyncio.create_task(change(api, watermark="red.png"))
     await until(lambda: bool(stream._orders))  # the picture has been read, and the worker told
@@ -252,7 +246,7 @@ async def test_a_change_whose_transcoder_is_ended_meanwhile_is_told_so_at_once(a
     assert (await start(api)).status == 200
     stream = api.gateway.catalog.holder("marked")
     assert isinstance(stream, TranscodedStream)
-    os.kill(await worker_of(api), signal.SIGSTOP)
+    os.kill(await only_worker(api.gateway.workers), signal.SIGSTOP)
     changing = asyncio.create_task(change(api, watermark="red.png"))
     await until(lambda: bool(stream._orders))
     assert (await api.post("/transcoder/terminate", {"uri": pictures.URI})).status == 200
@@ -264,7 +258,7 @@ async def test_a_gateway_that_stood_still_does_not_take_its_worker_for_hung(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (await start(api)).status == 200
-    stream, ring, pid = api.gateway.catalog.holder("marked"), pictures.live(api), await worker_of(api)
+    stream, ring, pid = api.gateway.catalog.holder("marked"), pictures.live(api), await only_worker(api.gateway.workers)
     assert stream is not None
     os.kill(pid, signal.SIGSTOP)  # both stand still, as with a machine that sleeps
     await asyncio.sleep(0.2)  # what it has said before is heard

@@ -18,7 +18,7 @@ from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.media.peers import Asked, answer, peer_that, redirect_to
 from tests.media.peers import camera as healthy
-from tests.media.processes import open_files, until
+from tests.media.processes import only_worker, open_files, until
 from tests.peers.black_hole import black_hole
 from tests.torture.cameras import camera, gateway, job_error, media, record, start, warnings
 
@@ -132,7 +132,7 @@ async def test_C13_a_strange_password_opens_and_is_nowhere_to_be_read(
         seen = [json.dumps(opened.body, ensure_ascii=False), _command_lines()]
         stream = api.gateway.catalog.by_id(opened.body["id"])
         assert stream is not None
-        os.kill(api.gateway.workers.pids()[0], signal.SIGSEGV)
+        os.kill(await only_worker(api.gateway.workers), signal.SIGSEGV)
         await until(lambda: stream.record()["lastError"] is not None)
         assert stream.record()["lastError"]["code"] == "worker-crashed"
         await until(lambda: stream.status == "LIVE")

@@ -22,7 +22,7 @@ from media.filestream import FileStream
 from media.loops import LoopRing
 from tests.api.conftest import Answer, Api
 from tests.media.pictures import Pixel, plain
-from tests.media.processes import until
+from tests.media.processes import only_worker, until
 from tests.torture import pictures
 from tests.torture.pictures import GREY, put
 
@@ -238,13 +238,13 @@ def test_a_new_version_whose_disk_did_not_answer_until_the_deadline_is_told_as_s
 
 
 async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
-    await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 40)
+    await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 90)
     assert (await channel(api, None)).status == 200
     await until(lambda: api.gateway.workers.alive == 0, 60)
     answer = await remark(api, watermark="red.png")
     assert answer.status == 200, answer.body
     assert answer.body["nextWatermark"]["at"] is None  # not packaged yet
-    os.kill(api.gateway.workers.pids()[0], signal.SIGKILL)
+    os.kill(await only_worker(api.gateway.workers), signal.SIGKILL)
     await until(lambda: api.gateway.workers.alive == 0, 60)
     (stream,) = (one for one in api.gateway.catalog.streams() if one.identity.name == "c")
     await until(lambda: bool(stream.record()["warnings"]), 60)

@@ -14,6 +14,7 @@ from media.chunk import Chunk
 from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.media.pictures import Pixel, plain
+from tests.media.processes import only_worker
 from tests.torture import pictures
 from tests.torture.pictures import change, put, start
 
@@ -72,7 +73,7 @@ async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_ag
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         viewers = [loop.create_task(viewer(api, stop)) for _ in range(3)]
-        worker = api.gateway.workers.pids()[0]
+        worker = await only_worker(api.gateway.workers)
         await swap(api, swaps // 2)
         first = ring.head
         before, began = (resident(os.getpid()), resident(worker)), loop.time()
