@@ -1,10 +1,11 @@
 """What a channel of files is asked for, what it remembers, and what all channels share."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from media.library import Library
+from media.recent import Recent
 from media.ring import RingLimits
 from media.steady import SteadyClock
 from media.stretch import Start
@@ -36,6 +37,7 @@ class FileParts:
     wall: Callable[[], float]
     clock: SteadyClock
     fault_injection: bool = False
+    recent: Recent = field(default_factory=Recent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,11 @@ def _timestamp(wall: float) -> str:
 
 
 def _decimal(seconds: Fraction) -> str:
+    return _written(*seconds.as_integer_ratio())
+
+
+@lru_cache(4096)  # the same few durations again in each playlist
+def _written(over: int, under: int) -> str:
     # Microseconds: a day of segments adds up to less than a frame of error, and a float never rounds on the way.
-    over, under = seconds.as_integer_ratio()
     whole, rest = divmod((2_000_000 * over + under) // (2 * under), 1_000_000)
     return f"{whole}.{rest:06d}"

@@ -1,28 +1,25 @@
 """The ring of a looping file: a channel that no process and no task feeds."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Final
 
 from media import stamped
 from media.chunk import Chunk
 from media.gates import Gates
 from media.packaged import PackageFile
+from media.recent import Recent
 from media.ring import RingLimits, Segment
 from media.stretch import Start, Stretch
 from media.timeline import Timeline
-
-CACHED: Final = 16  # restamped chunks that the viewers of one channel share
 
 
 class LoopRing:
     """The `Ring` of a looping file or list of files. It has no task, no process, and a timer only while somebody waits.
 
-    `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. What it shows is a
-    function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add one, and so does nothing else. A
-    channel that is begun again with the same `Start` goes on where it would have been.
+    `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. `recent` is shared with
+    other channels. What it shows is a function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add
+    one, and so does nothing else. A channel that is begun again with the same `Start` goes on where it would have been.
     """
 
     def __init__(
@@ -33,6 +30,7 @@ class LoopRing:
         clock: Callable[[], float],
         limits: RingLimits | None = None,
         repeat: bool = True,
+        recent: Recent | None = None,
     ) -> None:
         self._clock = clock
         self._limits = limits or RingLimits()
@@ -41,10 +39,11 @@ class LoopRing:
         self._files = {id(loop): files}
         self._paused_at: float | None = None
         self._closed_at: int | None = None
-        self._cache: OrderedDict[int, Chunk] = OrderedDict()
+        self._recent = recent or Recent()
+        self._token = object()  # stands for this ring among what was read lately
         self._gates = Gates()
         self._complete: dict[int, Segment] = {}
-        self._newest = (0, 0)  # a head that was seen, and the media sequence number of the segment before it
+        self._held = (0, 0)  # the oldest chunk at hand when last looked, and the number behind the newest one
         self._listed: tuple[tuple[int, int, int | None], tuple[Segment, ...]] | None = None
 
     @property
@@ -153,7 +152,7 @@ class LoopRing:
         whole = self._stretches[-1].loop.whole  # else a segment may turn out to be whole before it grows
         key = (head, len(self._stretches), self._stretches[-1].end)
         self._listed = (key, tuple(found)) if whole else None
-        self._newest = (head, found[-1].msn) if found else (0, 0)
+        self._held = (found[0].first, head) if found else (0, 0)
         self._complete = {segment.msn: segment for segment in found if segment.complete}
         return tuple(found)
 
@@ -182,21 +181,21 @@ class LoopRing:
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number; None when it is not there yet or has left. Fault `file-changed`: a bad disk.
 
-        What was there when somebody last looked, or was read just now, is given until the next look.
+        What was there when somebody last looked is given until the next look.
         """
-        cached = self._cache.get(number)
-        if cached is not None or self._closed_at is not None:
-            return cached
         if len(self._stretches) > 1:
             self._prune()  # a look of its own: what it closes is not found below
         stretch = self._holder(number)
-        data = await stamped.read(stretch.pieces(number), self._files[id(stretch.loop)]) if stretch else None
-        if stretch is None or data is None:
+        if stretch is None:
+            return None
+        known = self._recent.get(self._token, number)
+        if known is not None or self._closed_at is not None:
+            return known
+        data = await stamped.read(stretch.pieces(number), self._files[id(stretch.loop)])
+        if data is None:
             return None
         chunk = stretch.chunk(number, data)
-        self._cache[number] = chunk
-        if len(self._cache) > CACHED:
-            self._cache.popitem(last=False)
+        self._recent.keep(self._token, chunk)
         return chunk
 
     def timing(self, number: int) -> tuple[Fraction, bool] | None:
@@ -321,16 +320,10 @@ class LoopRing:
 
     def _holder(self, number: int) -> Stretch | None:
         """The stretch of a chunk that is at hand."""
-        if number >= self._newest[0]:  # else it was out when last asked
-            head = self.head
-            if number >= head:
-                return None
-            self._newest = head, self._stretch(head - 1).segment_of(head - 1)
-        if number < self._stretches[0].start.number:
-            return None
-        stretch = self._stretch(number)
-        held = self._limits.window + self._limits.spare
-        return stretch if stretch.segment_of(number) >= self._newest[1] - held else None
+        if number >= self._held[1]:  # else it was out when last looked
+            self.segments()
+        first, head = self._held
+        return self._stretch(number) if first <= number < head else None
 
     def _goes_on_at(self) -> int:
         """The number in its loop of the chunk that follows what is out."""
@@ -395,5 +388,5 @@ class LoopRing:
     def _open_gates(self) -> None:
         self._listed = None  # whatever opens them all has changed something
         self._complete.clear()
-        self._newest = (0, 0)
+        self._held = (0, 0)
         self._gates.open_all()

@@ -1,7 +1,7 @@
 """Partial segments: what a low-latency playlist says of the newest chunks (draft-pantos-hls-rfc8216bis, 4.4.4.9)."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -45,7 +45,7 @@ class PartLog:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(4)
-        self._known: dict[int, Part] = {}
+        self._runs: dict[int, _Run] = {}  # by the number of the first chunk
         self._target: Fraction | None = None
 
     def read(self, ring: Ring, segments: Sequence[Segment], target_duration: int) -> LowLatency | None:
@@ -57,38 +57,52 @@ class PartLog:
         if not segments or ring.ended or ring.standing or segments[-1].gap or _is_slow(segments[-1]):
             return None
         newest = _newest(segments, LISTED * target_duration)
-        parts = {segment.msn: self._parts(ring, segment) for segment in newest}
-        self._known = {part.number: part for run in parts.values() for part in run}
-        target = self._agreed(list(parts.values()), target_duration)
-        if target is None or len(self._known) < sum(segment.count for segment in newest):
+        self._runs = {segment.first: self._run(ring, segment) for segment in newest}
+        target = self._agreed(self._runs.values(), target_duration)
+        parts = {segment.msn: self._runs[segment.first].parts for segment in newest}
+        if target is None or any(len(parts[segment.msn]) < segment.count for segment in newest):
             return None
         last = segments[-1]
         opened = None if last.complete else last
         return LowLatency(target, parts, opened, last.first + last.count, self.token)
 
-    def _parts(self, ring: Ring, segment: Segment) -> tuple[Part, ...]:
-        found = []
-        for number in range(segment.first, segment.first + segment.count):
-            part = self._known.get(number)
-            if part is None:
-                timing = ring.timing(number)
-                if timing is None:
-                    break  # it has left meanwhile
-                part = Part(number, *timing)
-            found.append(part)
-        return tuple(found)
+    def _run(self, ring: Ring, segment: Segment) -> "_Run":
+        """The parts of one segment, of which only what is new is looked at."""
+        known = self._runs.get(segment.first)
+        if known is not None and len(known.parts) == segment.count:
+            return known
+        parts = list(known.parts[: segment.count]) if known is not None else []
+        for number in range(segment.first + len(parts), segment.first + segment.count):
+            timing = ring.timing(number)
+            if timing is None:
+                break  # it has left meanwhile
+            parts.append(Part(number, *timing))
+        return _Run.of(parts)
 
-    def _agreed(self, runs: Sequence[tuple[Part, ...]], target_duration: int) -> Fraction | None:
+    def _agreed(self, runs: Collection["_Run"], target_duration: int) -> Fraction | None:
         """The part target: what it was for as long as the parts fit it, so that players can rely on it."""
-        longest = max((part.seconds for run in runs for part in run), default=Fraction(0))
-        inner = [part.seconds for run in runs for part in run[:-1]]  # the last of a segment may be short
-        shortest = min(inner, default=longest)
+        longest = max((run.longest for run in runs), default=Fraction(0))
+        shortest = min((run.shortest for run in runs if run.shortest is not None), default=longest)
         if self._target is not None and EVEN * self._target <= shortest and longest <= self._target:
             return self._target
         target = Fraction(ceil(longest * MARGIN * 1000), 1000)
         fits = EVEN * target <= shortest and 0 < target <= LONGEST and 2 * target <= target_duration
         self._target = target if fits else None
         return self._target
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The parts of one segment. `shortest` is without the last one, which may be short."""
+
+    parts: tuple[Part, ...]
+    longest: Fraction
+    shortest: Fraction | None
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> "_Run":
+        seconds = [part.seconds for part in parts]
+        return cls(tuple(parts), max(seconds, default=Fraction(0)), min(seconds[:-1], default=None))
 
 
 def _newest(segments: Sequence[Segment], seconds: int) -> list[Segment]:
