@@ -270,8 +270,8 @@ class FileStream(Stream):
         loop = reel.timeline(self._parts.ring.segment, self)
         kind = FaultyRing if self._parts.fault_injection else LoopRing
         files = reel.files(self._parts.library.disk)
-        start, parts = self._begins(loop), self._parts
-        self._ring = kind(loop, files, start, parts.clock, parts.ring, self._spec.loop, parts.recent)
+        self._ring = kind(loop, files, self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop)
+        self._ring.recent = self._parts.recent
         if self._kept is not None and self._kept.paused:
             self._ring.pause()
         self._broken = self._loop.create_future()

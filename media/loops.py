@@ -17,9 +17,9 @@ from media.timeline import Timeline
 class LoopRing:
     """The `Ring` of a looping file or list of files. It has no task, no process, and a timer only while somebody waits.
 
-    `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. `recent` is shared with
-    other channels. What it shows is a function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add
-    one, and so does nothing else. A channel that is begun again with the same `Start` goes on where it would have been.
+    `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. What it shows is a
+    function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add one, and so does nothing else. A
+    channel that is begun again with the same `Start` goes on where it would have been.
     """
 
     def __init__(
@@ -30,7 +30,6 @@ class LoopRing:
         clock: Callable[[], float],
         limits: RingLimits | None = None,
         repeat: bool = True,
-        recent: Recent | None = None,
     ) -> None:
         self._clock = clock
         self._limits = limits or RingLimits()
@@ -39,8 +38,8 @@ class LoopRing:
         self._files = {id(loop): files}
         self._paused_at: float | None = None
         self._closed_at: int | None = None
-        self._recent = recent or Recent()
-        self._token = object()  # stands for this ring among what was read lately
+        self.recent = Recent()  # to be replaced by one that it shares with other channels
+        self._token = object()  # stands for this ring in it
         self._gates = Gates()
         self._complete: dict[int, Segment] = {}
         self._held = (0, 0)  # the oldest chunk at hand when last looked, and the number behind the newest one
@@ -183,19 +182,19 @@ class LoopRing:
 
         What was there when somebody last looked is given until the next look.
         """
-        if len(self._stretches) > 1:
+        if len(self._stretches) > 1 and self._closed_at is None:
             self._prune()  # a look of its own: what it closes is not found below
         stretch = self._holder(number)
         if stretch is None:
             return None
-        known = self._recent.get(self._token, number)
+        known = self.recent.get(self._token, number)
         if known is not None or self._closed_at is not None:
             return known
         data = await stamped.read(stretch.pieces(number), self._files[id(stretch.loop)])
         if data is None:
             return None
         chunk = stretch.chunk(number, data)
-        self._recent.keep(self._token, chunk)
+        self.recent.keep(self._token, chunk)
         return chunk
 
     def timing(self, number: int) -> tuple[Fraction, bool] | None:
@@ -321,6 +320,8 @@ class LoopRing:
     def _holder(self, number: int) -> Stretch | None:
         """The stretch of a chunk that is at hand."""
         if number >= self._held[1]:  # else it was out when last looked
+            if number >= self.head:
+                return None
             self.segments()
         first, head = self._held
         return self._stretch(number) if first <= number < head else None

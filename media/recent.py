@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import Final
 
 from media.chunk import Chunk
+from media.ring import CHUNK_OVERHEAD
 
 MOST: Final = 64 * 1024 * 1024  # bytes; a gigabyte was slower: it is cold memory by the time it is used again
 
@@ -21,7 +22,7 @@ class Recent:
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Bytes held, overhead included."""
         return self._size
 
     def get(self, channel: object, number: int) -> Chunk | None:
@@ -33,9 +34,15 @@ class Recent:
 
     def keep(self, channel: object, chunk: Chunk) -> None:
         """It was read just now. One that is larger than all that may be held is not kept."""
+        if _size(chunk) > self._most:
+            return
         before = self._chunks.pop((channel, chunk.number), None)
         self._chunks[channel, chunk.number] = chunk
-        self._size += len(chunk.data) - (len(before.data) if before else 0)
+        self._size += _size(chunk) - (_size(before) if before else 0)
         while self._size > self._most:
             _, gone = self._chunks.popitem(last=False)
-            self._size -= len(gone.data)
+            self._size -= _size(gone)
+
+
+def _size(chunk: Chunk) -> int:
+    return len(chunk.data) + CHUNK_OVERHEAD

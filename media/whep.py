@@ -227,13 +227,13 @@ class _Cursor:
             self._ring, self._init_id, self._next = ring, "", ring.newest_key() or 0
         chunk = await ring.chunk(self._next)
         if chunk is None and self._next < ring.head:
-            self._next = ring.newest_key() or ring.head  # it has left the ring
-            self._init_id = ""
-            return await self.next(ring)
+            self._next, self._init_id = ring.newest_key() or ring.head, ""  # it has left the ring
+            chunk = await ring.chunk(self._next)
         if chunk is None:
+            stuck = ring.ended or self._next < ring.head  # a wait would be over at once
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK):
-                    await (asyncio.sleep(TICK) if ring.ended else ring.wait(self._next))
+                    await (asyncio.sleep(TICK) if stuck else ring.wait(self._next))
             return None
         self._next += 1
         return chunk

@@ -303,3 +303,25 @@ async def test_a_change_that_is_taken_back_before_its_join_leaves_no_file_open(i
     assert await ring.chunk(0) is not None
     ring.close()
     assert now.closed
+
+
+async def test_asking_for_what_is_not_out_yet_is_no_look(begin: Begin) -> None:
+    ring = begin()
+    oldest = ring.segments()[0].first
+    await asyncio.sleep(30)
+    assert await ring.chunk(ring.head) is None
+    assert await ring.chunk(oldest) is not None  # as listed when somebody last looked
+    ring.segments()
+    assert await ring.chunk(oldest) is None
+
+
+async def test_channels_share_what_was_read_lately_and_not_their_numbers(begin: Begin) -> None:
+    one, other = begin(), begin(since=5.0)
+    other.recent = one.recent
+    first, second = await one.chunk(2), await other.chunk(2)
+    assert first is not None
+    assert second is not None
+    assert first is not second
+    assert await one.chunk(2) is first
+    assert await other.chunk(2) is second
+    assert one.recent.size > len(first.data) + len(second.data)

@@ -127,3 +127,26 @@ async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(
     with pytest.raises(Fault, match="has ended"):
         await asyncio.wait_for(viewer, 60)
     await broadcasts.close()
+
+
+class Unreadable(LiveRing):
+    """What is in it cannot be had: a channel that was closed, and whose chunks others have displaced."""
+
+    asked = 0
+
+    async def chunk(self, number: int) -> None:
+        """Never."""
+        self.asked += 1
+
+
+async def test_a_stream_that_has_ended_and_cannot_be_read_ends_the_session(workers: DeafWorkers) -> None:
+    ring = Unreadable(RingLimits(), lambda: 1_700_000_000.0)
+    init = Init(b"an init", VideoTrack("avc1.64001f", 90_000, 640, 360), None)
+    for number in range(3):
+        ring.append(init, number * 9000, 9000, number == 1, b"gone")
+    ring.close()
+    broadcasts, viewer = opening(workers, ring)
+    with pytest.raises(Fault, match="has ended"):
+        await asyncio.wait_for(viewer, 60)
+    await broadcasts.close()
+    assert ring.asked == 2  # where the viewer is, and at the newest key frame
