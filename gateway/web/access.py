@@ -82,7 +82,10 @@ class Access:
     def check(self, request: web.Request) -> None:
         """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
         foreign = self._check_site(request)
-        if not self.needed or is_preflight(request, self.origins):
+        if not self.needed:
+            request[GRANT] = partial(self._still_open)
+            return
+        if is_preflight(request, self.origins):
             return
         scope = _scope(request)
         if scope is None or (scope is Scope.PLAY and self._by_token(request, foreign)):
@@ -131,6 +134,10 @@ class Access:
         """Whether a key that was good has not been revoked since, and is not past its time."""
         issued_elsewhere = not key.sha256
         return not key.expired(self.wall()) if issued_elsewhere else self.keys.known(key.id) is not None
+
+    def _still_open(self) -> bool:
+        """Whether there is no key as yet: the first one ends what strangers have begun."""
+        return not self.needed
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether what a play token permits goes on: its time is not over, nor the key revoked that made it."""

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Any, Final, cast
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
 
 from gateway.jobs.failures import Failure
 from gateway.web import problems
@@ -102,6 +103,8 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Ends an answer; what was asked in the meantime is under way already."""
         finished = await super().finish_response(request, resp, start_time)
+        if request.content.exception() is not None:
+            self.force_close()  # the rest of its body cannot be told from the next request
         if not self._messages:
             self.crowd.answered(self)
         return finished
@@ -119,7 +122,8 @@ class Connection(web.RequestHandler):
             raise ConnectionError("an answer is under way already")
         if status < 500:
             log.info("request-malformed", extra={"remote": request.remote, "error": type(exc).__name__})
-            failure = Failure("bad-request", MALFORMED)
+            detail = problems.UNREADABLE if isinstance(exc, ContentEncodingError) else MALFORMED
+            failure = Failure("bad-request", detail)
         else:
             log.error("request-failed", exc_info=exc)
             failure = Failure("internal", "The gateway failed to answer.")

@@ -18,6 +18,8 @@ TYPE_PREFIX: Final = "urn:reelgate:problem:"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 READS_PREFER: Final = web.RequestKey("reads_prefer", bool)
 
+UNREADABLE: Final = "The body cannot be read: it is not encoded as the headers say."
+
 # aiohttp's own refusals, by status.
 _CODES: Final = {
     401: "unauthorized",
@@ -88,6 +90,8 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         return _of_http(request, error)
+    except web.RequestPayloadError:
+        return problem(request, Failure("bad-request", UNREADABLE))
     except ConnectionError:
         raise  # the client is gone: there is nobody to tell
     except Exception:

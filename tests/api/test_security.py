@@ -153,6 +153,24 @@ async def test_a_malformed_request_is_told_so_by_a_problem_that_quotes_nothing_a
     assert b"evil" not in body
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize(
+    "line",
+    ["POST /rest-api/v3/vod/startup", "POST /rest-api/v3/session/start", f"POST {FIND}", "PUT /rest-api/v3/media/a.png"],
+)
+async def test_a_body_that_is_not_encoded_as_it_says_is_the_callers_fault(
+    api: Api, line: str, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Encoding: {encoding}\r\nContent-Length: 2\r\n\r\n"
+    async with asyncio.timeout(30):
+        got = await raw(api, head.encode() + b"{}")  # to the end of the connection
+    head, _, body = got.decode().partition("\r\n\r\n")
+    assert head.split()[1] == "400"
+    assert json.loads(body)["code"] == "bad-request"
+    assert "not encoded as the headers say" in body
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 @pytest.mark.parametrize("path", [FIND, "/rest-api/v3/watermark/startup", "/rest-api/v3/jobs/find", MEDIA])
 async def test_a_body_that_does_not_come_is_not_waited_for(
     api: Api, path: str, monkeypatch: pytest.MonkeyPatch

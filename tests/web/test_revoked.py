@@ -72,10 +72,11 @@ def an_access(path: Path, wall: Callable[[], float] = lambda: 0.0) -> Access:
 class Watching:
     """Streams behind keys. `yard` can be watched in every way."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keyless: bool = False) -> None:
         self.file, self.wall, self.streams = KeyFile(folder / "keys.json"), Wall(), FakeStreams()
         self.access = an_access(folder / "keys.json", self.wall)
-        self.file.make("somebody", (Scope.READ,))  # so that keys are needed
+        if not keyless:
+            self.file.make("somebody", (Scope.READ,))  # so that keys are needed
         self.sessions = Sessions()
 
     def client(self) -> TestClient[Any, Any]:
@@ -133,6 +134,22 @@ async def test_a_viewer_whose_key_is_revoked_sees_no_more(tmp_path: Path, how: s
         here.revoke("two")
         await until(lambda: here.viewers == 0, 30)
         await asyncio.gather(first, second)
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_a_viewer_who_came_before_the_first_key_was_made_sees_no_more(tmp_path: Path, how: str) -> None:
+    here = Watching(tmp_path, keyless=True)
+    async with here.client() as client, asyncio.timeout(60):
+        watching = asyncio.create_task(watch(client, how, {}))
+        await until(lambda: here.viewers == 1, 30)
+        await asyncio.sleep(0.3)  # many ticks
+        assert here.viewers == 1
+        here.file.make("first", (Scope.READ,))
+        here.access.keys.reload()
+        await until(lambda: here.viewers == 0, 30)
+        said = await watching
+        if how == "mse":
+            assert said == (ENDS, 1008)
 
 
 @pytest.mark.parametrize("why", ["its time", "its key"])
