@@ -6,15 +6,19 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 import aiohttp
+from yarl import URL
 
 BASE: Final = "/rest-api/v3"
 POLL: Final = 5  # seconds that a look at the job may be held
 
 FAILED: Final = 1
 NO_GATEWAY: Final = 3
+UNWRITTEN: Final = 4
 
 EPILOG: Final = """
 METHOD is a path of the API: vod/startup, jobs/find, stream/terminate. A value that is a JSON number, true, false, null,
@@ -25,7 +29,8 @@ array or object is one; anything else is text, and "12" in quotes is text too.
   python -m gateway call stream/find name=test
 
 The result goes to standard output, everything else to standard error. The exit status is 0 when the call has succeeded,
-1 when it or its job has failed, 2 for arguments that cannot be, 3 when there is no gateway.
+1 when it or its job has failed, 2 for arguments that cannot be, 3 when there is no gateway, 4 when the result
+could not be written.
 """
 
 
@@ -38,14 +43,25 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     arguments.add_argument("method", metavar="METHOD")
-    arguments.add_argument("fields", metavar="key=value", nargs="*", type=field)
-    arguments.add_argument("--url", default="http://127.0.0.1:8081", help="the gateway (default: %(default)s)")
+    arguments.add_argument("fields", metavar="key=value", nargs="*", type=field, default=[])
+    arguments.add_argument(
+        "--url", type=address, default="http://127.0.0.1:8081", help="the gateway (default: %(default)s)"
+    )
     arguments.add_argument("--wait", type=int, help="Prefer: wait, in seconds")
     arguments.add_argument("--timeout", type=int, help="Prefer: timeout, in seconds")
     arguments.add_argument("--no-follow", action="store_true", help="do not follow a job that takes longer than wait")
     arguments.add_argument("--idempotency-key", metavar="TEXT", help="asking again with it makes no second job")
     arguments.add_argument("--key", default=os.environ.get("REELGATE_KEY"), help="API key (default: $REELGATE_KEY)")
     return arguments
+
+
+def address(text: str) -> str:
+    """Where the gateway is, without a path: that of the API is known. Raises `argparse.ArgumentTypeError`."""
+    with suppress(ValueError):
+        url = URL(text)
+        if url.scheme in ("http", "https") and url.host:
+            return str(url.with_path("/"))
+    raise argparse.ArgumentTypeError(f"{text!r} is not as http://127.0.0.1:8081")
 
 
 def field(text: str) -> tuple[str, Any]:
@@ -144,10 +160,21 @@ class Call:
     def _report(self, status: int, content: Any) -> int:
         if status < 400:
             text = content if isinstance(content, str) else json.dumps(content, indent=2, ensure_ascii=False)
-            print(text, file=self._output)
+            try:
+                print(text, file=self._output, flush=True)
+            except OSError as error:
+                return self._unwritten(error)
             return 0
         self._note(f"failed: {status} {_reason(content)}")
         return FAILED
+
+    def _unwritten(self, error: OSError) -> int:
+        """A full disk is told; a reader that has gone knows. What is left in the buffer goes nowhere."""
+        if not isinstance(error, BrokenPipeError):
+            self._note(f"reelgate: the result could not be written: {error.strerror}")
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), self._output.fileno())
+        return UNWRITTEN
 
     def _note(self, text: str) -> None:
         print(text, file=self._notes, flush=True)

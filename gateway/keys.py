@@ -72,8 +72,8 @@ class KeyFile:
 
     def make(self, name: str, scopes: tuple[Scope, ...], seconds: float | None = None) -> tuple[Key, str]:
         """A new key, and the text that is shown this once. `seconds`: how long it is good for; None: until revoked."""
-        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-            raise KeysError(f"a key's name has 1 to {LONGEST_NAME} printable characters")
+        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or not name.strip():
+            raise KeysError(f"a key's name has 1 to {LONGEST_NAME} printable characters, and not blanks alone")
         if not scopes:
             raise KeysError("a key has at least one scope")
         with self._alone():

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +11,8 @@ from gateway.keys import Key, KeyFile, KeysError, Scope
 from gateway.settings import Settings
 
 DAY: Final = 86400.0  # seconds
+MOST_DAYS: Final = 36500
+LAST: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # no calendar of ours goes further
 
 
 def run(arguments: Sequence[str], settings: Settings) -> int:
@@ -43,11 +46,18 @@ def _parser() -> argparse.ArgumentParser:
         "--scope", action="append", required=True, choices=[str(scope) for scope in Scope],
         help="what it may do, again for each: read, play, control (with read and play), admin (all of it, all jobs)",
     )  # fmt: skip
-    make.add_argument("--days", type=float, help="how long it is good for; without it, until it is revoked")
+    make.add_argument("--days", type=_days, help="how long it is good for; without it, until it is revoked")
     revoke = verbs.add_parser("revoke", help="take a key back")
     revoke.add_argument("key", help="its name or its id")
     verbs.add_parser("list", help="show what keys there are")
     return parser
+
+
+def _days(text: str) -> float:
+    with suppress(ValueError):
+        if 1 <= (days := float(text)) <= MOST_DAYS:
+            return days
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 1 to {MOST_DAYS}")
 
 
 def _row(key: Key) -> str:
@@ -56,4 +66,5 @@ def _row(key: Key) -> str:
 
 
 def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    """A date, or the one nearest to it that can be shown: any number of days was taken once, also none at all (NaN)."""
+    return datetime.fromtimestamp(max(0.0, min(LAST, at)), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,8 +1,9 @@
 """Every setting, once: its name, its default, what it means."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
@@ -12,6 +13,8 @@ from gateway.webhooks.signature import secret_bytes
 from gateway.webhooks.types import chosen
 
 FILE = Path("settings.env")
+# As browsers write it: without a path, in lower case (RFC 6454, 6.2).
+ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 
 
 def _networks(value: Any) -> Any:
@@ -28,6 +31,14 @@ def _blank_is_none(value: Any) -> Any:
 def _names(value: Any) -> Any:
     """A list from one line: `https://a.example, https://b.example`."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _sites(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if not ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} must be as https://portal.example or http://10.0.0.5:8080, and no more")
+        _ = urlsplit(origin).port  # raises ValueError for one that no port can have
+    return origins
 
 
 def _http(urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -53,6 +64,7 @@ def _signing(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Origins = Annotated[Names, AfterValidator(_sites)]
 Urls = Annotated[Names, AfterValidator(_http)]
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_names), AfterValidator(_signing)]
 Events = Annotated[Names, AfterValidator(_events)]
@@ -80,7 +92,7 @@ class Settings(BaseSettings):
     jwt_keys: OptionalPath = None
     jwt_issuer: str = ""
     jwt_audience: str = ""
-    cors_origins: Names = ()
+    cors_origins: Origins = ()
     media_dir: Path = Path("media-files")
     media_max_bytes: Annotated[int, Field(ge=1)] = 4 * 1024**3
     data_dir: Path = Path("data")

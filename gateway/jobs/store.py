@@ -233,6 +233,8 @@ class Store:
         """
         try:
             return await self._loop.run_in_executor(thread, call, *args)
+        except StoreError:
+            raise  # says already what to do
         except Exception as error:
             detail = f"the store {self.path} cannot be used: {error}"
             advice = "free the disk, or move the file away (a new one is made) or restore a copy of it"

@@ -196,6 +196,20 @@ def _method(name: str) -> str:
     return name.upper()
 
 
+def _number(text: str, what: str = "a number of seconds") -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r}: must be {what}") from None
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r}: must be a whole number") from None
+
+
 def _method_and(value: str, number: Callable[[str], float]) -> tuple[str, float]:
     name, colon, rest = value.partition(":")
     if not colon:
@@ -204,11 +218,11 @@ def _method_and(value: str, number: Callable[[str], float]) -> tuple[str, float]
 
 
 def _delay(faults: Faults, value: str) -> None:
-    faults.delay(*_method_and(value, float))
+    faults.delay(*_method_and(value, _number))
 
 
 def _answer(faults: Faults, value: str) -> None:
-    method, status = _method_and(value, int)
+    method, status = _method_and(value, _whole)
     faults.answer(method, int(status))
 
 
@@ -237,21 +251,21 @@ VERBS: Final = (
     Verb("delay", "METHOD:SECONDS", _delay, Faults.delay.__doc__ or ""),
     Verb("answer", "METHOD:STATUS", _answer, Faults.answer.__doc__ or ""),
     Verb("refuse_transport", "tcp|udp", Faults.refuse_transport, Faults.refuse_transport.__doc__ or ""),
-    Verb("limit_sessions", "N", lambda f, v: f.limit_sessions(int(v)), Faults.limit_sessions.__doc__ or ""),
-    Verb("drop_each", "SECONDS", lambda f, v: f.drop_each(float(v)), Faults.drop_each.__doc__ or ""),
-    Verb("jump_clock", "SECONDS", lambda f, v: f.jump_clock(float(v)), Faults.jump_clock.__doc__ or ""),
-    Verb("spike_clock", "SECONDS", lambda f, v: f.spike_clock(float(v)), Faults.spike_clock.__doc__ or ""),
-    Verb("wrap", "SECONDS", lambda f, v: f.wrap(float(v)), Faults.wrap.__doc__ or ""),
+    Verb("limit_sessions", "N", lambda f, v: f.limit_sessions(_whole(v)), Faults.limit_sessions.__doc__ or ""),
+    Verb("drop_each", "SECONDS", lambda f, v: f.drop_each(_number(v)), Faults.drop_each.__doc__ or ""),
+    Verb("jump_clock", "SECONDS", lambda f, v: f.jump_clock(_number(v)), Faults.jump_clock.__doc__ or ""),
+    Verb("spike_clock", "SECONDS", lambda f, v: f.spike_clock(_number(v)), Faults.spike_clock.__doc__ or ""),
+    Verb("wrap", "SECONDS", lambda f, v: f.wrap(_number(v)), Faults.wrap.__doc__ or ""),
     _plain(Faults.change_size),
     Verb("describe", "HOW", Faults.describe, Faults.describe.__doc__ or ""),
     _plain(Faults.no_parameters),
     _plain(Faults.no_keyframes),
     _plain(Faults.garble),
     Verb("redirect", "URL", Faults.redirect, Faults.redirect.__doc__ or ""),
-    Verb("drip", "SECONDS", lambda f, v: f.drip(float(v)), Faults.drip.__doc__ or ""),
+    Verb("drip", "SECONDS", lambda f, v: f.drip(_number(v)), Faults.drip.__doc__ or ""),
     _plain(Faults.linger),
-    Verb("lose", "PERCENT", lambda f, v: f.lose(float(v)), Faults.lose.__doc__ or ""),
-    Verb("duplicate", "PERCENT", lambda f, v: f.duplicate(float(v)), Faults.duplicate.__doc__ or ""),
+    Verb("lose", "PERCENT", lambda f, v: f.lose(_number(v, "a percentage")), Faults.lose.__doc__ or ""),
+    Verb("duplicate", "PERCENT", lambda f, v: f.duplicate(_number(v, "a percentage")), Faults.duplicate.__doc__ or ""),
     _plain(Faults.reorder),
     _plain(Faults.heal),
 )

@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 import trustme
 
+from gateway import keys_command
 from gateway.app import Gateway
 from gateway.keys import IMPLIED, LOOK_AGAIN, KeyFile, Keys, KeysError, Scope
 from gateway.playtokens import PlayTokens, Ticket
@@ -438,6 +439,33 @@ async def test_keys_are_made_listed_and_revoked_on_the_command_line(tmp_path: Pa
     assert (await command("keys", "revoke", key.id, **where))[0] == 0
     assert (await command("keys", "revoke", key.id, **where))[0] == 2
     assert Keys(tmp_path / "keys.json").find(text.strip()) is None
+
+
+@pytest.mark.parametrize("days", ["0", "-5", "0.5", "36501", "99999999999", "nan", "long"])
+def test_a_key_is_made_for_a_day_to_a_hundred_years(
+    settings: Settings, days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        keys_command.run(["make", "portal", "--scope", "read", "--days", days], settings)
+    assert ended.value.code == 2
+    assert f"argument --days: '{days}' is not a number of days from 1 to 36500" in capsys.readouterr().err
+    assert not settings.keys_file.exists()
+
+
+@pytest.mark.parametrize("name", ["", " ", "   "])
+def test_a_key_without_a_name_is_refused(settings: Settings, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keys_command.run(["make", name, "--scope", "read"], settings) == 2
+    assert "not blanks alone" in capsys.readouterr().err
+
+
+def test_a_key_for_longer_than_any_calendar_is_listed_with_the_last_date(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seconds in (1e16, 1e300, float("inf"), float("nan"), -1e16):
+        KeyFile(settings.keys_file).make(f"for {seconds}", (Scope.READ,), seconds)
+    assert keys_command.run(["list"], settings) == 0
+    ends = [line.rpartition("good until ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert ends == ["9999-12-31T00:00:00Z"] * 4 + ["1970-01-01T00:00:00Z"]
 
 
 async def test_a_wider_address_needs_keys_and_tls(tmp_path: Path) -> None:

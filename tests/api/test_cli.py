@@ -11,7 +11,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from pydantic import ValidationError
 
+from gateway.settings import Settings
 from tests.media.processes import below, state, until
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,25 @@ async def test_a_setting_that_cannot_be_is_named(tmp_path: Path) -> None:
     said = await refused("serve", HLS_WINDOW="none", **folders(tmp_path))
     assert "hls_window" in said
     assert "Traceback" not in said
+
+
+WRONG_SITES = (
+    *("foo", "portal.example", "https://", "https://portal.example/", "https://Portal.example", "https://a b", "*"),
+    *("https://me@portal.example", "https://portal.example:99999", "https://portal.example, foo", "null"),
+)
+
+
+@pytest.mark.parametrize("sites", WRONG_SITES)
+def test_a_site_that_no_browser_would_name_is_refused(sites: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", sites)
+    with pytest.raises(ValidationError, match="cors_origins"):
+        Settings()
+
+
+def test_sites_are_taken_as_browsers_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = ("https://portal.example", "http://10.0.0.5:8080", "http://[fd00::1]:80", "capacitor://localhost")
+    monkeypatch.setenv("CORS_ORIGINS", ", ".join(sites))
+    assert Settings().cors_origins == sites
 
 
 async def test_a_port_in_use_is_told(tmp_path: Path) -> None:

@@ -179,6 +179,21 @@ def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(text: str) -> None
         faults.apply(faults.Faults(), text)
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("delay=FOO:x", "a number of seconds"),
+        ("drip=x", "a number of seconds"),
+        ("lose=x", "a percentage"),
+        ("answer=PLAY:x", "a whole number"),
+        ("limit_sessions=x", "a whole number"),
+    ],
+)
+def test_a_fault_that_wants_a_number_says_which(text: str, wanted: str) -> None:
+    with pytest.raises(ValueError, match=f"fault '{text}': 'x': must be {wanted}$"):
+        faults.apply(faults.Faults(), text)
+
+
 def test_every_verb_can_be_written_down_and_healed() -> None:
     examples = {
         "HOW": "no_sprop",

@@ -325,7 +325,7 @@ async def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
 async def test_a_second_gateway_cannot_open_the_same_store(store: Store) -> None:
     store.save_job(record_of("a", state="RUNNING"), None)
     await store.flush()
-    with pytest.raises(StoreError, match="in use by another gateway"):
+    with pytest.raises(StoreError, match=r"^the store \S+ is in use by another gateway; stop that one, or [^;]*$"):
         await Store(store.path).open()
     found = await store.find("a")
     assert found is not None

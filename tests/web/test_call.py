@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -106,11 +107,56 @@ def test_values_are_json_or_else_text() -> None:
     assert read == {"a": 1, "b": True, "c": "1", "d": "x=y", "e": {}, "f": "", "g": None}
 
 
-@pytest.mark.parametrize("arguments", [["vod/startup", "novalue"], ["vod/startup", "=x"], []])
+NO_URLS = ("foo", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://[")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["vod/startup", "novalue"], ["vod/startup", "=x"], [], *(["jobs/find", "--url", url] for url in NO_URLS)],
+)
 def test_arguments_that_cannot_be_are_status_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         call.main(arguments)
     assert ended.value.code == 2
+
+
+def test_only_the_method_is_asked_for_when_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call.main([])
+    assert capsys.readouterr().err.endswith("error: the following arguments are required: METHOD\n")
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("path", ["", "/", "/rest-api/v3", "/rest-api/v3/"])
+async def test_the_address_may_be_that_of_the_api(world: World, path: str) -> None:
+    assert await run(world, "jobs/find", "state=DONE", "--url", f"http://127.0.0.1:{world.port}{path}") == (
+        0,
+        "[]\n",
+        "",
+    )
+
+
+async def written_to(output: int, world: World) -> tuple[int | None, str]:
+    """The exit status and what is said when the result goes there; closes it."""
+    url = f"http://127.0.0.1:{world.port}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "call", "jobs/find", "state=DONE", "--url", url,
+        cwd=ROOT, stdout=output, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(output)
+    _, notes = await process.communicate()
+    return process.returncode, notes.decode()
+
+
+async def test_a_reader_that_has_gone_ends_the_call_without_a_word(world: World) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert await written_to(writer, world) == (4, "")
+
+
+async def test_a_full_disk_is_told_in_a_line(world: World) -> None:
+    said = "reelgate: the result could not be written: No space left on device\n"
+    assert await written_to(os.open("/dev/full", os.O_WRONLY), world) == (4, said)
 
 
 async def test_no_gateway_is_status_3() -> None:
