@@ -156,7 +156,12 @@ async def test_a_malformed_request_is_told_so_by_a_problem_that_quotes_nothing_a
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @pytest.mark.parametrize(
     "line",
-    ["POST /rest-api/v3/vod/startup", "POST /rest-api/v3/session/start", f"POST {FIND}", "PUT /rest-api/v3/media/a.png"],
+    [
+        "POST /rest-api/v3/vod/startup",
+        "POST /rest-api/v3/session/start",
+        f"POST {FIND}",
+        "PUT /rest-api/v3/media/a.png",
+    ],
 )
 async def test_a_body_that_is_not_encoded_as_it_says_is_the_callers_fault(
     api: Api, line: str, encoding: str, caplog: pytest.LogCaptureFixture
