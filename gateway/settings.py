@@ -35,7 +35,7 @@ def _names(value: Any) -> Any:
 
 def _sites(origins: tuple[str, ...]) -> tuple[str, ...]:
     for origin in origins:
-        if not ORIGIN.fullmatch(origin):
+        if origin != "*" and not ORIGIN.fullmatch(origin):
             raise ValueError(f"{origin!r} must be as https://portal.example or http://10.0.0.5:8080, and no more")
         _ = urlsplit(origin).port  # raises ValueError for one that no port can have
     return origins

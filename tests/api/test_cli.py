@@ -46,7 +46,8 @@ async def test_a_setting_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 
 WRONG_SITES = (
-    *("foo", "portal.example", "https://", "https://portal.example/", "https://Portal.example", "https://a b", "*"),
+    *("foo", "portal.example", "https://", "https://portal.example/", "https://Portal.example", "https://a b"),
+    "https://*.portal.example",
     *("https://me@portal.example", "https://portal.example:99999", "https://portal.example, foo", "null"),
 )
 
@@ -59,7 +60,7 @@ def test_a_site_that_no_browser_would_name_is_refused(sites: str, monkeypatch: p
 
 
 def test_sites_are_taken_as_browsers_name_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    sites = ("https://portal.example", "http://10.0.0.5:8080", "http://[fd00::1]:80", "capacitor://localhost")
+    sites = ("https://portal.example", "http://10.0.0.5:8080", "http://[fd00::1]:80", "capacitor://localhost", "*")
     monkeypatch.setenv("CORS_ORIGINS", ", ".join(sites))
     assert Settings().cors_origins == sites
 
