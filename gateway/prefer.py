@@ -42,6 +42,9 @@ class Limits:
         return self.max_timeout if self.default_timeout is None else self.default_timeout
 
 
+_ANY: Final = Limits(0, 1)  # where there is nothing to wait for
+
+
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What is in force for one request: wait and timeout in whole seconds, and whether the caller chose them.
@@ -83,6 +86,11 @@ def parse(lines: Sequence[str], limits: Limits) -> Preferences:
     lines, whatever they hold.
     """
     return _parse(", ".join(lines), limits)
+
+
+def strict(lines: Sequence[str]) -> bool:
+    """Whether a field that means nothing is to be an error: all that a method without a job wants to know."""
+    return parse(lines, _ANY).handling == "strict"
 
 
 @lru_cache(256)  # callers say the same few things again and again

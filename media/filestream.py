@@ -187,7 +187,10 @@ class FileStream(Stream):
         self.on_change(self)
 
     def _on_air(self) -> LoopRing:
-        if self._ring is None or self._ring.ended or self._stopping or self.status in ENDED:
+        if self.status in ENDED or (self._ring is not None and self._ring.ended):
+            detail = f"The channel {self.identity.name!r} has ended; terminate it and start it again."
+            raise Fault("resource-busy", detail)
+        if self._ring is None or self._stopping:
             raise Fault("resource-busy", f"The channel {self.identity.name!r} is not on air; try again later.")
         return self._ring
 

@@ -213,7 +213,8 @@ class TranscodedStream(Stream):
         init = self._init or described
         if seen.stats.get("lag", 0.0) > OVERLOAD:
             self._tell_overload()
-        measured = {"mode": "transcode", "reason": "a watermark needs every frame encoded anew"}
+        why = "a watermark needs every frame encoded anew" if self.mark else "a transcoder encodes every frame anew"
+        measured = {"mode": "transcode", "reason": why}
         return {
             "source": self.spec.source,
             "watermark": self.mark.record() if self.mark else None,

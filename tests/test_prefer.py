@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.prefer import Limits, parse
+from gateway.prefer import Limits, parse, strict
 
 LIMITS = Limits(max_wait=5, max_timeout=60)
 
@@ -70,6 +70,12 @@ def test_every_vector_of_2_6(lines: list[str], wait: int, timeout: int, with_200
     assert (read.wait, read.timeout) == (wait, timeout)
     assert read.applied(responding_202=False) == with_200
     assert read.applied(responding_202=True) == with_202
+
+
+def test_a_method_without_a_job_reads_the_handling_alone() -> None:
+    assert strict(["wait=600", "Handling=Strict"])
+    assert not strict(["handling=strict, handling=lenient"])
+    assert not strict([])
 
 
 def test_handling_is_told_apart() -> None:

@@ -25,7 +25,9 @@ MOST_FILES: Final = 100  # in a list
 def _uris(value: Any) -> Any:
     """One address, or a list of them."""
     if isinstance(value, list):
-        if not 1 <= len(value) <= MOST_FILES or not all(isinstance(one, str) for one in value):
+        if not all(isinstance(one, str) for one in value):
+            raise ValueError("each address in a list is a string")
+        if not 1 <= len(value) <= MOST_FILES:
             raise ValueError(f"a list of files has 1 to {MOST_FILES} addresses")
         return tuple(value)
     if not isinstance(value, str):

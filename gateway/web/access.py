@@ -289,7 +289,7 @@ def routes(access: Access) -> list[web.RouteDef]:
     """`/stream/play_token`."""
 
     async def play_token(request: web.Request) -> web.StreamResponse:
-        params, _ = body.parse(TokenParams, await body.read_object(request))
+        params = body.fields(request, TokenParams, await body.read_object(request))
         key = request.get(PRINCIPAL)
         ends = (key.expires if key else None) or inf
         until = int(min(access.wall() + params.expires_in, ends))

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from aiohttp import web
 from pydantic import AliasChoices, BaseModel, ValidationError
 
+from gateway import prefer
 from gateway.jobs.failures import Failure
+from gateway.web.problems import reads_prefer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,8 +42,10 @@ async def read_object(request: web.Request, *, optional: bool = False) -> dict[s
         return {}
     try:
         value = _DECODER.decode(data.decode(json.detect_encoding(data)))
-    except (ValueError, RecursionError):
+    except ValueError:
         raise Failure("bad-request", "The body is not JSON.") from None
+    except RecursionError:
+        raise Failure("bad-request", "The body is nested too deeply.") from None
     if not isinstance(value, dict):
         raise Failure("bad-request", "The body is not a JSON object.")
     return {key: each for key, each in value.items() if each is not None}
@@ -49,9 +54,10 @@ async def read_object(request: web.Request, *, optional: bool = False) -> dict[s
 def parse(model: type[M], body: dict[str, Any], *, strict: bool = False) -> tuple[M, tuple[str, ...]]:
     """The parameters, and the names of the fields that mean nothing. Raises `Failure` `invalid-field` with `errors[]`.
 
-    `strict` (`Prefer: handling=strict`) makes a field that means nothing an error, too.
+    A field within a field is named with its path, as in `encoder.fps`. `strict` (`Prefer: handling=strict`) makes a
+    field that means nothing an error, too.
     """
-    ignored = tuple(sorted(set(body) - _names(model)))
+    ignored = tuple(sorted(_unknown(model, body)))
     errors = [{"field": name, "detail": "There is no such field."} for name in ignored] if strict else []
     try:
         params = model.model_validate_json(json.dumps(body))
@@ -63,16 +69,43 @@ def parse(model: type[M], body: dict[str, Any], *, strict: bool = False) -> tupl
     return params, ignored
 
 
+def strict(request: web.Request) -> bool:
+    """Whether the caller wants a field that means nothing to be an error (`Prefer: handling=strict`)."""
+    reads_prefer(request)
+    return prefer.strict(request.headers.getall("Prefer", []))
+
+
+def fields(request: web.Request, model: type[M], body: dict[str, Any]) -> M:
+    """The parameters of a method that is no job, whose answer has no place for warnings. Raises as `parse`."""
+    return parse(model, body, strict=strict(request))[0]
+
+
+def _unknown(model: type[BaseModel], body: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The fields that the model does not have, and those within a field that its model does not; null means absent."""
+    known = _fields(model)
+    for name, value in body.items():
+        if name not in known:
+            if value is not None:
+                yield path + name
+        elif (inner := known[name]) is not None and isinstance(value, dict):
+            yield from _unknown(inner, value, f"{path}{name}.")
+
+
 @cache
-def _names(model: type[BaseModel]) -> set[str]:
-    names: set[str] = set()
+def _fields(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    """Each name that a field has on the wire, and the model of what is in it, if it has one."""
+    known: dict[str, type[BaseModel] | None] = {}
     for name, field in model.model_fields.items():
         alias = field.validation_alias or field.alias or name
-        if isinstance(alias, AliasChoices):
-            names.update(str(choice) for choice in alias.choices)
-        else:
-            names.add(str(alias))
-    return names
+        names = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        known |= dict.fromkeys(map(str, names), _model_in(field.annotation))
+    return known
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
 
 
 def _error(error: Any) -> dict[str, str]:

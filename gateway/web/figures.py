@@ -96,7 +96,7 @@ def routes(figures: Figures) -> list[web.RouteDef]:
     """`/stream/history`."""
 
     async def history(request: web.Request) -> web.StreamResponse:
-        params, _ = body.parse(HistoryParams, await body.read_object(request))
+        params = body.fields(request, HistoryParams, await body.read_object(request))
         found = next((each for each in figures.catalog.streams() if each.identity.name == params.name), None)
         if found is None:
             raise Failure("not-found", f"There is no stream {params.name!r}.")

@@ -147,7 +147,7 @@ class _Shelf:
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All files, by name; 200 and an empty array when there is none."""
         asked = dict(request.query) if request.method == "GET" else await body.read_object(request, optional=True)
-        wanted, _ = body.parse(ListParams, asked)
+        wanted = body.fields(request, ListParams, asked)
         found = await asyncio.to_thread(files.listed, self.root)
         if wanted.probe:
             await self.probes.learn(await asyncio.to_thread(self._videos, found), LOOKING)

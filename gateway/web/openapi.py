@@ -44,6 +44,7 @@ PREFER: Final = (
     "after `timeout` seconds. What is left out or cannot be used is the server's default, which is also the maximum; "
     "`handling=strict` makes unknown fields an error. It never causes an error by itself."
 )
+STRICT: Final = "`handling=strict` (RFC 7240) makes unknown fields an error; else they are ignored."
 INTRODUCTION: Final = """\
 Open cameras, loop files as live channels, check pictures; watch all of it in any browser.
 
@@ -122,8 +123,9 @@ def _parameters(each: Operation) -> Iterator[dict[str, Any]]:
         for name, schema in _lenient(_request_schema(each.query), null=False)["properties"].items():
             place: dict[str, Any] = {"name": name, "in": "query", "schema": _untitled(schema)}
             yield {**place, "style": "form", "explode": False} if schema.get("type") == "array" else place
-    if each.prefer:
-        yield {"name": "Prefer", "in": "header", "description": PREFER, "schema": {"type": "string"}}
+    if each.prefer or each.strict:
+        text = PREFER if each.prefer else STRICT
+        yield {"name": "Prefer", "in": "header", "description": text, "schema": {"type": "string"}}
     if each.etag:
         yield {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
     if each.resumes:

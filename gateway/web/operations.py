@@ -40,8 +40,8 @@ class Operation:
     """One method of one path; `path` is the router's.
 
     `results` maps a status to a model, to `Many` of it, to a media type, or to None for an empty answer; `statuses` are
-    those of problems, beside those that all guarded operations have. `job`: admits one; `etag`: knows If-None-Match;
-    `resumes`: knows Last-Event-ID.
+    those of problems, beside those that all guarded operations have. `job`: admits one; `prefer`: knows all of Prefer;
+    `strict`: knows its `handling` alone; `etag`: knows If-None-Match; `resumes`: knows Last-Event-ID.
     """
 
     method: str
@@ -57,6 +57,7 @@ class Operation:
     statuses: tuple[int, ...] = ()
     body_bytes: bool = False
     prefer: bool = False
+    strict: bool = False
     etag: bool = False
     resumes: bool = False
     job: bool = False
@@ -99,22 +100,33 @@ def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
     yield Operation(
         "POST", f"{BASE}/stream/play_token", "makePlayToken", watch, "stream", {200: records.TokenRecord},
         body=TokenParams, example={"name": "lobby", "expiresIn": 300}, body_required=True, statuses=(400, 413, 422),
+        strict=True,
     )  # fmt: skip
     samples = "What was measured of a stream in the last ten minutes, every two seconds"
     yield Operation(
         "POST", f"{BASE}/stream/history", "streamHistory", samples, "stream", {200: records.HistoryRecord},
         body=HistoryParams, example={"name": "lobby", "seconds": 60}, body_required=True, statuses=(400, 404, 413, 422),
+        strict=True,
     )  # fmt: skip
     families: list[tuple[str, type[BaseModel]]] = [("stream", streams.StreamFilter)]
     families += [(kind.stream_kind, streams.KindFilter) for kind in kinds if kind.stream_kind]
     many = {200: Many(records.StreamRecord)}
     for family, asked in families:
         base, name = f"{BASE}/{family}", family.capitalize()
-        more: dict[str, Any] = {"body": asked, "statuses": (400, 404, 413, 422)}
+        more: dict[str, Any] = {"body": asked, "statuses": (400, 404, 413, 422), "strict": True}
         find, stop = "Those that match; 404 when none does", "Stops those that match; a filter is needed"
         yield Operation("POST", f"{base}/find", f"find{name}", find, family, many, example={}, **more)
         yield Operation("GET", f"{base}/find_all", f"list{name}", "All of them", family, many)
-        yield Operation("POST", f"{base}/find_all", f"findAll{name}", "All of them", family, many, statuses=(413,))
+        yield Operation(
+            "POST",
+            f"{base}/find_all",
+            f"findAll{name}",
+            "All of them",
+            family,
+            many,
+            statuses=(400, 413, 422),
+            strict=True,
+        )
         yield Operation(
             "POST", f"{base}/terminate", f"terminate{name}", stop, family, many, example={"status": "FAILED"}, **more
         )
@@ -172,6 +184,7 @@ def _of_media() -> Iterator[Operation]:
         many,
         query=ListParams,
         statuses=(422,),
+        strict=True,
     )
     yield Operation(
         "POST",
@@ -183,6 +196,7 @@ def _of_media() -> Iterator[Operation]:
         body=ListParams,
         example={"probe": True},
         statuses=(400, 413, 422),
+        strict=True,
     )
     yield Operation(
         "PUT", one, "putMedia", put, "media", sent, body_bytes=True, statuses=(400, 403, 404, 408, 409, 413, 422, 503)
@@ -208,7 +222,7 @@ def _of_sessions() -> Iterator[Operation]:
     yield Operation("GET", base, "findSession", "Who one is, and what one may do", "session", session)
     yield Operation(
         "POST", f"{base}/start", "startSession", start, "session", session,
-        body=SessionParams, body_required=True, statuses=(400, 401, 413, 422, 429),
+        body=SessionParams, body_required=True, statuses=(400, 401, 413, 422, 429), strict=True,
     )  # fmt: skip
     yield Operation("POST", f"{base}/end", "endSession", "Signs a browser out", "session", session, statuses=(413,))
 

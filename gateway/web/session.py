@@ -32,7 +32,7 @@ def routes(access: Access) -> list[web.RouteDef]:
         return _answer(access, access.signed_in(request))
 
     async def start(request: web.Request) -> web.StreamResponse:
-        params, _ = body.parse(SessionParams, await body.read_object(request))
+        params = body.fields(request, SessionParams, await body.read_object(request))
         if not access.needed:
             return _answer(access, None)
         try:

@@ -97,7 +97,7 @@ class _Family:
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """Those that match, stopped ones too when asked for by id; 404 when none does."""
-        asked, _ = body.parse(self.filter, await body.read_object(request, optional=True))
+        asked = body.fields(request, self.filter, await body.read_object(request, optional=True))
         found = self._matching(asked.matches)
         stopped = self.catalog.by_id(asked.id) if isinstance(asked, StreamFilter) and asked.id else None
         if stopped is not None and stopped not in found and asked.matches(stopped):
@@ -108,12 +108,15 @@ class _Family:
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All that are not stopped; 200 and an empty array when there is none."""
-        await body.read(request)
+        if request.method == hdrs.METH_POST and body.strict(request):
+            body.fields(request, Params, await body.read_object(request, optional=True))  # there is no field
+        else:
+            await body.read(request)
         return _answer(self._matching(lambda _: True))
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Stops those that match, and answers when they are gone. A filter is needed: nothing stops everything."""
-        asked, _ = body.parse(self.filter, await body.read_object(request, optional=True))
+        asked = body.fields(request, self.filter, await body.read_object(request, optional=True))
         if asked.empty:
             raise Failure("bad-request", "Say which streams to terminate: by name, uri, id, kind or status.")
         found = self._matching(asked.matches)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.jobs.failures import FAILURES
+from tests.api.conforming import described
 from tests.api.conftest import Answer, Api
 
 VOD = "/vod/startup"
@@ -118,6 +119,68 @@ async def test_unknown_fields_are_told_and_with_strict_handling_refused(api: Api
     refused = await api.post(PICTURE, body, prefer="handling=strict")
     check_problem(refused, 422, "invalid-field")
     assert refused.body["errors"] == [{"field": "shoeSize", "detail": "There is no such field."}]
+
+
+async def test_an_unknown_field_within_a_field_is_told_by_its_path_and_with_strict_handling_refused(api: Api) -> None:
+    mark = {"file": "logo.png", "x": None, "foo": 1, "none": None}
+    body = vod("vod-live://short.mp4", watermark=mark, bar=2)
+    refused = await api.post(VOD, body, prefer="handling=strict")
+    check_problem(refused, 422, "invalid-field")
+    assert [each["field"] for each in refused.body["errors"]] == ["bar", "watermark.foo"]
+    told = await api.done(VOD, body)
+    detail = "Ignored, as this method has no such field: bar, watermark.foo."
+    assert told.body["warnings"] == [{"code": "unknown-field", "detail": detail}]
+    encoder = {"watermrk": "logo.png", "keyFrameInterval": 10, "watermark": {"file": "logo.png", "foo": 1}, "fps": "x"}
+    body = {"uri": "transcoder://t", "remoteStreamName": "x", "localStreamName": "y", "encoder": encoder}
+    refused = await api.post("/transcoder/startup", body, prefer="handling=strict")
+    fields = ["encoder.watermark.foo", "encoder.watermrk", "encoder.fps"]  # those that are wrong, too
+    assert [each["field"] for each in refused.body["errors"]] == fields
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/stream/find", {"nmae": "x"}, 404),
+        ("/stream/find_all", {"nmae": "x"}, 200),
+        ("/stream/terminate", {"name": "nobody", "nmae": "x"}, 404),
+        ("/vod/find", {"nmae": "x"}, 404),
+        ("/vod/find_all", {"nmae": "x"}, 200),
+        ("/vod/terminate", {"localStreamName": "nobody", "nmae": "x"}, 404),
+        ("/stream/history", {"name": "nobody", "nmae": "x"}, 404),
+        ("/stream/play_token", {"name": "nobody", "nmae": "x"}, 200),
+        ("/media/find_all", {"nmae": "x"}, 200),
+        ("/session/start", {"key": "x", "nmae": "x"}, 200),
+    ],
+)
+async def test_methods_that_are_no_jobs_refuse_unknown_fields_with_strict_handling_alone(
+    api: Api, path: str, body: dict[str, Any], status: int
+) -> None:
+    assert (await api.post(path, body)).status == status
+    assert (await api.post(path, body, prefer="handling=lenient")).status == status
+    refused = await api.post(path, body, prefer="handling=strict")
+    check_problem(refused, 422, "invalid-field")
+    assert refused.body["errors"] == [{"field": "nmae", "detail": "There is no such field."}]
+    assert "Prefer" in refused.headers["Vary"]
+    del body["nmae"]
+    assert (await api.post(path, body, prefer="handling=strict")).status == status
+    parameters = described()["paths"][f"/rest-api/v3{path}"]["post"]["parameters"]
+    assert [each["name"] for each in parameters] == ["Prefer"]
+
+
+async def test_a_list_of_all_streams_looks_at_its_body_with_strict_handling_alone(api: Api) -> None:
+    assert (await api.post("/stream/find_all", data=b"{")).status == 200
+    check_problem(await api.post("/stream/find_all", data=b"{", prefer="handling=strict"), 400, "bad-request")
+    assert (await api.post("/stream/find_all", data=b"", prefer="handling=strict")).status == 200
+
+
+async def test_what_is_wrong_with_a_body_is_called_by_its_name(api: Api) -> None:
+    deep = await api.post(VOD, data=b"[" * 5000 + b"]" * 5000)
+    check_problem(deep, 400, "bad-request")
+    assert deep.body["detail"] == "The body is nested too deeply."
+    mixed = await api.post(VOD, vod([5]))  # type: ignore[arg-type]
+    assert mixed.body["errors"] == [{"field": "uri", "detail": "each address in a list is a string"}]
+    long = await api.post(VOD, vod(["vod-live://short.mp4"] * 101))  # type: ignore[arg-type]
+    assert long.body["errors"] == [{"field": "uri", "detail": "a list of files has 1 to 100 addresses"}]
 
 
 @pytest.mark.parametrize(

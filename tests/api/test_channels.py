@@ -71,6 +71,17 @@ async def test_a_move_that_cannot_be_is_refused_and_nothing_moves(
     assert found.body[0]["position"] < 10
 
 
+async def test_a_channel_that_has_played_out_is_said_to_have_ended(api: Api) -> None:
+    await api.done("/vod/startup", {**CHANNEL, "uri": "vod-live://short.mp4", "loop": False, "startAt": 3})
+    ring = api.gateway.catalog.ring("c")
+    assert ring is not None
+    await until(lambda: ring.ended)
+    for verb in ("seek", "pause"):
+        answer = await move(api, verb, position=1)
+        assert (answer.status, answer.body["code"]) == (409, "resource-busy")
+        assert answer.body["detail"] == "The channel 'c' has ended; terminate it and start it again."
+
+
 async def test_a_channel_may_start_in_the_middle(api: Api) -> None:
     answer = await api.post("/vod/startup", {**CHANNEL, "startAt": 9})
     assert answer.status == 200, answer.body

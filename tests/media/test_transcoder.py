@@ -117,12 +117,14 @@ async def test_a_watermark_is_put_on_moved_faded_and_removed_in_flight(api: Api)
     assert (await change(api, x=1)).status == 422  # there is none to move
     answer = await change(api, watermark="red.png")
     assert (answer.status, answer.body["watermark"]["file"]) == (200, "red.png")
+    assert answer.body["video"]["reason"] == "a watermark needs every frame encoded anew"
     (await pictures.picture(api)).check_box(RED, WIDTH - 96, HEIGHT - 56, 80, 40)
     answer = await change(api, anchor="top-left", opacity=0.5)
     assert (answer.body["watermark"]["anchor"], answer.body["watermark"]["opacity"]) == ("top-left", 0.5)
     (await pictures.picture(api)).check_box((192, 64, 64), 16, 16, 80, 40)
     answer = await change(api, watermark=None)
     assert answer.body["watermark"] is None
+    assert answer.body["video"]["reason"] == "a transcoder encodes every frame anew"
     assert (await pictures.picture(api)).is_(GREY, 40, 30)
     chunks = await pictures.collected(ring, first, ring.head - 1)
     assert len({chunk.init.id for chunk in chunks}) == 1
