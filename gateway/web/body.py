@@ -20,6 +20,7 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
+TOO_DEEP: Final = "The body is nested too deeply."
 PATIENCE: Final = 10.0  # seconds for a body, which is small
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
 
@@ -45,7 +46,7 @@ async def read_object(request: web.Request, *, optional: bool = False) -> dict[s
     except ValueError:
         raise Failure("bad-request", "The body is not JSON.") from None
     except RecursionError:
-        raise Failure("bad-request", "The body is nested too deeply.") from None
+        raise Failure("bad-request", TOO_DEEP) from None
     if not isinstance(value, dict):
         raise Failure("bad-request", "The body is not a JSON object.")
     return {key: each for key, each in value.items() if each is not None}
@@ -61,6 +62,8 @@ def parse(model: type[M], body: dict[str, Any], *, strict: bool = False) -> tupl
     errors = [{"field": name, "detail": "There is no such field."} for name in ignored] if strict else []
     try:
         params = model.model_validate_json(json.dumps(body))
+    except RecursionError:  # it takes a little more to write it than to read it
+        raise Failure("bad-request", TOO_DEEP) from None
     except ValidationError as error:
         errors += [_error(each) for each in error.errors(include_url=False, include_context=False, include_input=False)]
     if errors:

@@ -173,6 +173,14 @@ async def test_a_list_of_all_streams_looks_at_its_body_with_strict_handling_alon
     assert (await api.post("/stream/find_all", data=b"", prefer="handling=strict")).status == 200
 
 
+async def test_no_depth_of_a_body_is_too_much_for_the_gateway(api: Api) -> None:
+    seen = set()
+    for depth in range(800, 1010):  # some can be read and not be written again
+        answer = await api.post(VOD, data=b'{"uri":' + b"[" * depth + b"]" * depth + b"}")
+        seen.add((answer.status, answer.body["code"]))
+    assert seen == {(400, "bad-request"), (422, "invalid-field")}
+
+
 async def test_what_is_wrong_with_a_body_is_called_by_its_name(api: Api) -> None:
     deep = await api.post(VOD, data=b"[" * 5000 + b"]" * 5000)
     check_problem(deep, 400, "bad-request")
