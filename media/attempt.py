@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
-from math import inf
 from typing import Any, Final
 
 from media.addresses import AddressPolicy
@@ -88,7 +87,6 @@ class Attempt:
         self._heard_at = self._chunk_at = self._loop.time()
         self._longest_chunk = 0.0  # seconds between two chunks
         self._watchdog: asyncio.TimerHandle | None = None
-        self._next_beat = inf  # loop time
         self.timings: dict[str, int] = {}  # milliseconds spent in each phase that is over
 
     @property
@@ -245,7 +243,7 @@ class Attempt:
         if self._worker is None or self._worker.gone.done():
             return
         now = self._loop.time()
-        if now - self._next_beat >= HEARTBEAT / 3:
+        if self._watchdog is not None and now - self._watchdog.when() >= HEARTBEAT / 3:
             self._heard_at = now
         if now - self._heard_at >= HEARTBEAT:
             detail = f"The camera's worker said nothing for {HEARTBEAT:.0f} s."
@@ -256,8 +254,7 @@ class Attempt:
             self._fault = Fault("source-timeout", detail, self._phase)
             self._worker.kill()
         else:
-            self._next_beat = now + HEARTBEAT / 3
-            self._watchdog = self._loop.call_at(self._next_beat, self._beat)
+            self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
 
 
 def _check_offer(described: Described) -> bool:

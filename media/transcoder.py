@@ -259,7 +259,7 @@ class TranscodedStream(Stream):
         await asyncio.wait({worker.gone}, timeout=self._parts.stop_grace)
         worker.kill()
         await asyncio.shield(worker.gone)
-        self._refuse(self._why(worker))  # also what was ordered before its first frame
+        self._refuse(self._why(worker))
 
     def _refuse(self, fault: Fault) -> None:
         """Whoever waits for a watermark waits in vain."""
@@ -313,7 +313,6 @@ class TranscodedStream(Stream):
                 detail = f"The source {self.spec.source!r} sends nothing; the transcoder waits for it."
                 self._note(Fault("source-timeout", detail, "live"))
                 self.move(Status.WAITING)
-        self._refuse(self._why(worker))
         return self._why(worker)
 
     def _why(self, worker: Worker) -> Fault:

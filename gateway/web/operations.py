@@ -118,15 +118,9 @@ def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
         yield Operation("POST", f"{base}/find", f"find{name}", find, family, many, example={}, **more)
         yield Operation("GET", f"{base}/find_all", f"list{name}", "All of them", family, many)
         yield Operation(
-            "POST",
-            f"{base}/find_all",
-            f"findAll{name}",
-            "All of them",
-            family,
-            many,
-            statuses=(400, 413, 422),
-            strict=True,
-        )
+            "POST", f"{base}/find_all", f"findAll{name}", "All of them", family, many,
+            statuses=(400, 413, 422), strict=True,
+        )  # fmt: skip
         yield Operation(
             "POST", f"{base}/terminate", f"terminate{name}", stop, family, many, example={"status": "FAILED"}, **more
         )

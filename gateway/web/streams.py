@@ -109,7 +109,7 @@ class _Family:
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All that are not stopped; 200 and an empty array when there is none."""
         if request.method == hdrs.METH_POST and body.strict(request):
-            body.fields(request, Params, await body.read_object(request, optional=True))  # there is no field
+            body.parse(Params, await body.read_object(request, optional=True), strict=True)  # there is no field
         else:
             await body.read(request)
         return _answer(self._matching(lambda _: True))

@@ -19,7 +19,7 @@ from media.fmp4 import Sample
 from media.fragments import Fragment, fragments
 from media.stream import Stream
 from media.transcoder import TranscodedStream
-from tests.api.conftest import Api
+from tests.api.conftest import Answer, Api
 from tests.media.pictures import Pixel, plain
 from tests.media.processes import only_worker, until
 from tests.torture import pictures
@@ -223,8 +223,8 @@ async def test_a_slow_worker_costs_whole_groups_of_pictures_and_says_so(api: Api
     assert len({segment.init.id for segment in ring.segments()}) == 1
 
 
-@pytest.mark.usefixtures("patient")
-async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> None:
+async def a_change_that_waits(api: Api) -> tuple[TranscodedStream, int, asyncio.Task[Answer]]:
+    """The stream, its worker, which stands still, and a change of the watermark that this has been told."""
     put(api, "red.png", plain(RED, 80, 40))
     assert (await start(api)).status == 200
     stream = api.gateway.catalog.holder("marked")
@@ -233,6 +233,12 @@ async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> Non
     os.kill(pid, signal.SIGSTOP)
     changing = asyncio.create_task(change(api, watermark="red.png"))
     await until(lambda: bool(stream._orders))  # the picture has been read, and the worker told
+    return stream, pid, changing
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> None:
+    stream, pid, changing = await a_change_that_waits(api)
     os.kill(pid, signal.SIGKILL)
     answer = await changing
     assert (answer.status, answer.body["code"]) == (500, "worker-crashed")
@@ -244,13 +250,7 @@ async def test_a_change_whose_worker_dies_fails_and_is_not_kept(api: Api) -> Non
 
 @pytest.mark.usefixtures("patient")
 async def test_a_change_whose_transcoder_is_ended_meanwhile_is_told_so_at_once(api: Api) -> None:
-    put(api, "red.png", plain(RED, 80, 40))
-    assert (await start(api)).status == 200
-    stream = api.gateway.catalog.holder("marked")
-    assert isinstance(stream, TranscodedStream)
-    os.kill(await only_worker(api.gateway.workers), signal.SIGSTOP)
-    changing = asyncio.create_task(change(api, watermark="red.png"))
-    await until(lambda: bool(stream._orders))
+    _, _, changing = await a_change_that_waits(api)
     assert (await api.post("/transcoder/terminate", {"uri": pictures.URI})).status == 200
     answer = await changing
     assert (answer.status, answer.body["code"]) == (409, "resource-busy")

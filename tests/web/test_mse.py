@@ -106,25 +106,17 @@ async def test_viewers_are_counted_while_they_watch(setup: Setup) -> None:
     await until(lambda: setup.streams.watching == {"yard": 0})
 
 
-async def test_the_end_of_the_ring_is_told_and_closes_cleanly(setup: Setup) -> None:
+@pytest.mark.parametrize("terminated", [False, True])
+async def test_the_end_of_the_ring_or_of_its_stream_is_told_and_closes_cleanly(
+    setup: Setup, *, terminated: bool
+) -> None:
     ring = setup.streams.add("yard")
     Feeder(ring).feed(1)
     async with setup.client.ws_connect("/live/yard/mse") as socket:
         for _ in range(3):
             await next_of(socket)
-        ring.close()
-        assert await next_of(socket) == {"type": "end", "reason": "ended"}
-        await socket.receive(timeout=30)
-        assert socket.close_code == 1000
-
-
-async def test_a_stream_that_is_terminated_has_ended_and_is_not_to_be_asked_for_at_once(setup: Setup) -> None:
-    ring = setup.streams.add("yard")
-    Feeder(ring).feed(1)
-    async with setup.client.ws_connect("/live/yard/mse") as socket:
-        for _ in range(3):
-            await next_of(socket)
-        del setup.streams.rings["yard"]
+        if terminated:
+            del setup.streams.rings["yard"]
         ring.close()
         assert await next_of(socket) == {"type": "end", "reason": "ended"}
         await socket.receive(timeout=30)
