@@ -161,8 +161,8 @@ async def test_methods_that_are_no_jobs_refuse_unknown_fields_with_strict_handli
     check_problem(refused, 422, "invalid-field")
     assert refused.body["errors"] == [{"field": "nmae", "detail": "There is no such field."}]
     assert "Prefer" in refused.headers["Vary"]
-    del body["nmae"]
-    assert (await api.post(path, body, prefer="handling=strict")).status == status
+    known = {name: value for name, value in body.items() if name != "nmae"}
+    assert (await api.post(path, known, prefer="handling=strict")).status == status
     parameters = described()["paths"][f"/rest-api/v3{path}"]["post"]["parameters"]
     assert [each["name"] for each in parameters] == ["Prefer"]
 
