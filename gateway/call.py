@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 BASE: Final = "/rest-api/v3"
+ID: Final = re.compile(r"[0-9a-f]{32}")  # of a job or a stream: text, even where it looks like 1234e56
 POLL: Final = 5  # seconds that a look at the job may be held
 
 FAILED: Final = 1
@@ -22,7 +24,7 @@ UNWRITTEN: Final = 4
 
 EPILOG: Final = """
 METHOD is a path of the API: vod/startup, jobs/find, stream/terminate. A value that is a JSON number, true, false, null,
-array or object is one; anything else is text, and "12" in quotes is text too.
+array or object is one; anything else is text, an id is always text, and "12" in quotes is text too.
 
   python -m gateway call vod/startup uri=vod-live://sample.mp4 localStreamName=test loop=true --wait 3 --timeout 10
   python -m gateway call rtsp/startup uri=rtsp://10.0.0.5/live
@@ -69,10 +71,13 @@ def field(text: str) -> tuple[str, Any]:
     name, mark, value = text.partition("=")
     if not name or not mark:
         raise argparse.ArgumentTypeError(f"{text!r} is not key=value")
-    try:
-        return name, json.loads(value)
-    except ValueError:
+    if ID.fullmatch(value):
         return name, value
+    with suppress(ValueError):
+        read = json.loads(value)
+        json.dumps(read, allow_nan=False)  # no JSON: NaN, and what is too large for a number, as 1e999
+        return name, read
+    return name, value
 
 
 def main(arguments: Sequence[str]) -> int:

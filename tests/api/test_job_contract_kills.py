@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.settings import Settings
-from tests.api.test_promises import call, gateway_process
+from tests.api.served import call, gateway_process
 from tests.media.processes import below, state, until
 
 pytestmark = pytest.mark.media

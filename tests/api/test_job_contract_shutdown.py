@@ -10,7 +10,7 @@ import pytest
 
 from gateway.settings import Settings
 from media.camera.server import Camera
-from tests.api.test_promises import call, gateway_process
+from tests.api.served import call, gateway_process
 from tests.media.processes import below, state, until
 
 pytestmark = pytest.mark.media

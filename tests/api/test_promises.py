@@ -4,21 +4,17 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from gateway.settings import Settings
 from media.camera.server import Camera
 from tests.api.conftest import Api
+from tests.api.served import call, gateway_process
 from tests.media.processes import below, open_files, state, until
 from tests.peers import ffmpeg
 from tests.peers.black_hole import black_hole
@@ -127,33 +123,6 @@ async def test_a_killed_worker_comes_back_under_the_same_name_and_nobody_else_no
     assert (back["id"], back["restarts"], back["nextRetryAt"]) == (one.body["id"], 1, None)
     others = (await api.post("/stream/find", {"name": "other"})).body[0]
     assert (others["status"], others["restarts"]) == ("LIVE", 0)
-
-
-@asynccontextmanager
-async def gateway_process(settings: Settings) -> AsyncIterator[tuple[Any, str]]:
-    """`python -m gateway serve` as a process, killed at the end unless it is gone; gives it and its address."""
-    names = {name.upper(): str(value) for name, value in settings.model_dump().items() if name.endswith("_dir")}
-    names["JOBS_MAX_PREFER_WAIT_TIME"] = str(settings.jobs_max_prefer_wait_time)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve",
-        env={**os.environ, **names, "HTTP_PORT": "0"}, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(60):
-            line = (await process.stdout.readline()).decode()
-        assert line.startswith("reelgate ready ")
-        yield process, line.split()[-1]
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def call(url: str, path: str, body: Any = None, prefer: str = "") -> Any:
-    headers, address = {"Prefer": prefer}, f"{url}/rest-api/v3{path}"
-    async with aiohttp.ClientSession() as session, session.post(address, json=body, headers=headers) as answer:
-        return await answer.json()
 
 
 async def test_after_a_kill_of_the_gateway_workers_end_and_after_a_restart_all_comes_back(

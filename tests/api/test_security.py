@@ -20,8 +20,8 @@ from gateway.settings import Settings
 from gateway.web.listener import Crowd, Site
 from gateway.web.security import EXPOSED
 from tests.api.conftest import Answer, Api
+from tests.api.served import gateway_process
 from tests.api.test_bad_input import check_problem
-from tests.api.test_promises import gateway_process
 from tests.media.processes import until
 
 FIND = "/rest-api/v3/stream/find_all"

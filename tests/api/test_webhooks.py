@@ -23,7 +23,7 @@ from gateway.webhooks import signature
 from gateway.webhooks.types import TYPES
 from tests.api.conforming import described
 from tests.api.conftest import Api
-from tests.api.test_promises import call, gateway_process
+from tests.api.served import call, gateway_process
 from tests.media.processes import until
 from tests.peers.black_hole import black_hole
 from tests.webhooks.receiver import SECRET, Receiver

@@ -7,27 +7,28 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import av
 import pytest
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from gateway.kinds import mediafile
+from gateway.settings import Settings
 from media import identities, moov
 from media.loop import Loop
 from media.loops import LoopRing
 from media.ring import RingLimits
 from media.stretch import Start
 from tests.api.conftest import Answer, Api
+from tests.api.served import call, gateway_process
 from tests.conftest import SOAK
 from tests.media import clips
 from tests.media.clips import Clip
@@ -113,51 +114,22 @@ def test_V5_after_72_hours_nothing_has_drifted() -> None:
 
 
 async def test_V5_a_stopped_gateway_is_late_and_does_not_burst(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     (tmp_path / "media").mkdir()
     clips.make(tmp_path / "media" / FILE, Clip(seconds=Fraction(12), sound=None))
-    folders = {f"{name}_DIR": str(tmp_path / name.lower()) for name in ("MEDIA", "DATA", "CACHE")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "serve", env={**os.environ, "HTTP_PORT": str(port), **folders},
-        cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        await check_stop(f"http://127.0.0.1:{port}/rest-api/v3", process.pid)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def check_stop(base: str, pid: int) -> None:
-    loop = asyncio.get_running_loop()
-    async with aiohttp.ClientSession() as session:
-
-        async def call(path: str, body: Any) -> Any:
-            async with session.post(base + path, json=body) as answer:
-                return await answer.json()
-
-        end = loop.time() + 60
-        while True:
-            try:
-                await call("/stream/find_all", {})
-                break
-            except aiohttp.ClientError:
-                assert loop.time() < end
-                await asyncio.sleep(0.1)
-        await call("/vod/startup", {"uri": f"vod-live://{FILE}", "localStreamName": "c", "loop": True})
+    places: dict[str, Any] = {f"{name}_dir": tmp_path / name for name in ("media", "data", "cache")}
+    async with gateway_process(Settings(**places)) as (process, url):
+        await call(url, "/vod/startup", {"uri": f"vod-live://{FILE}", "localStreamName": "c", "loop": True})
         async with asyncio.timeout(60):
-            while not await call("/vod/find", {"localStreamName": "c"}):  # noqa: ASYNC110 (another process packages it)
+            while not await call(url, "/vod/find", {"localStreamName": "c"}):  # noqa: ASYNC110 (another process packages it)
                 await asyncio.sleep(0.1)
-        asked = loop.time()
-        before = (await call("/vod/find", {"localStreamName": "c"}))[0]["position"]
-        os.kill(pid, signal.SIGSTOP)
+        asked = time.monotonic()
+        before = (await call(url, "/vod/find", {"localStreamName": "c"}))[0]["position"]
+        os.kill(process.pid, signal.SIGSTOP)
         await asyncio.sleep(3.0)
-        os.kill(pid, signal.SIGCONT)
-        after = (await call("/vod/find", {"localStreamName": "c"}))[0]["position"]
+        os.kill(process.pid, signal.SIGCONT)
+        after = (await call(url, "/vod/find", {"localStreamName": "c"}))[0]["position"]
         # Without anchoring again it would have gone on by all of the time that it stood still.
-        assert 0 <= after - before < loop.time() - asked - 2.0
+        assert 0 <= after - before < time.monotonic() - asked - 2.0
 
 
 async def test_V6_a_variable_frame_rate_keeps_its_cadence_and_exact_durations(api: Api) -> None:

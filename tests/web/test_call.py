@@ -107,6 +107,11 @@ def test_values_are_json_or_else_text() -> None:
     assert read == {"a": 1, "b": True, "c": "1", "d": "x=y", "e": {}, "f": "", "g": None}
 
 
+@pytest.mark.parametrize("value", ["7" * 32, "123456789012345e7890123456789012", "NaN", "-Infinity", "[1e999]"])
+def test_an_id_is_text_whatever_it_looks_like_and_so_is_what_json_has_no_number_for(value: str) -> None:
+    assert call.field(f"id={value}") == ("id", value)
+
+
 NO_URLS = ("foo", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://[")
 
 

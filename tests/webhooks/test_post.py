@@ -1,5 +1,6 @@
 """One delivery over HTTP: only to addresses that the policy allows, with a limit, and not where a redirect leads."""
 
+import socket
 import ssl
 
 import pytest
@@ -67,12 +68,13 @@ async def test_a_redirect_is_not_followed_and_counts_as_not_taken() -> None:
 
 
 async def test_who_does_not_answer_is_unreachable_and_the_reason_names_no_path() -> None:
-    async with Receiver() as receiver:
-        url = receiver.url
-    for address, seconds, said in ((url, 30.0, "cannot connect"), (None, 0.2, "no answer within 0.2 s")):
-        with black_hole() as port, pytest.raises(Unreachable, match=said) as failed:
-            await post(address or f"http://127.0.0.1:{port}/hooks?token=hidden", seconds=seconds)
-        assert "hooks" not in str(failed.value)
+    with socket.socket() as refusing, black_hole() as silent:
+        refusing.bind(("127.0.0.1", 0))  # its port is nobody else's, and it does not listen
+        cases = ((refusing.getsockname()[1], 30.0, "cannot connect"), (silent, 0.2, "no answer within 0.2 s"))
+        for port, seconds, said in cases:
+            with pytest.raises(Unreachable, match=said) as failed:
+                await post(f"http://127.0.0.1:{port}/hooks?token=hidden", seconds=seconds)
+            assert "hooks" not in str(failed.value)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
