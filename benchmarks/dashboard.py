@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
-from playwright.async_api import Browser, CDPSession, TimeoutError, async_playwright
+from playwright.async_api import Browser, CDPSession, TimeoutError
 
 from gateway.jobs.job import time_of_day
 from gateway.web import board, static
 from media.stream import playback
-from tests.peers.chromium import CHROMIUM, QUIET
+from tests.peers.chromium import chromium
 
 API: Final = "/rest-api/v3"
 START: Final = 1_760_000_000.0
@@ -206,8 +206,7 @@ async def measure(load: Load) -> bool:
     }
     print(f"{load.streams} streams, {load.jobs} jobs, {load.seconds:g} s each")
     print(f"{'page':8}{'what':16}{'median ms':>12}{'p95 ms':>12}{'worst ms':>12}{'bound ms':>12}")
-    async with serving(Face(load)) as url, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+    async with serving(Face(load)) as url, chromium() as browser:
         for name, (path, first) in pages.items():
             found = await look(browser, url + path, first, load)
             for what, values in found.items():
@@ -217,7 +216,6 @@ async def measure(load: Load) -> bool:
                 middle = statistics.median(values)
                 print(f"{name:8}{what:16}{middle:12.1f}{p95:12.1f}{values[-1]:12.1f}{BOUNDS[what]:12.0f}")
         print(f"jobs reached by scrolling: {await scrolled(browser, url)}")
-        await browser.close()
     return good
 
 

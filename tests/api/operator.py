@@ -1,15 +1,11 @@
 """Somebody at the dashboard: a real browser that notes what the console says and whom it asks for anything."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
-from playwright.async_api import Browser, Page, async_playwright
-
-from tests.peers.chromium import CHROMIUM, QUIET
+from playwright.async_api import Browser, Page
 
 SERIOUS: Final = ("serious", "critical")
 PHONE: Final[dict[str, Any]] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -66,17 +62,6 @@ class Operator:
         assert self.complaints == []
         assert self.strangers == []
         return True
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser of its own."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET), timeout=90_000)
-        try:
-            yield browser
-        finally:
-            await browser.close()
 
 
 async def operator(browser: Browser, url: str, **context: Any) -> Operator:

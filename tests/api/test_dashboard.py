@@ -12,8 +12,9 @@ from gateway.keys import KeyFile, Scope
 from gateway.settings import Settings
 from media.camera.server import Camera
 from tests.api.conftest import Api
-from tests.api.operator import DESK, PHONE, chromium, operator
+from tests.api.operator import DESK, PHONE, operator
 from tests.peers.black_hole import black_hole
+from tests.peers.chromium import chromium
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 

@@ -16,6 +16,7 @@ from gateway.web.operations import EXAMPLES
 from gateway.web.submit import KEY
 from tests.api.conforming import check, described
 from tests.api.conftest import Api
+from tests.peers.chromium import chromium
 
 # Pages and watching are described in the guide.
 PAGES = re.compile(r"^/(live/.*|assets/.*|docs.*|favicon\.ico)?$")
@@ -120,20 +121,14 @@ async def test_nothing_of_the_documentation_comes_from_elsewhere(api: Api) -> No
 @pytest.mark.debian
 @pytest.mark.media
 async def test_a_browser_shows_the_documentation_offline_without_a_complaint(api: Api) -> None:
-    from playwright.async_api import async_playwright
-
     complaints: list[str] = []
     asked: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"], timeout=60_000
-        )
+    async with chromium() as browser:
         page = await browser.new_page()
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: asked.append(request.url))
         await page.goto(f"{api.gateway.url}/docs", timeout=60_000)
         await page.get_by_text("rtsp.startup (job)").wait_for(timeout=60_000)
-        await browser.close()
     assert not complaints
     assert all(url.startswith((api.gateway.url, "data:")) for url in asked), asked
 

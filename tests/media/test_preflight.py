@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -290,6 +291,7 @@ async def test_a_cancelled_connect_leaves_no_socket_behind() -> None:
     with black_hole() as port:
         reached = asyncio.Event()
         spec = CameraSpec(f"rtsp://127.0.0.1:{port}/")
+        gc.collect()  # what others have left goes before, and not meanwhile
         before = open_files()
         task = asyncio.create_task(
             preflight(spec, HERE, lambda phase: reached.set() if phase == "connecting" else None)

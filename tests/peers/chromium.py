@@ -1,11 +1,12 @@
 """Debian's Chromium, headless, as a viewer."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 CHROMIUM: Final = "/usr/bin/chromium"
 # Without these it looks for its vendor's hosts at every start.
@@ -33,20 +34,31 @@ class Viewer:
 
 
 @asynccontextmanager
-async def viewer(url: str) -> AsyncIterator[Viewer]:
-    """Opens an address in a browser of its own."""
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser of its own."""
+    # It makes a socket below TMPDIR, whose path has to fit into 108 bytes.
+    environment: dict[str, str | float | bool] = {**os.environ, "TMPDIR": "/tmp"}
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET), timeout=90_000)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=list(QUIET), env=environment, timeout=90_000
+        )
         try:
-            page = await browser.new_page()
-            page.set_default_timeout(60_000)
-            made = Viewer(page)
-            page.on(
-                "console",
-                lambda message: made.complaints.append(message.text) if message.type in ("error", "warning") else None,
-            )
-            page.on("pageerror", lambda error: made.complaints.append(str(error)))
-            await page.goto(url)
-            yield made
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def viewer(url: str) -> AsyncIterator[Viewer]:
+    """Opens an address in a browser of its own."""
+    async with chromium() as browser:
+        page = await browser.new_page()
+        page.set_default_timeout(60_000)
+        made = Viewer(page)
+        page.on(
+            "console",
+            lambda message: made.complaints.append(message.text) if message.type in ("error", "warning") else None,
+        )
+        page.on("pageerror", lambda error: made.complaints.append(str(error)))
+        await page.goto(url)
+        yield made

@@ -57,8 +57,16 @@ async def installed() -> Path:
     try:
         await asyncio.to_thread(fcntl.flock, folder, fcntl.LOCK_EX)
         if not SCRIPT.exists():
-            status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=90)
-            assert status == 0, err
+            for last in (False, False, True):  # the registry may be slow, or not there for a moment
+                try:
+                    status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=90)
+                except TimeoutError:
+                    if last:
+                        raise
+                else:
+                    if status == 0:
+                        break
+                    assert not last, err
     finally:
         os.close(folder)
     return await asyncio.to_thread(SCRIPT.resolve)

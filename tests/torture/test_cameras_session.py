@@ -37,6 +37,7 @@ async def _a_killed_worker_waits_for_its_stale_session(api: Api, known: asyncio.
     async with camera("limit_sessions=1", "linger", session_timeout=5) as peer:
         before = set(api.gateway.workers.pids())
         await start(api, peer.url, "C34")
+        await until(lambda: len(set(api.gateway.workers.pids()) - before) == 1)  # it may speak before its pid is known
         (worker,) = set(api.gateway.workers.pids()) - before
         known.set()
         os.kill(worker, signal.SIGKILL)

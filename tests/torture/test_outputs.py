@@ -65,6 +65,7 @@ async def test_o5_minutes_of_a_camera_and_of_a_loop_break_no_rule_of_low_latency
 
 
 @pytest.mark.debian
+@pytest.mark.timeout(400)  # where npm has to fetch it, and to try again
 async def test_o5_hls_js_with_low_latency_on_plays_at_the_live_edge_without_an_error(base: str) -> None:
     # It catches up: where a busy machine has let it run dry, it would stay as far behind for good.
     async with hlsjs.player(f"{base}camera/index.m3u8", lowLatencyMode=True, maxLiveSyncPlaybackRate=1.5) as viewer:

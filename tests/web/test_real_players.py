@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from media.ring import RingLimits
 from tests.checker import PlaylistChecker
 from tests.media.processes import until
 from tests.peers import gst
+from tests.peers.chromium import CHROMIUM, chromium
 from tests.web.broadcast import broadcast, recording
 from tests.web.watching import FakeStreams, Server, an_app
 
-CHROMIUM = Path("/usr/bin/chromium")
 LIMIT = 40_000  # ms: what comes within a second comes much later where others want the processor too
 
 pytestmark = [
     pytest.mark.media,
     pytest.mark.debian,
     pytest.mark.skipif(
-        not CHROMIUM.exists() or not shutil.which("ffmpeg"), reason="needs Debian's chromium and ffmpeg"
+        not Path(CHROMIUM).exists() or not shutil.which("ffmpeg"), reason="needs Debian's chromium and ffmpeg"
     ),
 ]
 
@@ -61,11 +61,8 @@ async def air() -> AsyncIterator[Air]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        chromium = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments, timeout=90_000)
-        yield chromium
-        await chromium.close()
+    async with chromium() as made:
+        yield made
 
 
 async def opened(browser: Browser, air: Air, path: str) -> tuple[Page, list[str]]:

@@ -208,9 +208,12 @@ async def test_offers_that_make_no_sense_are_told_so_and_the_next_viewer_gets_hi
             assert (answer.status, (await answer.json())["code"]) == (422, "codec-unsupported")
         assert viewers(gateway) == 0
         async with WhepViewer(http, url) as viewer:
+            before = set(gateway.workers.pids())
             assert (await viewer.post()).status == 201
             await until(lambda: len(viewer.received["video"]) > 10, 30)
-            os.kill(gateway.workers.pids()[-2], signal.SIGKILL)  # the newest one sends; behind it is the fork server
+            await until(lambda: len(set(gateway.workers.pids()) - before) == 1)
+            (sender,) = set(gateway.workers.pids()) - before
+            os.kill(sender, signal.SIGKILL)
             await until(lambda: viewers(gateway) == 0)
         async with WhepViewer(http, url) as viewer:
             assert (await viewer.post()).status == 201
