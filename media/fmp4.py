@@ -19,6 +19,7 @@ TRUN_FLAGS: Final = 0x000F01  # data offset; duration, size, flags and compositi
 
 _HEAD: Final = struct.Struct(">I4s I4sII I4s I4sII I4sIQ I4sIII")
 _SAMPLE: Final = struct.Struct(">IIIi")
+_KINDS: Final = struct.Struct(">4x4s44x4s")  # of `_HEAD`: moof and tfdt
 _SEQUENCE: Final = struct.Struct(">I")
 _DECODE_TIME: Final = struct.Struct(">Q")
 _MDAT: Final = struct.Struct(">I4s")
@@ -88,7 +89,7 @@ def stamp(fragment: bytearray | memoryview, sequence: int, decode_time: int) -> 
 
     Only for what `fragment` wrote. Raises `ValueError` for anything else.
     """
-    if bytes(fragment[4:8]) != b"moof" or bytes(fragment[52:56]) != b"tfdt":
+    if len(fragment) < _KINDS.size or _KINDS.unpack_from(fragment) != (b"moof", b"tfdt"):
         raise ValueError("not a fragment of ours")
     try:
         _DECODE_TIME.pack_into(fragment, DECODE_TIME_AT, decode_time)

@@ -61,7 +61,8 @@ class LoopRing:
             head = stretch.out(now)
             if head > stretch.start.number:
                 break
-        return head if self._last is None else min(head, self._last)
+        last = self._last
+        return head if last is None else min(head, last)
 
     @property
     def discontinuities(self) -> int:

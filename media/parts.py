@@ -1,7 +1,7 @@
 """Partial segments: what a low-latency playlist says of the newest chunks (draft-pantos-hls-rfc8216bis, 4.4.4.9)."""
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -81,8 +81,8 @@ class PartLog:
 
     def _agreed(self, runs: Collection["_Run"], target_duration: int) -> Fraction | None:
         """The part target: what it was for as long as the parts fit it, so that players can rely on it."""
-        longest = max((run.longest for run in runs), default=Fraction(0))
-        shortest = min((run.shortest for run in runs if run.shortest is not None), default=longest)
+        longest = max(_few(run.longest for run in runs), default=Fraction(0))
+        shortest = min(_few(run.shortest for run in runs if run.shortest is not None), default=longest)
         if self._target is not None and EVEN * self._target <= shortest and longest <= self._target:
             return self._target
         target = Fraction(ceil(longest * MARGIN * 1000), 1000)
@@ -101,18 +101,25 @@ class _Run:
 
     @classmethod
     def of(cls, parts: Sequence[Part]) -> "_Run":
-        seconds = [part.seconds for part in parts]
-        return cls(tuple(parts), max(seconds, default=Fraction(0)), min(seconds[:-1], default=None))
+        lengths = [part.seconds for part in parts]
+        return cls(tuple(parts), max(_few(lengths), default=Fraction(0)), min(_few(lengths[:-1]), default=None))
+
+
+def _few(lengths: Iterable[Fraction]) -> Collection[Fraction]:
+    """The same, without most of those that are there twice: equal ones are one object as a rule (`in_seconds`), and
+    fractions are slow to compare.
+    """
+    return {id(each): each for each in lengths}.values()
 
 
 def _newest(segments: Sequence[Segment], seconds: int) -> list[Segment]:
     """Those that end within so many seconds from the live edge, without gaps."""
     found: list[Segment] = []
-    passed = Fraction(0)
+    passed = 0.0
     for segment in reversed(segments):
         if passed >= seconds:
             break
-        passed += segment.seconds
+        passed += segment.duration / segment.init.timescale
         if not segment.gap:
             found.insert(0, segment)
     return found

@@ -51,11 +51,12 @@ class Stretch:
 
     def out(self, now: float) -> int:
         """The number that the channel's next chunk will have, at this time of its clock, as far as it goes."""
-        lead = self.lead
-        if lead is None or now < self.start.at:
-            return self.start.number
-        reached = self._begun + (now - self.start.at) + lead
-        number = self._channel(max(self.start.first, self.loop.ended_by(reached)))
+        start = self.start
+        lead = self.lead if self._lead is None else self._lead
+        if lead is None or now < start.at:
+            return start.number
+        ended = self.loop.ended_by(self._begun + (now - start.at) + lead)
+        number = start.number + max(0, ended - start.first)
         return number if self.end is None else min(number, self.end)
 
     def due(self, number: int) -> float | None:
