@@ -11,11 +11,12 @@ demo: $(VENV)/ready
 	@exec $(BIN)/python -m gateway demo
 
 # Format, lint, types, import contracts, tests. As root it installs the Debian packages that the tests need.
-# Two at a time: most tests of media wait for real time to pass. A file's tests stay together, with its fixtures.
+# Three at a time, for two cores: most tests of media wait for real time to pass. A file's tests stay together, with
+# its fixtures.
 test: $(VENV)/ready
 	@sh tests/debian.sh
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
