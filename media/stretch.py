@@ -52,7 +52,7 @@ class Stretch:
     def out(self, now: float) -> int:
         """The number that the channel's next chunk will have, at this time of its clock, as far as it goes."""
         start = self.start
-        lead = self.lead if self._lead is None else self._lead
+        lead = self.lead
         if lead is None or now < start.at:
             return start.number
         ended = self.loop.ended_by(self._begun + (now - start.at) + lead)

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from media.preflight import Described, preflight
 from media.sdp import Track
 from media.spec import CameraSpec
 from tests.media.peers import HERE, Asked, Peer, Reply, answer, camera, fault_of, go, peer_that, resolver_of
+from tests.media.processes import open_files
 
 SHORT = 0.15  # seconds; for peers that never answer
 
@@ -302,7 +302,3 @@ async def test_a_cancelled_connect_leaves_no_socket_behind() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert open_files() == before
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))

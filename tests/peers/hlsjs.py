@@ -23,6 +23,8 @@ INSTALL: Final = (
     "--no-audit",
     "--no-fund",
     "--ignore-scripts",
+    "--fetch-timeout=60000",  # ms; where the registry is slow or away for a moment, it asks twice again
+    "--fetch-retries=2",
     "--loglevel=error",
 )
 PAGE: Final = """<!doctype html><video muted></video><script src="hls-player.js"></script><script>
@@ -57,16 +59,8 @@ async def installed() -> Path:
     try:
         await asyncio.to_thread(fcntl.flock, folder, fcntl.LOCK_EX)
         if not SCRIPT.exists():
-            for last in (False, False, True):  # the registry may be slow, or not there for a moment
-                try:
-                    status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=90)
-                except TimeoutError:
-                    if last:
-                        raise
-                else:
-                    if status == 0:
-                        break
-                    assert not last, err
+            status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=270)
+            assert status == 0, err
     finally:
         os.close(folder)
     return await asyncio.to_thread(SCRIPT.resolve)

@@ -120,7 +120,7 @@ def _number(frame: av.VideoFrame) -> int | None:
 
 async def job_error(api: Api, job_id: str) -> dict[str, Any]:
     """The error of a job once it has ended."""
-    for _ in range(1300):
+    for _ in range(600):
         body: dict[str, Any] = (await api.post("/jobs/find", {"id": job_id})).body
         if body["state"] not in ("PENDING", "RUNNING"):
             error: dict[str, Any] = body["error"] | {"state": body["state"]}
