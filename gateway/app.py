@@ -34,6 +34,7 @@ from gateway.web.figures import Figures
 from gateway.web.listener import Crowd, Site, most_connections
 from gateway.web.metrics import Metrics
 from gateway.web.play import PlayLimits
+from gateway.web.readiness import Readiness
 from gateway.web.routes import application
 from gateway.web.viewers import ViewerCaps
 from gateway.webhooks.delivery import Target
@@ -52,6 +53,7 @@ from media.session import CameraParts
 from media.steady import SteadyClock
 from media.stills import Stills
 from media.stream import ENDED, Stream
+from media.supervision import FAILURES, ended, guard, supervise
 from media.transcoder import TranscoderParts
 from media.whep import Broadcasts
 from media.workers import Workers
@@ -75,6 +77,7 @@ class Gateway:
         self.jwts: Jwts | None = None
         self._kinds: dict[str, Kind] = {kind.stream_kind: kind for kind in KINDS if kind.restore}
         self._stack = AsyncExitStack()
+        self.readiness = Readiness()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -106,6 +109,7 @@ class Gateway:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
+        stack.callback(guard(asyncio.get_running_loop()))
         for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
             folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(sweep, settings.media_dir)
@@ -177,14 +181,15 @@ class Gateway:
         self.metrics.watch_webhooks(self.webhooks)
         self.metrics.watch_media(self.catalog, self.workers)
         self.figures = Figures(self.catalog, self.feed, time.time)
-        tasks = {
-            "job-retention": retention.run(),
-            "loop-lag": self.metrics.measure_lag(),
-            "figures": self.figures.run(),
+        self.metrics.watch_health(self.readiness)
+        self.readiness.add("tasks", _ailing, blocks=False)
+        runs = {
+            "job-retention": retention.run,
+            "loop-lag": self.metrics.measure_lag,
+            "figures": self.figures.run,
         }
-        for name, run in tasks.items():
-            task = asyncio.get_running_loop().create_task(run, name=name)
-            stack.push_async_callback(_cancelled, task)
+        for kind, run in runs.items():
+            stack.push_async_callback(ended, supervise(kind, run))
 
     async def _restore(self) -> None:
         """Streams that were wanted when the gateway went down come back by themselves, without a job."""
@@ -218,7 +223,7 @@ class Gateway:
             settings.jobs_default_timeout,
         )
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
-        face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics)
+        face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness)
         guard = self.access = Access(self.keys, tokens, tokens.for_sessions(), settings.cors_origins, jwts=self.jwts)
         app = self.application = application(face, limits, guard, self.figures)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
@@ -233,10 +238,11 @@ class Gateway:
         self.url = f"{'http' if context is None else 'https'}://{host}:{runner.addresses[0][1]}"
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """Ends a task that runs for ever."""
-    task.cancel()
-    await asyncio.wait({task})
+def _ailing() -> str | None:
+    """Which tasks failed by something unforeseen, and are begun again."""
+    if not FAILURES.ailing:
+        return None
+    return f"{len(FAILURES.ailing)} of the gateway's tasks failed and are tried again; the log tells which, and where."
 
 
 def _tls(settings: Settings) -> Tls | None:

@@ -1,6 +1,6 @@
 """What the handlers work with, and the paths that they speak of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Parts
 from gateway.prefer import Limits
 from gateway.web.metrics import Metrics
+from gateway.web.readiness import Readiness
 
 BASE: Final = "/rest-api/v3"
 ALIAS: Final = "/rest-api"  # for old clients: the same methods, and never 202
@@ -18,7 +19,9 @@ ALIAS: Final = "/rest-api"  # for old clients: the same methods, and never 202
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Shared by all handlers: jobs and their store, the parts of the kinds, `Prefer`'s limits, news and figures."""
+    """Shared by all handlers: jobs and their store, the parts of the kinds, `Prefer`'s limits, news, figures, and
+    what is broken.
+    """
 
     supervisor: Supervisor
     store: Archive
@@ -26,6 +29,7 @@ class Face:
     prefer: Limits
     feed: Feed
     metrics: Metrics
+    readiness: Readiness = field(default_factory=Readiness)
 
 
 def job_path(job_id: str) -> str:

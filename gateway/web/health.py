@@ -12,7 +12,10 @@ FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 def routes(face: Face) -> list[web.RouteDef]:
-    """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted (contract, D94)."""
+    """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted and can be done (D94).
+
+    `reasons` of `/readyz` tells what is broken; with a reason that blocks no job it stays 200, `degraded`.
+    """
 
     async def livez(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0)  # one full turn of the loop
@@ -20,8 +23,15 @@ def routes(face: Face) -> list[web.RouteDef]:
         return web.json_response({"status": "ok" if alive else "stuck"}, status=200 if alive else 503, headers=FRESH)
 
     async def readyz(_: web.Request) -> web.StreamResponse:
-        ready = not face.supervisor.draining
-        content = {"status": "ok" if ready else "draining"}
+        reasons = face.readiness.reasons()
+        if face.supervisor.draining:
+            status = "draining"
+        elif any(reason.blocks for reason in reasons):
+            status = "unready"
+        else:
+            status = "degraded" if reasons else "ok"
+        content = {"status": status, "reasons": [reason.record() for reason in reasons]}
+        ready = status in ("ok", "degraded")
         return web.json_response(content, status=200 if ready else 503, headers=FRESH)
 
     return [web.get("/livez", livez), web.get("/readyz", readyz)]

@@ -21,8 +21,10 @@ from gateway.jobs.state import Phase, Reason
 from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
 from gateway.web.listener import Crowd
+from gateway.web.readiness import Readiness
 from gateway.webhooks.webhooks import Webhooks
 from media.catalog import Catalog
+from media.supervision import FAILURES
 from media.workers import Workers
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -80,6 +82,11 @@ class Metrics:
     def watch_connections(self, crowd: Crowd) -> None:
         """From now on they are counted at each scrape."""
         self.registry.register(_Connections(crowd))
+
+    def watch_health(self, readiness: Readiness) -> None:
+        """From now on it is told at each scrape what is broken, and what went wrong unforeseen."""
+        self.registry.register(readiness)
+        self.registry.register(_Unforeseen())
 
     # Of the jobs.
 
@@ -205,6 +212,18 @@ class _Media(Collector):
             watching.add_metric((kind,), count)
         yield watching
         yield GaugeMetricFamily("gateway_workers", "Worker processes.", self.workers.alive)
+
+
+@dataclass(frozen=True)
+class _Unforeseen(Collector):
+    """What should not have gone wrong, and was gone on after."""
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Unforeseen exceptions that something went on after, by the kind of task."
+        failures = CounterMetricFamily("gateway_unforeseen", text, labels=("kind",))
+        for kind, count in FAILURES.counts.items():
+            failures.add_metric((kind,), count)
+        yield failures
 
 
 @dataclass(frozen=True)

@@ -222,8 +222,9 @@ def _of_sessions() -> Iterator[Operation]:
 
 
 def _of_operating() -> Iterator[Operation]:
-    for path, summary in (("/livez", "Whether the gateway lives"), ("/readyz", "Whether it takes jobs")):
-        yield Operation("GET", path, path[1:], summary, "operating", {200: records.Health, 503: records.Health})
+    lives, ready = {200: records.Health, 503: records.Health}, {200: records.Ready, 503: records.Ready}
+    yield Operation("GET", "/livez", "livez", "Whether the gateway lives", "operating", lives)
+    yield Operation("GET", "/readyz", "readyz", "Whether it takes jobs, and what is broken", "operating", ready)
     yield Operation("GET", "/metrics", "metrics", "Figures for Prometheus", "operating", {200: "text/plain"})
     yield Operation("GET", "/openapi.json", "openapi", "This document", "operating", {200: records.AnyRecord})
 

@@ -218,6 +218,20 @@ class Health(Answer):
     status: str = Field(examples=["ok"])
 
 
+class BrokenPart(Answer):
+    """Something that is broken; `blocks`: no job can be done as long as it is so."""
+
+    code: str = Field(examples=["workers"])
+    detail: str
+    blocks: bool
+
+
+class Ready(Health):
+    """Whether jobs are taken: `ok`, `degraded` (they are, and something is broken), `unready` or `draining`."""
+
+    reasons: list[BrokenPart]
+
+
 class TokenRecord(Answer):
     """A token that lets its holder watch one stream for a while; `playback` holds the addresses with the token."""
 

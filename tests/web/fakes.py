@@ -24,6 +24,7 @@ from gateway.web import events, health, jobs, metrics, problems, submit
 from gateway.web.events import News
 from gateway.web.face import Face, with_alias
 from gateway.web.metrics import Metrics
+from gateway.web.readiness import Readiness
 from media.catalog import Catalog
 from media.workers import TRACE
 from tests.jobs.archives import MemoryArchive
@@ -130,8 +131,10 @@ class World:
         self.news = News(self.supervisor, self.feed)
         self.supervisor.observers.append(self.news)
         self.metrics.watch(self.supervisor, self.feed, self.retention)
+        self.readiness = Readiness()
+        self.metrics.watch_health(self.readiness)
         parts = cast(Parts, SimpleNamespace(catalog=self.catalog))
-        face = Face(self.supervisor, self.archive, parts, PREFER, self.feed, self.metrics)
+        face = Face(self.supervisor, self.archive, parts, PREFER, self.feed, self.metrics, self.readiness)
         kinds = [self._kind("fake", "camera"), self._kind("other", "file")]
         methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
         self.app = web.Application(middlewares=[problems.middleware])
