@@ -2,11 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final, Literal
 
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDtlsTransport,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError
 from av.packet import Packet
 
@@ -20,6 +28,7 @@ AT_ONCE: Final = 0.002  # seconds between the frames of a backlog: they are show
 BACKLOG: Final = 1500  # frames since the last key frame that are kept for who comes next
 QUEUE: Final = 2 * BACKLOG  # packets that wait for one peer before it has to wait for a key frame
 PATIENCE: Final = 15.0  # seconds until a peer must be connected
+CLOSING: Final = 2.0  # seconds for the library to close a connection
 HOLE: Final = 0.06  # seconds between two Opus packets from which on it is silence and no jitter
 # Where a peer says that it may be reached. To knock there would be to knock at doors of a stranger's choice; the peer
 # knocks here (its checks carry a password that only it was told), and is answered where its checks come from.
@@ -46,8 +55,13 @@ class Peer:
         self._backlog = backlog
         self._connected = asyncio.Event()
         self._left = asyncio.Event()
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # None would ask a stranger's server
-        self._connection.on("connectionstatechange", self._changed)
+        self._connection: RTCPeerConnection | None = None
+        self._transports: set[RTCDtlsTransport] = set()  # all that were ever made: the library can lose one
+
+    @property
+    def left(self) -> bool:
+        """Whether it is not wanted here any longer."""
+        return self._left.is_set()
 
     async def answer(self, offer: str) -> str:
         """The answer to an SDP offer. Raises what the library does for one that makes no sense to it.
@@ -56,26 +70,32 @@ class Peer:
         """
         if "m=video " not in offer:
             raise ValueError("an offer without a picture")
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # None would ask a stranger's server
+        connection.on("connectionstatechange", self._changed)
+        self._connection = connection
         for kind, line in self._lines.items():
             if f"m={kind} " not in offer:
                 continue  # the library has no answer without a place for it
-            transceiver = self._connection.addTransceiver(line, direction="sendonly")
+            transceiver = connection.addTransceiver(line, direction="sendonly")
+            self._transports.add(transceiver.sender.transport)
             # Before the remote description: afterwards the codecs are agreed already, and VP8 comes first.
             capabilities = RTCRtpSender.getCapabilities(kind).codecs
             wanted = [each for each in capabilities if each.mimeType.lower() in (CODECS[kind], "video/rtx")]
             transceiver.setCodecPreferences(wanted)
         heard = [line for line in offer.splitlines() if not line.startswith(UNHEARD)]
-        await self._connection.setRemoteDescription(RTCSessionDescription("\r\n".join([*heard, ""]), "offer"))
-        await self._connection.setLocalDescription(await self._connection.createAnswer())
-        return str(self._connection.localDescription.sdp)
+        await connection.setRemoteDescription(RTCSessionDescription("\r\n".join([*heard, ""]), "offer"))
+        await connection.setLocalDescription(await connection.createAnswer())
+        return str(connection.localDescription.sdp)
 
-    async def watches(self) -> None:
-        """Waits until the peer has left, or has not come in time."""
-        try:
+    async def comes(self) -> bool:
+        """Waits until the peer is connected: True, or will not be: False, when it has left or not come in time."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._connected.wait()
-        except TimeoutError:
-            return
+        return self._connected.is_set() and not self.left
+
+    async def leaves(self) -> None:
+        """Waits until the peer has left."""
         await self._left.wait()
 
     def leave(self) -> None:
@@ -89,13 +109,27 @@ class Peer:
             self._lines[unit.kind].push(unit)
 
     async def close(self) -> None:
-        """Ends the connection; returns when its sockets are closed."""
+        """Ends the connection; returns when its sockets are closed, or `CLOSING` seconds are over, and never raises.
+
+        The library stops at the first part of a connection that it cannot close, such as one that the offer has put
+        into a group that does not exist. What is left is closed here, or each such offer would keep its sockets.
+        """
         for line in self._lines.values():
             line.stop()
-        await self._connection.close()
+        if self._connection is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSING):
+                await self._connection.close()
+        except Exception:  # whatever a stranger's text has set off in the library
+            owners = [each.sender for each in self._connection.getTransceivers()]
+            self._transports |= {each.transport for each in owners if each.transport is not None}
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING):
+                    await asyncio.gather(*map(_stopped, self._transports), return_exceptions=True)
 
     def _changed(self) -> None:
-        state = self._connection.connectionState
+        state = self._connection.connectionState if self._connection else "closed"
         if state == "connected" and not self._connected.is_set():
             self._connected.set()
             units, now = self._backlog(), asyncio.get_running_loop().time()
@@ -103,6 +137,14 @@ class Peer:
                 self._lines["video"].push(replace(unit, due=now - behind * AT_ONCE))
         elif state in ("failed", "closed"):
             self.leave()
+
+
+async def _stopped(transport: RTCDtlsTransport) -> None:
+    """Ends DTLS, and ICE below it, which has the socket."""
+    try:
+        await transport.stop()
+    finally:
+        await transport.transport.stop()
 
 
 class _Line(MediaStreamTrack):

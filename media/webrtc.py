@@ -5,7 +5,8 @@ Down come `InitMade` and `ChunkMade` as the ring has them, and orders:
     {"offer": SDP, "session": ID, "address": A}   somebody wants to watch; A is the address at which they reached us
     {"end": ID}                                   they do not any longer
 
-Up goes `Progress` with `session` and one of `answer` (SDP), `refused` (a code) with `detail`, and `gone`.
+Up goes `Progress` with `session` and one of `answer` (SDP), `connected`, `refused` (a code) with `detail`, and, last
+and always, `gone`. `Stats` says once a second that this worker's loop still turns.
 """
 
 import asyncio
@@ -23,13 +24,14 @@ from aiortc.exceptions import OperationError
 from media import fmp4, moov
 from media.channel import Channel
 from media.fragments import fragments
-from media.messages import ChunkMade, InitMade, Message, Order, Progress
+from media.messages import ChunkMade, InitMade, Message, Order, Progress, Stats
 from media.opus import OpusMaker
 from media.pace import Pace
 from media.rtcpeer import BACKLOG, Peer, Unit
 
 LATE: Final = 0.2  # seconds after which sound is not worth sending any more
 FILES: Final = 512  # a peer has a socket or two
+BEAT: Final = 1.0  # seconds
 START_CODE: Final = b"\0\0\0\1"
 
 _reached: ContextVar[str] = ContextVar("reached")
@@ -56,11 +58,18 @@ async def _serve(channel: Channel) -> None:
 
     threading.Thread(target=listen, name="orders", daemon=True).start()
     player = asyncio.create_task(show.play(), name="player")
+    beat = asyncio.create_task(_beat(channel), name="beat")
     stop = asyncio.create_task(stopped.wait(), name="stop")
-    done, _ = await asyncio.wait({player, stop}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({player, beat, stop}, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
-        task.result()  # the player never ends but by an error
+        task.result()  # player and beat never end but by an error
     await show.close()
+
+
+async def _beat(channel: Channel) -> None:
+    while True:
+        channel.send(Stats({}))
+        await asyncio.sleep(BEAT)
 
 
 class _Show:
@@ -121,8 +130,12 @@ class _Show:
         _reached.set(address)
         peer = self._peers[session]
         try:
+            if peer.left:
+                return  # who has asked is gone before it was looked at
             self._tell(session, answer=await peer.answer(offer))
-            await peer.watches()
+            if await peer.comes():
+                self._tell(session, connected=True)
+                await peer.leaves()
         except OperationError:
             self._tell(session, refused="codec-unsupported", detail="The offer has no H.264 that this stream fits.")
         except Exception as error:  # whatever a stranger's text sets off in the library

@@ -24,6 +24,10 @@ PATIENCE: Final = 10.0  # seconds for a worker to read what waits for it: then i
 TICK: Final = 1.0  # seconds until a replaced ring is noticed
 LARGEST: Final = 2_000_000  # bytes of one picture: browsers put together no more than 2048 packets
 PEERS: Final = 50  # of one stream: one core sends some 2 Mbit/s to about thirty
+SEATS: Final = 2 * PEERS  # with those that are on their way out
+COMING: Final = 3.0  # seconds for a viewer to connect, after which it gives way to others where all places are taken
+LEAVING: Final = 8.0  # seconds for the worker to say that a viewer is gone: its own limits are shorter
+SILENT: Final = 10.0  # seconds without a word from the worker, which speaks once a second: then it counts as hung
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +58,17 @@ def refusal(chunk: Chunk) -> str | None:
 
 @dataclass
 class Session:
-    """One viewer: the SDP answer, and `gone`, which is done when nothing is sent any more."""
+    """One viewer: the SDP answer, and `gone`, which is done when nothing is sent any more.
+
+    `asked_at` is loop time; `connected`: its picture goes out; `leaving`: it was told to go.
+    """
 
     id: str
     answer: "asyncio.Future[str]"
     gone: "asyncio.Future[None]"
+    asked_at: float = 0.0
+    connected: bool = False
+    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,44 +123,83 @@ class _Broadcast:
         self._rings = rings
         self._sessions: dict[str, Session] = {}
         self._enough = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
         self._worker = workers.spawn(Start("webrtc", {}), self._hear)
         self.over = False
-        self.task = asyncio.get_running_loop().create_task(self._run(), name="webrtc")
+        self.task = self._loop.create_task(self._run(), name="webrtc")
 
     async def open(self, offer: Offer) -> Session:
         """See `Broadcasts.open`."""
-        if len(self._sessions) >= PEERS:
-            raise Fault("capacity-exceeded", f"The stream has {PEERS} viewers by WebRTC; MSE and HLS take more.")
-        loop = asyncio.get_running_loop()
-        session = Session(uuid.uuid4().hex, loop.create_future(), loop.create_future())
+        self._make_room()
+        session = Session(uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time())
         self._sessions[session.id] = session
-        self._worker.send(Order({"offer": offer.sdp, "session": session.id, "address": offer.address}))
+        answered = False
         try:
+            self._worker.send(Order({"offer": offer.sdp, "session": session.id, "address": offer.address}))
             async with asyncio.timeout(ANSWER):
                 await session.answer
+            answered = True
         except TimeoutError:
             raise Fault("worker-hung", f"The offer was not answered within {ANSWER:g} s.") from None
         finally:
-            if session.answer.cancelled() or session.answer.exception() is not None:
+            if not answered:
                 self.end(session.id)
         return session
 
-    def end(self, session: str) -> None:
-        """The viewer is not wanted any longer; the worker tells when it is gone."""
-        if session in self._sessions:
-            self._worker.send(Order({"end": session}))
+    def _make_room(self) -> None:
+        """A place for one more. Who has asked and does not connect gives way. Fault: `capacity-exceeded`."""
+        staying = [session for session in self._sessions.values() if not session.leaving]
+        if len(staying) >= PEERS:
+            late = self._loop.time() - COMING
+            waited_for = next((each for each in staying if not each.connected and each.asked_at <= late), None)
+            if waited_for is not None:
+                self.end(waited_for.id)
+                staying.remove(waited_for)
+        if len(staying) >= PEERS or len(self._sessions) >= SEATS:
+            raise Fault("capacity-exceeded", f"The stream has {PEERS} viewers by WebRTC; MSE and HLS take more.")
+
+    def end(self, session_id: str) -> None:
+        """The viewer is not wanted any longer; it is gone when the worker says so, or has had time to."""
+        session = self._sessions.get(session_id)
+        if session is None or session.leaving:
+            return
+        session.leaving = True
+        self._worker.send(Order({"end": session_id}))
+        self._loop.call_later(LEAVING, self._overdue, session)
+
+    def _overdue(self, session: Session) -> None:
+        if not session.gone.done():
+            log.warning("webrtc-not-closed", extra={"pid": self._worker.pid, "seconds": LEAVING})
+            self._drop(session)
 
     async def _run(self) -> None:
         feeding = asyncio.create_task(self._feed(), name="webrtc-feed")
         feeding.add_done_callback(lambda _: self._enough.set())
         self._worker.gone.add_done_callback(lambda _: self._enough.set())
         try:
-            await self._enough.wait()
+            while not self._enough.is_set() and not self._is_silent():
+                await self._pause()
         finally:
             self.over = True
             feeding.cancel()
             await asyncio.wait({feeding})
             await self._stop()
+
+    async def _pause(self) -> None:
+        """A tick, or less when it is over. A machine that stood still meanwhile is not held against the worker."""
+        began = self._loop.time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK):
+                await self._enough.wait()
+        if self._loop.time() - began >= 2 * TICK:
+            self._heard_at = self._loop.time()
+
+    def _is_silent(self) -> bool:
+        silent = self._loop.time() - self._heard_at >= SILENT
+        if silent:
+            log.warning("worker-hung", extra={"pid": self._worker.pid, "task": self._worker.task})
+        return silent
 
     async def _stop(self) -> None:
         self._worker.send(Stop())
@@ -191,6 +240,7 @@ class _Broadcast:
         return True
 
     def _hear(self, message: Message) -> None:
+        self._heard_at = self._loop.time()
         if not isinstance(message, Progress):
             return
         session = self._sessions.get(message.info["session"])
@@ -200,6 +250,8 @@ class _Broadcast:
             session.answer.set_result(message.info["answer"])
         elif "refused" in message.info and not session.answer.done():
             session.answer.set_exception(Fault(message.info["refused"], message.info["detail"]))
+        elif "connected" in message.info:
+            session.connected = True
         elif "gone" in message.info:
             self._drop(session)
 

@@ -13,7 +13,7 @@ from media.chunk import Init, VideoTrack
 from media.faults import Fault
 from media.fmp4 import Sample
 from media.framing import MAX_BODY, Decoder
-from media.messages import ChunkMade, Message, Start, Stop
+from media.messages import ChunkMade, Message, Order, Progress, Start, Stop
 from media.ring import LiveRing, RingLimits
 from media.whep import Broadcasts, Offer, Session
 from media.workers import MAX_OUTGOING, OnMessage, Worker, Workers
@@ -54,19 +54,24 @@ def a_group(*sizes: int) -> LiveRing:
 
 async def read(far_end: socket.socket, last: int) -> list[Message]:
     """What the worker hears, up to the chunk that ends at `last`."""
-    far_end.setblocking(False)
     decoder, heard = Decoder(), list[Message]()
     while not (heard and isinstance(heard[-1], ChunkMade) and heard[-1].decode_time + heard[-1].duration == last):
-        data = await asyncio.get_running_loop().sock_recv(far_end, 65536)
-        assert data
-        heard += [messages.decode(header, body) for header, body in decoder.feed(data)]
+        heard += await read_some(far_end, decoder)
     return heard
+
+
+async def read_some(far_end: socket.socket, decoder: Decoder) -> list[Message]:
+    """What there is to read."""
+    far_end.setblocking(False)
+    data = await asyncio.get_running_loop().sock_recv(far_end, 65536)
+    assert data
+    return [messages.decode(header, body) for header, body in decoder.feed(data)]
 
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeafWorkers]:
     monkeypatch.setattr(whep, "FAREWELL", 0.1)
-    for patience in ("ANSWER", "PATIENCE"):  # a machine that is slow to read here is no hung worker
+    for patience in ("ANSWER", "PATIENCE", "SILENT"):  # a machine that is slow to read here is no hung worker
         monkeypatch.setattr(whep, patience, 100.0)
     made = DeafWorkers()
     yield made
@@ -126,6 +131,80 @@ async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(
     broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
     with pytest.raises(Fault, match="has ended"):
         await asyncio.wait_for(viewer, 60)
+    await broadcasts.close()
+
+
+async def refusal_of(opening: "asyncio.Task[Session]") -> str:
+    """The code of the fault that it ends with."""
+    with pytest.raises(Fault) as caught:
+        await asyncio.wait_for(opening, 60)
+    return caught.value.code
+
+
+async def test_a_browser_that_asks_thirty_times_and_gives_up_each_time_takes_nobodys_place(
+    workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whep, "PEERS", 1)
+    broadcasts, first = opening(workers, a_group(*[100_000] * CHUNKS))
+    for _ in range(30):  # nobody reads as yet: a worker that is still on its way
+        await asyncio.wait({first}, timeout=0.01)
+        assert not first.done()
+        first.cancel()
+        await asyncio.wait({first})
+        first = asyncio.create_task(broadcasts.open("yard", lambda: None, OFFER))
+    await asyncio.wait({first}, timeout=0.01)
+    assert not first.done()
+    assert await refusal_of(asyncio.create_task(broadcasts.open("yard", lambda: None, OFFER))) == "capacity-exceeded"
+    first.cancel()
+    await broadcasts.close()
+
+
+async def test_a_worker_that_never_says_that_a_viewer_is_gone_gets_its_places_back_all_the_same(
+    workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whep, "LEAVING", 0.1)
+    broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
+    await asyncio.wait({viewer}, timeout=0.01)
+    viewer.cancel()
+    assert await asyncio.wait_for(workers.worker.gone, 60) == -signal.SIGKILL  # no viewer is left
+    await broadcasts.close()
+
+
+async def test_who_is_answered_and_does_not_connect_gives_way_where_all_places_are_taken(
+    workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whep, "PEERS", 2)
+    monkeypatch.setattr(whep, "COMING", 0.0)
+    broadcasts, here = opening(workers, a_group(*[100_000] * CHUNKS))
+    coming = asyncio.create_task(broadcasts.open("yard", lambda: None, OFFER))
+    await asyncio.wait({coming}, timeout=0.01)
+    heard: list[Order] = []
+    far_end, decoder = workers.worker.take_far_end(), Decoder()
+    async with asyncio.timeout(60):
+        while len(heard) < 2:
+            heard += [each for each in await read_some(far_end, decoder) if isinstance(each, Order)]
+        for order in heard:
+            far_end.send(messages.encode(Progress({"session": order.info["session"], "answer": "v=0"})))
+        far_end.send(messages.encode(Progress({"session": heard[0].info["session"], "connected": True})))
+        viewers = [await here, await coming]
+        await asyncio.wait({viewers[0].gone}, timeout=0.05)  # its worker has said that it is connected
+        third = asyncio.create_task(broadcasts.open("yard", lambda: None, OFFER))
+        await asyncio.wait({third}, timeout=0.01)
+        assert [each.leaving for each in viewers] == [False, True]
+        assert not third.done()
+        third.cancel()
+        await broadcasts.close()
+    assert all(each.gone.done() for each in viewers)
+
+
+async def test_a_worker_that_says_nothing_for_too_long_is_ended_and_its_viewers_are_told(
+    workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whep, "SILENT", 0.1)
+    monkeypatch.setattr(whep, "TICK", 0.1)
+    broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
+    assert await refusal_of(viewer) == "worker-crashed"
+    assert workers.worker.gone.result() == -signal.SIGKILL
     await broadcasts.close()
 
 

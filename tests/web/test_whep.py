@@ -5,7 +5,7 @@ import os
 import re
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -222,6 +222,59 @@ async def test_offers_that_make_no_sense_are_told_so_and_the_next_viewer_gets_hi
             async with http.post(f"{gateway.url}/rest-api/v3/stream/terminate", json={"name": "yard"}) as stopped:
                 assert stopped.status == 200
             await until(lambda: gateway.workers.alive == 0)
+
+
+# What a client may get wrong of the parts of an offer and how they belong together (RFC 8843, RFC 8829).
+INCOHERENT = {
+    "no names of its parts": (r"a=mid:.*\r\n", ""),
+    "no names and no group": (r"a=(mid|group):.*\r\n", ""),
+    "one name twice": (r"a=mid:.*\r\n", "a=mid:0\r\n"),
+    "a group of what is not there": (r"a=group:.*\r\n", "a=group:BUNDLE x 0 1\r\n"),
+    "a group twice over": (r"a=group:.*\r\n", "a=group:BUNDLE 0 0 1\r\n"),
+    "no login": (r"a=ice-.*\r\n", ""),
+    "no certificate": (r"a=fingerprint.*\r\n", ""),
+    "no role": (r"a=setup.*\r\n", ""),
+}
+
+
+@pytest.mark.media
+@pytest.mark.parametrize("kinds", [("video", "audio"), ("video",)])
+async def test_every_place_comes_back_of_offers_that_make_no_sense_in_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(whep, "PEERS", 3)
+    monkeypatch.setattr(whep, "SEATS", 3)  # none may be on its way out for ever
+    async with on_air(tmp_path) as (gateway, http):
+        camera = await only_worker(gateway.workers)
+        url = f"{gateway.url}/live/yard/whep"
+        async with WhepViewer(http, url, kinds) as good, WhepViewer(http, url, kinds) as model:
+            assert (await good.post()).status == 201
+            await until(lambda: gateway.workers.alive == 2 and len(gateway.workers.pids()) == 3)
+            (sender,) = set(gateway.workers.pids()[:-1]) - {camera}
+            sdp, sockets = await model.offer(), open_sockets(sender)
+            for what, (pattern, instead) in INCOHERENT.items():
+                for _ in range(2):
+                    async with http.post(url, data=re.sub(pattern, instead, sdp), headers=SDP) as answer:
+                        assert answer.status in (201, 400), (what, await answer.text())
+                        location = answer.headers.get("Location")
+                    if location:
+                        async with http.delete(gateway.url + location) as deleted:
+                            assert deleted.status in (200, 404), what
+                    await until(lambda: viewers(gateway) == 1, 30)
+                    await until(lambda: open_sockets(sender) <= sockets, 30)
+            await until(lambda: len(good.received["video"]) > 10, 30)
+            async with WhepViewer(http, url, kinds) as late:
+                assert (await late.post()).status == 201
+                await until(lambda: len(late.received["video"]) > 10, 30)
+
+
+def open_sockets(pid: int) -> int:
+    """How many sockets a process has."""
+    found = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += str(each.readlink()).startswith("socket:")
+    return found
 
 
 @pytest.mark.media
