@@ -29,7 +29,7 @@ import aiohttp
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.camera.process import CameraProcess
+from media.faultcamera.process import CameraProcess
 
 DEAD: Final = 500
 SETTLING: Final = 30.0  # seconds until the first quick retries of the dead ones are over

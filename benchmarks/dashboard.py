@@ -20,7 +20,7 @@ from aiohttp import web
 from playwright.async_api import Browser, CDPSession, TimeoutError
 
 from gateway.jobs.job import time_of_day
-from gateway.web import board, static
+from gateway.web import dashboard_page, static
 from media.stream import playback
 from tests.peers.chromium import chromium
 
@@ -53,7 +53,7 @@ class Face:
         """What the pages ask for."""
         return [
             *static.routes(),
-            *board.routes(),
+            *dashboard_page.routes(),
             web.get(f"{API}/session", self._session),
             web.get(f"{API}/stream/find_all", self._streams),
             web.get(f"{API}/jobs/find_all", self._jobs),

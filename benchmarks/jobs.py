@@ -32,15 +32,15 @@ from gateway.app import Gateway
 from gateway.jobs.core import Limits
 from gateway.jobs.feed import Feed
 from gateway.jobs.job import Progress, time_of_day
-from gateway.jobs.store import Store
+from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan
 from gateway.prefer import Limits as PreferLimits
 from gateway.settings import Settings
 from gateway.web import jobs, problems, submit
-from gateway.web.events import News
-from gateway.web.face import BASE, Face
-from gateway.web.metrics import Metrics
+from gateway.web.context import BASE, Face
+from gateway.web.observe.events import News
+from gateway.web.observe.metrics import Metrics
 from media.catalog import Catalog
 
 REQUESTS: Final = 1600

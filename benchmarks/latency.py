@@ -17,9 +17,9 @@ from aiohttp import ClientSession
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.camera import clip
-from media.camera.server import Camera
-from media.camera.settings import CameraSettings
+from media.faultcamera.clip import clip
+from media.faultcamera.server import Camera
+from media.faultcamera.settings import CameraSettings
 from tests.peers import chromium, hlsjs
 from tests.peers.chromium import Viewer
 from tests.peers.glass import Glass, latencies, middle

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from media.camera import sample
-from media.camera.settings import ClipSettings
+from media.faultcamera import sample
+from media.faultcamera.settings import ClipSettings
 
 FILE: Final = "channel.mp4"
 SETTLE: Final = 10.0  # seconds for what has just started to become steady

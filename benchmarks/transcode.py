@@ -31,17 +31,18 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from benchmarks import loops
-from media import image, libav, picture
-from media.channel import Channel
-from media.cutter import Timeline
+from media.codecs import libav
+from media.codecs.cutter import Timeline
+from media.codecs.h264_encoder import Look, Rate, bits, options, threads
 from media.effects import pixels
-from media.effects.encoder import Look, Rate, bits, options, threads
-from media.fmp4 import Sample, fragment
-from media.messages import ChunkMade, InitMade, Message
+from media.mp4.fmp4 import Sample, fragment
+from media.pictures.worker import image_header, read_picture
+from media.process.gateway_socket import Channel
+from media.process.messages import ChunkMade, InitMade, Message
 from media.ring import Ring
-from media.transcode import NICE, Spec, Transcoder
-from tests.media.pictures import plain
-from tests.torture import pictures
+from media.transcoding.worker.transcode import NICE, Spec, Transcoder
+from tests.support import torture_pictures
+from tests.support.pictures import plain
 
 SIZES = ((1280, 720, 25), (1920, 1080, 30))
 LOGO = (200, 100)
@@ -141,7 +142,7 @@ class Fed:
 
 def transcode(fed: list[Message], logo: Path) -> None:
     transcoder = Transcoder(cast(Channel, Fed(fed)), Spec(), Timeline(time.monotonic(), 0.0))
-    frame = pixels.normalised(picture.decode(image.examine(logo.read_bytes())))
+    frame = pixels.normalised(read_picture.decode(image_header.examine(logo.read_bytes())))
     stored = logo.with_suffix(".rgba")
     pixels.save(stored, frame)
     transcoder.order({"mark": {"path": str(stored), "placement": {"x": 100, "y": 100}}, "number": 0})
@@ -229,11 +230,11 @@ async def looping(folder: Path, logo: Path, shape: tuple[int, int, int], seconds
 
 async def delay(folder: Path) -> None:
     """From a chunk's end in one ring to the same moment in the other."""
-    async with pictures.gateway(folder) as api:
-        pictures.put(api, "logo.png", plain((255, 0, 0, 128), *LOGO))
-        answer = await pictures.start(api, "logo.png")
+    async with torture_pictures.gateway(folder) as api:
+        torture_pictures.put(api, "logo.png", plain((255, 0, 0, 128), *LOGO))
+        answer = await torture_pictures.start(api, "logo.png")
         assert answer.status == 200, answer.body
-        source, made = pictures.live(api, "grey"), pictures.live(api)
+        source, made = torture_pictures.live(api, "grey"), torture_pictures.live(api)
         key = next(segment for segment in source.segments() if segment.independent)
         lags = await asyncio.gather(lag(source), lag(made))
         # The twin's clock starts where its first picture is: at one of the source's key frames, which are 1 s apart.

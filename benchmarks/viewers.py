@@ -23,8 +23,8 @@ from typing import Final
 import aiohttp
 
 from benchmarks.loops import SETTLE, cpu, gateway, load, start
-from media.camera import sample
-from media.camera.settings import ClipSettings
+from media.faultcamera import sample
+from media.faultcamera.settings import ClipSettings
 
 SERVER_CORE: Final = 0
 CLIENT_CORE: Final = 1

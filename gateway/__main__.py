@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway import __version__, call, demo, garbage, keys_command, logs
+from gateway import __version__, call, demo, garbage, logs
 from gateway.app import Gateway
-from gateway.jobs.database import StoreError
-from gateway.jwts import JwtError
-from gateway.keys import Keys
+from gateway.auth import keys_command
+from gateway.auth.jwts import JwtError
+from gateway.auth.keys import Keys
+from gateway.jobs.storage.database import StoreError
 from gateway.settings import Settings
 from gateway.tls import TlsError
 from gateway.web.listener import raise_file_limit
@@ -35,7 +36,7 @@ def main() -> int:
         return call.main(sys.argv[2:])
     arguments, rest = parser.parse_known_args()
     if arguments.command == "camera":
-        os.execv(sys.executable, [sys.executable, "-m", "media.camera", *rest])
+        os.execv(sys.executable, [sys.executable, "-m", "media.faultcamera", *rest])
     if rest and arguments.command not in ("keys", "webhooks"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command == "webhooks" and rest == ["secret"]:

@@ -11,52 +11,52 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from gateway.auth.jwts import JwtError, Jwts
+from gateway.auth.keys import Keys
+from gateway.auth.play_tokens import PlayTokens
+from gateway.auth.seal import Seal
 from gateway.files import sweep
 from gateway.jobs.core import Limits as JobLimits
 from gateway.jobs.feed import Feed
 from gateway.jobs.ports import Keep
 from gateway.jobs.retention import Retention
-from gateway.jobs.store import Store
+from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
-from gateway.jwts import JwtError, Jwts
-from gateway.keys import Keys
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind, Parts
-from gateway.playtokens import PlayTokens
 from gateway.prefer import Limits as PreferLimits
-from gateway.seal import Seal
 from gateway.settings import Settings
 from gateway.tls import Tls, TlsError
-from gateway.web.access import Access
-from gateway.web.events import News
-from gateway.web.face import Face
-from gateway.web.figures import Figures
+from gateway.web.access.access import Access
+from gateway.web.context import Face
 from gateway.web.listener import Crowd, Site, most_connections
-from gateway.web.metrics import Metrics
-from gateway.web.play import PlayLimits
-from gateway.web.readiness import Readiness
+from gateway.web.observe.events import News
+from gateway.web.observe.figures import Figures
+from gateway.web.observe.metrics import Metrics
+from gateway.web.observe.readiness import Readiness
 from gateway.web.routes import application
-from gateway.web.viewers import ViewerCaps
+from gateway.web.watch.play import PlayLimits
+from gateway.web.watch.viewers import ViewerCaps
 from gateway.webhooks.delivery import Target
 from gateway.webhooks.signature import secret_bytes
 from gateway.webhooks.types import chosen
 from gateway.webhooks.webhooks import Webhooks
-from media.addresses import AddressPolicy
-from media.calibration import Calibration
-from media.capacity import Capacity
+from media.camera.stream import CameraParts
 from media.catalog import Catalog
-from media.filespec import FileParts
-from media.library import Library
-from media.pictures import Pictures
+from media.channel.packages.library import Library
+from media.channel.running_clock import SteadyClock
+from media.channel.spec import FileParts
+from media.net.addresses import AddressPolicy
+from media.pictures.picture_store import Pictures
+from media.pictures.stills import Stills
+from media.process.calibration import Calibration
+from media.process.capacity import Capacity
+from media.process.workers import Workers
 from media.ring import RingLimits
-from media.session import CameraParts
-from media.steady import SteadyClock
-from media.stills import Stills
 from media.stream import ENDED, Stream
 from media.supervision import FAILURES, ended, guard, supervise
-from media.transcoder import TranscoderParts
-from media.whep import Broadcasts
-from media.workers import Workers
+from media.transcoding.transcoder import TranscoderParts
+from media.watch.whep import Broadcasts
 
 log = logging.getLogger(__name__)
 

@@ -69,7 +69,7 @@ async def _run_in(folder: Path, stop: asyncio.Event) -> None:
     settings = Settings(media_dir=folder / "media", data_dir=folder / "data", cache_dir=folder / "cache")
     settings.media_dir.mkdir()
     print("Making sample media ...", flush=True)
-    await _finished("-m", "media.camera.sample", str(settings.media_dir))
+    await _finished("-m", "media.faultcamera.sample", str(settings.media_dir))
     async with _camera() as camera, Gateway(settings) as gateway:
         await _start(gateway.url, "/rtsp/startup", {"uri": camera, "localStreamName": "camera"})
         channel = {"uri": "vod-live://sample.mp4", "localStreamName": "channel", "loop": True}
@@ -102,7 +102,7 @@ async def _finished(*arguments: str) -> None:
 async def _camera() -> AsyncIterator[str]:
     """The sample camera as a process of its own; gives its address."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "media.camera", "--port", "0", stdout=subprocess.PIPE, start_new_session=True
+        sys.executable, "-m", "media.faultcamera", "--port", "0", stdout=subprocess.PIPE, start_new_session=True
     )
     try:
         if process.stdout is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.api.conforming import judge_every_answer
+from tests.support.conforming import judge_every_answer
 
 IN_CI = os.environ.get("CI") == "true"
 SOAK = os.environ.get("REELGATE_SOAK") == "1"

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from gateway.jobs.job import Record
-from gateway.jobs.rows import LARGEST_LISTED
+from gateway.jobs.storage.rows import LARGEST_LISTED
 
 KEPT: Final = 1000  # events that a listener who comes back can catch up on
 KEPT_BYTES: Final = 16 * 1024 * 1024

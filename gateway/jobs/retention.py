@@ -5,8 +5,8 @@ import logging
 from collections import Counter
 from typing import Final
 
-from gateway.jobs.database import EVICTED_AT_ONCE, StoreError
 from gateway.jobs.ports import Archive, Keep
+from gateway.jobs.storage.database import EVICTED_AT_ONCE, StoreError
 from gateway.jobs.supervisor import Supervisor
 
 log = logging.getLogger(__name__)

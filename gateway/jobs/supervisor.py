@@ -11,14 +11,14 @@ from typing import Any, Final
 from gateway.jobs import invariants, words
 from gateway.jobs.claims import Claims
 from gateway.jobs.core import Core, Limits
-from gateway.jobs.departures import Departures
 from gateway.jobs.effects import Effect, Free, Kill, Late, Moved, Save, Start, Stop, Wake
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record, Work
 from gateway.jobs.ports import Archive, Observer
-from gateway.jobs.records import Records
 from gateway.jobs.run import Run, Waker, WorkProgress, wake
 from gateway.jobs.state import Phase, Reason
+from gateway.jobs.storage.departures import Departures
+from gateway.jobs.storage.records import Records
 
 log = logging.getLogger(__name__)
 

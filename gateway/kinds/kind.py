@@ -11,17 +11,17 @@ from pydantic.alias_generators import to_camel
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import RESULT_LIMIT, Work
 from gateway.settings import Settings
-from media.capacity import RETRY_AFTER
+from media.camera.stream import CameraParts
 from media.catalog import Catalog
+from media.channel.spec import FileParts
 from media.faults import Fault
-from media.filespec import FileParts
-from media.pictures import Pictures
-from media.session import CameraParts
-from media.stills import Stills
+from media.pictures.picture_store import Pictures
+from media.pictures.stills import Stills
+from media.process.capacity import RETRY_AFTER
+from media.process.workers import Workers
 from media.stream import Stream
-from media.transcoder import TranscoderParts
-from media.whep import Broadcasts
-from media.workers import Workers
+from media.transcoding.transcoder import TranscoderParts
+from media.watch.whep import Broadcasts
 
 
 def _flag(value: Any) -> Any:

@@ -9,7 +9,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Work
 from gateway.kinds.kind import Ask, Params, Parts, Plan
 from gateway.kinds.mediafile import media_file
-from media.pictures import Reading
+from media.pictures.picture_store import Reading
 from media.placement import Anchor, Placement
 from media.stream import Stream
 from media.watermark import Watermark

@@ -10,8 +10,9 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import StreamName, name_for
-from media.session import CameraStream, Manner
-from media.spec import HIDDEN, CameraSpec, Secret, shown_uri
+from media.camera.spec import CameraSpec
+from media.camera.stream import CameraStream, Manner
+from media.net.secrets import HIDDEN, Secret, shown_uri
 from media.stream import Identity, Status
 
 SCHEMES: Final = ("rtsp", "rtsps")

@@ -8,7 +8,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
 from gateway.kinds.marks import Change, ChangeParams, change, plan_change
-from media.transcoder import TranscodedStream
+from media.transcoding.transcoder import TranscodedStream
 from media.watermark import Watermark
 
 

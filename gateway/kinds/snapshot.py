@@ -10,8 +10,8 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import StreamName
+from media.pictures.stills import Still, Stills
 from media.ring import Ring
-from media.stills import Still, Stills
 from media.stream import timestamp
 
 LARGEST: Final = 4 * 1024 * 1024  # bytes of a picture in a job's result

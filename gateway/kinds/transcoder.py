@@ -11,7 +11,7 @@ from gateway.kinds.marks import Change, MarkField, echo_of, invalid, wanted
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
 from media.stream import Identity, Status
-from media.transcoder import TranscodedStream, TranscoderSpec
+from media.transcoding.transcoder import TranscodedStream, TranscoderSpec
 from media.watermark import Watermark
 
 SCHEME: Final = "transcoder://"

@@ -13,8 +13,8 @@ from gateway.kinds.marks import Change, MarkField, echo_of, wanted
 from gateway.kinds.mediafile import media_file
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
-from media.filespec import FileSpec, Kept
-from media.filestream import FileStream
+from media.channel.channel import FileStream
+from media.channel.spec import FileSpec, Kept
 from media.stream import Identity
 from media.watermark import Watermark
 

@@ -10,8 +10,8 @@ from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
-from media.filestream import FileStream
-from media.mischief import Mischief
+from media.channel.channel import FileStream
+from media.channel.channel_faults import Mischief
 
 
 class ChannelParams(Params):

@@ -7,8 +7,8 @@ from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
 from gateway.kinds.marks import Change, ChangeParams, change, invalid, plan_change
 from gateway.kinds.names import StreamName
-from media.filestream import FileStream
-from media.reel import Reel
+from media.channel.channel import FileStream
+from media.channel.playlist.playlist import Reel
 
 
 class ChannelWatermarkParams(ChangeParams):

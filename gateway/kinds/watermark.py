@@ -8,7 +8,7 @@ from pydantic import Field
 from gateway.jobs.job import Progress
 from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
 from gateway.kinds.mediafile import media_file
-from media.pictures import Picture, Reading
+from media.pictures.picture_store import Picture, Reading
 
 
 class WatermarkParams(Params):

@@ -19,9 +19,9 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Flag, Params
 from gateway.web import body
-from gateway.web.face import BASE
+from gateway.web.context import BASE
 from media.catalog import Catalog
-from media.probes import Identity, Probe, Probes
+from media.channel.packages.probes import Identity, Probe, Probes
 from media.stream import ENDED
 
 T = TypeVar("T")

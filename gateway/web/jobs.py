@@ -17,8 +17,8 @@ from gateway.jobs.state import State
 from gateway.kinds.kind import Params
 from gateway.prefer import Preferences
 from gateway.web import body
-from gateway.web.face import BASE, Face, by_alias, job_path
-from gateway.web.principal import may_see, owner, sees_all
+from gateway.web.access.principal import may_see, owner, sees_all
+from gateway.web.context import BASE, Face, by_alias, job_path
 from gateway.web.problems import reads_prefer
 from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 
 from gateway.jobs.failures import Failure
 from gateway.web import problems
-from gateway.web.security import secured
+from gateway.web.access.security import secured
 
 log = logging.getLogger(__name__)
 

@@ -7,29 +7,13 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import (
-    access,
-    board,
-    docs_page,
-    events,
-    figures,
-    files,
-    health,
-    jobs,
-    metrics,
-    openapi,
-    play,
-    principal,
-    problems,
-    ratelimit,
-    security,
-    session,
-    streams,
-    submit,
-    whep,
-)
-from gateway.web.face import BASE, Face, with_alias
-from media.probes import Probes
+from gateway.web import dashboard_page, docs_page, files, jobs, problems, streams, submit
+from gateway.web.access import access, principal, rate_limit, security, session
+from gateway.web.context import BASE, Face, with_alias
+from gateway.web.observe import events, figures, health, metrics
+from gateway.web.openapi import openapi_document
+from gateway.web.watch import play, whep
+from media.channel.packages.probes import Probes
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
@@ -43,7 +27,7 @@ def application(
 ) -> web.Application:
     """An application that answers for this face; it owns nothing and cleans up nothing."""
     rate = face.parts.settings.rate_limit
-    limited = [ratelimit.middleware(rate, principal.caller)] if rate else []
+    limited = [rate_limit.middleware(rate, principal.caller)] if rate else []
     app = web.Application(
         middlewares=[problems.middleware, access.middleware(guard), *limited], client_max_size=MAX_BODY
     )
@@ -52,9 +36,9 @@ def application(
     media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes, Probes(face.parts.workers))
     records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
     app.add_routes(with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)]))
-    app.add_routes(openapi.routes(kinds))
+    app.add_routes(openapi_document.routes(kinds))
     app.add_routes(docs_page.routes())
-    app.add_routes(board.routes())
+    app.add_routes(dashboard_page.routes())
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts)))

@@ -11,9 +11,9 @@ from gateway.jobs.failures import Failure
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Params
 from gateway.web import body
-from gateway.web.face import BASE, Face
+from gateway.web.context import BASE, Face
 from media.catalog import Catalog
-from media.spec import shown_uri
+from media.net.secrets import shown_uri
 from media.stream import Identity, Status, Stream
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}

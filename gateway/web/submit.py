@@ -12,19 +12,19 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from gateway import prefer
-from gateway.jobs.database import StoreError
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record
 from gateway.jobs.state import State
+from gateway.jobs.storage.database import StoreError
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
-from gateway.web.face import BASE, Face, by_alias, job_path, versioned
-from gateway.web.principal import owner
+from gateway.web.access.principal import owner
+from gateway.web.context import BASE, Face, by_alias, job_path, versioned
 from gateway.web.problems import reads_prefer, render, request_id
 from media.catalog import Catalog
-from media.workers import TRACE
+from media.process.workers import TRACE
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.jobs.database import StoreError
-from gateway.jobs.outbox import Outbox, Parcel
+from gateway.jobs.storage.database import StoreError
+from gateway.jobs.storage.outbox import Outbox, Parcel
 from gateway.webhooks import signature
 from gateway.webhooks.post import Reply, Unreachable
 

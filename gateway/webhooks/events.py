@@ -7,9 +7,9 @@ from typing import Final
 
 from gateway.jobs.feed import portable
 from gateway.jobs.job import Record, encode, time_of_day
-from gateway.jobs.outbox import Event, Outbox
-from gateway.jobs.rows import Statement
 from gateway.jobs.state import State
+from gateway.jobs.storage.outbox import Event, Outbox
+from gateway.jobs.storage.rows import Statement
 
 # Family -> the member of its record that says how it stands.
 STANDING: Final = {"job": "state", "stream": "status"}

@@ -10,9 +10,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from gateway import __version__
-from media.addresses import AddressPolicy
 from media.faults import Fault
-from media.resolver import Resolve, system_resolver
+from media.net.addresses import AddressPolicy
+from media.net.resolver import Resolve, system_resolver
 
 PATIENCE: Final = 15.0  # seconds that a receiver has to answer
 LONGEST_WAIT: Final = 3600.0  # seconds that a receiver may ask for by Retry-After

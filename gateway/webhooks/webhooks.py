@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import Self
 
-from gateway.jobs.outbox import Outbox
-from gateway.jobs.store import Store
+from gateway.jobs.storage.outbox import Outbox
+from gateway.jobs.storage.store import Store
 from gateway.webhooks.delivery import Delivery, Target
 from gateway.webhooks.events import Teller
 from gateway.webhooks.post import Post
-from media.addresses import AddressPolicy
+from media.net.addresses import AddressPolicy
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""The sample camera: a live RTSP camera made of generated pictures and sound, which misbehaves on command."""
+"""Cameras over RTSP as the event loop sees them: the stream, its attempts, what is asked of a camera."""

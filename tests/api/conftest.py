@@ -11,9 +11,9 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.camera import sample
-from media.camera.server import Camera
-from media.camera.settings import CameraSettings
+from media.faultcamera import sample
+from media.faultcamera.server import Camera
+from media.faultcamera.settings import CameraSettings
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,16 @@ import aiohttp
 import pytest
 import trustme
 
-from gateway import keys_command
 from gateway.app import Gateway
-from gateway.keys import IMPLIED, LOOK_AGAIN, KeyFile, Keys, KeysError, Scope
-from gateway.playtokens import PlayTokens, Ticket
+from gateway.auth import keys_command
+from gateway.auth.keys import IMPLIED, LOOK_AGAIN, KeyFile, Keys, KeysError, Scope
+from gateway.auth.play_tokens import PlayTokens, Ticket
 from gateway.settings import Settings
-from gateway.web.access import TRIES, WINDOW, Tries
-from gateway.web.board import ASSET, PAGES
-from gateway.web.face import versioned
-from gateway.web.principal import SESSION
-from gateway.web.scopes import PUBLIC, scope_of
+from gateway.web.access.access import TRIES, WINDOW, Tries
+from gateway.web.access.principal import SESSION
+from gateway.web.access.scopes import PUBLIC, scope_of
+from gateway.web.context import versioned
+from gateway.web.dashboard_page import ASSET, PAGES
 from tests.api.conftest import Answer
 from tests.api.test_bad_input import check_problem
 
@@ -227,7 +227,7 @@ async def test_the_events_of_another_callers_job_are_not_told(guarded: Guarded) 
 
 
 async def test_the_events_end_when_their_key_is_revoked(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.web.events.PING", 0.05)
+    monkeypatch.setattr("gateway.web.observe.events.PING", 0.05)
     headers = {"Authorization": f"Bearer {guarded.texts['other']}"}
     async with (
         asyncio.timeout(60),
@@ -341,7 +341,7 @@ def test_what_is_secret_is_compared_in_constant_time(tmp_path: Path, monkeypatch
         compared.append((one, other))
         return plain(one, other)
 
-    monkeypatch.setattr("gateway.keys.hmac.compare_digest", noted)
+    monkeypatch.setattr("gateway.auth.keys.hmac.compare_digest", noted)
     _, text = KeyFile(tmp_path / "keys.json").make("portal", (Scope.READ,))
     keys = Keys(tmp_path / "keys.json")
     assert keys.find(text) is not None

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.jobs.failures import FAILURES
-from tests.api.conforming import described
 from tests.api.conftest import Answer, Api
+from tests.support.conforming import described
 
 VOD = "/vod/startup"
 RTSP = "/rtsp/startup"
@@ -263,8 +263,8 @@ async def test_a_wrong_password_is_told_and_never_shown(
     import aiohttp
 
     from gateway.app import Gateway
-    from media.camera.server import Camera
-    from media.camera.settings import CameraSettings
+    from media.faultcamera.server import Camera
+    from media.faultcamera.settings import CameraSettings
 
     caplog.set_level("DEBUG")
     seen: list[str] = []

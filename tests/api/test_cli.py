@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.settings import Settings
-from tests.media.processes import below, state, until
+from tests.support.processes import below, state, until
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,13 +8,13 @@ import pytest
 from playwright.async_api import Browser, FilePayload, Route
 
 from gateway.app import Gateway
-from gateway.keys import KeyFile, Scope
+from gateway.auth.keys import KeyFile, Scope
 from gateway.settings import Settings
-from media.camera.server import Camera
+from media.faultcamera.server import Camera
 from tests.api.conftest import Api
-from tests.api.operator import DESK, PHONE, operator
 from tests.peers.black_hole import black_hole
 from tests.peers.chromium import chromium
+from tests.support.operator import DESK, PHONE, operator
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 

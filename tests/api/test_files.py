@@ -16,11 +16,11 @@ from gateway.settings import Settings
 from gateway.web import problems
 from gateway.web.files import Pace, routes
 from media.catalog import Catalog
-from media.probes import Probes
-from media.workers import Workers
+from media.channel.packages.probes import Probes
+from media.process.workers import Workers
 from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
-from tests.media.processes import until
+from tests.support.processes import until
 
 MEDIA = "/rest-api/v3/media"
 MP4 = b"\0\0\0\x18ftypisom" + bytes(1000)

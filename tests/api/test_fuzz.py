@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.settings import Settings
-from tests.api.fuzzing import OPERATIONS, fuzz, patient, target
+from tests.support.fuzzing import OPERATIONS, fuzz, patient, target
 
 __all__ = ["patient"]
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from gateway.settings import Settings
-from tests.api.conforming import check
-from tests.api.fuzzing import SEED, patient, target
+from tests.support.conforming import check
+from tests.support.fuzzing import SEED, patient, target
 
 __all__ = ["patient"]
 

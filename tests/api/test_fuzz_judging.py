@@ -5,7 +5,7 @@ from types import SimpleNamespace as Record
 import pytest
 from schemathesis.openapi.checks import UseAfterFree
 
-from tests.api.schemathesis_run import failures
+from tests.support.schemathesis_run import failures
 
 JOB = "/rest-api/v3/jobs/aa"
 FILE = "/rest-api/v3/media/a.png"

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.settings import Settings
-from tests.api.fuzzing import camera, fuzz, patient, target
-from tests.api.schemathesis_run import Found
+from tests.support.fuzzing import camera, fuzz, patient, target
+from tests.support.schemathesis_run import Found
 
 __all__ = ["patient"]
 

@@ -12,10 +12,10 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.camera.server import Camera
+from media.faultcamera.server import Camera
 from tests.api.conftest import Api
 from tests.conftest import SOAK
-from tests.media.processes import open_files, until
+from tests.support.processes import open_files, until
 
 pytestmark = pytest.mark.media
 

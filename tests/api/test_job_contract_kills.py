@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from gateway.settings import Settings
-from tests.api.served import call, gateway_process
-from tests.media.processes import below, state, until
+from tests.support.processes import below, state, until
+from tests.support.served import call, gateway_process
 
 pytestmark = pytest.mark.media
 

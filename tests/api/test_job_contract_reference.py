@@ -18,7 +18,7 @@ from gateway.jobs.job import Draft, Job
 from gateway.jobs.state import MOVES, Phase, State
 from gateway.prefer import parse
 from gateway.settings import Settings
-from tests.test_prefer import LIMITS
+from tests.gateway.test_prefer import LIMITS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/jobs.md"

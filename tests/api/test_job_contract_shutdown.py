@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from gateway.settings import Settings
-from media.camera.server import Camera
-from tests.api.served import call, gateway_process
-from tests.media.processes import below, state, until
+from media.faultcamera.server import Camera
+from tests.support.processes import below, state, until
+from tests.support.served import call, gateway_process
 
 pytestmark = pytest.mark.media
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from media.camera import marks
+from media.faultcamera.clip import marks
 from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.peers.chromium import viewer

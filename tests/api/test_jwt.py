@@ -18,8 +18,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from pydantic import ValidationError
 
 from gateway.app import Gateway
-from gateway.jwts import LEEWAY, JwtError, Jwts
-from gateway.keys import Scope
+from gateway.auth.jwts import LEEWAY, JwtError, Jwts
+from gateway.auth.keys import Scope
 from gateway.settings import Settings
 from tests.api.test_access import BASE, Guarded
 from tests.api.test_bad_input import check_problem

@@ -14,14 +14,14 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.filestream import FileStream
-from media.messages import Message, Start
-from media.workers import OnMessage, Worker
+from media.channel.channel import FileStream
+from media.process.messages import Message, Start
+from media.process.workers import OnMessage, Worker
 from tests.api.conftest import Api
-from tests.checker import PlaylistChecker
-from tests.media import clips
-from tests.media.clips import Clip
-from tests.media.processes import state, until
+from tests.support import clips
+from tests.support.clips import Clip
+from tests.support.hls_checker import PlaylistChecker
+from tests.support.processes import state, until
 from tests.torture.test_files import long_file
 
 pytestmark = pytest.mark.media

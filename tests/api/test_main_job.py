@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from media.camera.server import Camera
+from media.faultcamera.server import Camera
 from tests.api.conftest import Api
 from tests.peers import ffmpeg, gst
 from tests.peers.chromium import viewer

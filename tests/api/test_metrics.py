@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from gateway.app import Gateway
 from gateway.settings import Settings
 from tests.api.conftest import Api
-from tests.webhooks.receiver import SECRET
+from tests.support.webhook_receiver import SECRET
 
 pytestmark = pytest.mark.media
 

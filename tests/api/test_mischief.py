@@ -12,7 +12,7 @@ from gateway.settings import Settings
 from media.chunk import Chunk
 from media.ring import Ring
 from tests.api.conftest import Api
-from tests.media.processes import until
+from tests.support.processes import until
 
 pytestmark = pytest.mark.media
 

@@ -10,13 +10,13 @@ from openapi_spec_validator import validate
 
 from gateway.jobs.failures import FAILURES
 from gateway.kinds import KINDS
-from gateway.web import board
-from gateway.web.openapi import document
-from gateway.web.operations import EXAMPLES
+from gateway.web import dashboard_page
+from gateway.web.openapi.openapi_document import document
+from gateway.web.openapi.operations import EXAMPLES
 from gateway.web.submit import KEY
-from tests.api.conforming import check, described
 from tests.api.conftest import Api
 from tests.peers.chromium import chromium
+from tests.support.conforming import check, described
 
 # Pages and watching are described in the guide.
 PAGES = re.compile(r"^/(live/.*|assets/.*|docs.*|favicon\.ico)?$")
@@ -39,7 +39,7 @@ async def test_every_route_is_in_the_document_and_nothing_else(api: Api) -> None
         if route.resource is not None
         and route.method != "HEAD"
         and not PAGES.match(route.resource.canonical)
-        and route.resource.canonical not in board.PAGES
+        and route.resource.canonical not in dashboard_page.PAGES
     }
     served = {(method, path) for method, path in served if not path.startswith("/rest-api/") or "/v3/" in path}
     told = {(method.upper(), path) for path, each in described()["paths"].items() for method in each}

@@ -12,11 +12,11 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.filestream import FileStream
+from media.channel.channel import FileStream
 from tests.api.conftest import Api
-from tests.media import clips
-from tests.media.clips import Clip
-from tests.media.processes import until
+from tests.support import clips
+from tests.support.clips import Clip
+from tests.support.processes import until
 from tests.torture.test_files import long_file
 
 pytestmark = pytest.mark.media

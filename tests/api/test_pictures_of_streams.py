@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from media.camera.server import Camera
-from media.stills import Stills
+from media.faultcamera.server import Camera
+from media.pictures.stills import Stills
 from tests.api.conftest import Api
-from tests.media.processes import until
 from tests.peers import ffmpeg
+from tests.support.processes import until
 
 pytestmark = pytest.mark.media
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from media.probes import AT_ONCE, Probes
+from media.channel.packages.probes import AT_ONCE, Probes
 from tests.api.conftest import Api
-from tests.media.clips import Clip, make
+from tests.support.clips import Clip, make
 
 pytestmark = pytest.mark.media
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from gateway.settings import Settings
-from media.camera.server import Camera
+from media.faultcamera.server import Camera
 from tests.api.conftest import Api
-from tests.api.served import call, gateway_process
-from tests.media.processes import below, open_files, state, until
 from tests.peers import ffmpeg
 from tests.peers.black_hole import black_hole
+from tests.support.processes import below, open_files, state, until
+from tests.support.served import call, gateway_process
 
 pytestmark = pytest.mark.media
 

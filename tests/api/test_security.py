@@ -17,12 +17,12 @@ from aiohttp import web
 
 from gateway.app import Gateway
 from gateway.settings import Settings
+from gateway.web.access.security import EXPOSED
 from gateway.web.listener import Crowd, Site
-from gateway.web.security import EXPOSED
 from tests.api.conftest import Answer, Api
-from tests.api.served import gateway_process
 from tests.api.test_bad_input import check_problem
-from tests.media.processes import until
+from tests.support.processes import until
+from tests.support.served import gateway_process
 
 FIND = "/rest-api/v3/stream/find_all"
 MEDIA = "/rest-api/v3/media/find_all"

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from gateway.app import Gateway
-from gateway.keys import KeyFile, Scope
+from gateway.auth.keys import KeyFile, Scope
 from gateway.settings import Settings
 
 BASE = "/rest-api/v3"

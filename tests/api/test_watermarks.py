@@ -8,11 +8,11 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.test_main_job import check_video
-from tests.media.pictures import Pixel, png
 from tests.peers import ffmpeg
 from tests.peers.chromium import Viewer, viewer
-from tests.torture import pictures
-from tests.torture.pictures import GREY, change, put, start
+from tests.support import torture_pictures
+from tests.support.pictures import Pixel, png
+from tests.support.torture_pictures import GREY, change, put, start
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 
@@ -45,7 +45,7 @@ PLACES = {(124, 70): RED[:3], (156, 70): FADED, (103, 53): GREY[:3], (176, 86): 
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with pictures.gateway(tmp_path) as api:
+    async with torture_pictures.gateway(tmp_path) as api:
         put(api, "logo.png", logo())
         answer = await start(api, {"file": "logo.png", "x": 100, "y": 50})
         assert answer.status == 200, answer.body
@@ -62,7 +62,7 @@ async def test_ffmpeg_sees_the_watermark_by_hls_and_every_frame(api: Api, tmp_pa
     assert status == 0, said
     data = await asyncio.to_thread(out.read_bytes)
     for (x, y), colour in PLACES.items():
-        at = 3 * (y * pictures.WIDTH + x)
+        at = 3 * (y * torture_pictures.WIDTH + x)
         assert close(data[at : at + 3], colour), ((x, y), tuple(data[at : at + 3]), colour)
 
 

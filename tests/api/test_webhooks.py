@@ -21,12 +21,12 @@ from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.webhooks import signature
 from gateway.webhooks.types import TYPES
-from tests.api.conforming import described
 from tests.api.conftest import Api
-from tests.api.served import call, gateway_process
-from tests.media.processes import until
 from tests.peers.black_hole import black_hole
-from tests.webhooks.receiver import SECRET, Receiver
+from tests.support.conforming import described
+from tests.support.processes import until
+from tests.support.served import call, gateway_process
+from tests.support.webhook_receiver import SECRET, Receiver
 
 pytestmark = pytest.mark.media
 

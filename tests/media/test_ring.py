@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from media.chunk import Chunk, Init
 from media.ring import CHUNK_OVERHEAD, LiveRing, RingLimits
-from tests.media.feeding import TIMESCALE, Feeder, an_init
+from tests.support.feeding import TIMESCALE, Feeder, an_init
 
 
 @dataclass

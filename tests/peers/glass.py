@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from playwright.async_api import Page
 
-from media.camera import marks
-from media.camera.server import Camera
+from media.faultcamera.clip import marks
+from media.faultcamera.server import Camera
 
 READ: Final = """([side, blocks]) => {
   const video = document.querySelector("video");

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from media import libav
-from media.camera.clip import make_tracks
-from media.camera.settings import ClipSettings
 from media.chunk import Chunk
+from media.codecs import libav
+from media.faultcamera.clip.clip import make_tracks
+from media.faultcamera.settings import ClipSettings
 from tests.api.conftest import Api
-from tests.camera.test_rtp import unpack
-from tests.media.processes import until
-from tests.media.test_libav import raw
+from tests.media.codecs.test_libav import raw
+from tests.media.faultcamera.test_rtp import unpack
 from tests.peers import ffmpeg
-from tests.torture.cameras import (
+from tests.support.processes import until
+from tests.support.torture_cameras import (
     SMALL,
     Shown,
     camera,

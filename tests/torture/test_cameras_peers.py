@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.peers import ffmpeg, gst
-from tests.torture.cameras import chunks, decoded, gateway, media, start, warnings
+from tests.support.torture_cameras import chunks, decoded, gateway, media, start, warnings
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 

@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 import pytest
 
-from media.camera.settings import Scheme
+from media.faultcamera.settings import Scheme
 from tests.api.conftest import Api
 from tests.conftest import SOAK
-from tests.media.peers import Asked, answer, peer_that, redirect_to
-from tests.media.peers import camera as healthy
-from tests.media.processes import only_worker, open_files, until
 from tests.peers.black_hole import black_hole
-from tests.torture.cameras import camera, gateway, job_error, media, record, start, warnings
+from tests.support.camera_peers import Asked, answer, peer_that, redirect_to
+from tests.support.camera_peers import camera as healthy
+from tests.support.processes import only_worker, open_files, until
+from tests.support.torture_cameras import camera, gateway, job_error, media, record, start, warnings
 
 pytestmark = pytest.mark.media
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import Api
-from tests.media.processes import until
-from tests.torture.cameras import camera, chunks, gateway, media, record, start, status_becomes
+from tests.support.processes import until
+from tests.support.torture_cameras import camera, chunks, gateway, media, record, start, status_becomes
 
 pytestmark = pytest.mark.media
 
@@ -94,7 +94,7 @@ async def test_C36_a_camera_that_is_silent_is_torn_down_too(tmp_path: Path) -> N
 
 @pytest.mark.soak
 async def test_C45_fifty_cameras_of_one_host_die_and_come_back_without_a_stampede(tmp_path: Path) -> None:
-    """The long form of what tests/media/test_session.py does in virtual time: real sockets, workers and pictures."""
+    """The long form of what tests/media/camera/test_stream.py does in virtual time."""
     loop = asyncio.get_running_loop()
     async with gateway(tmp_path) as api:
         async with camera() as peer:

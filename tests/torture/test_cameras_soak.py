@@ -15,10 +15,10 @@ from statistics import linear_regression, median
 import pytest
 
 from gateway.jobs import feed
-from media.camera.server import Camera
-from media.workers import Workers
-from tests.media.processes import open_files, until
-from tests.torture.cameras import camera, gateway, start
+from media.faultcamera.server import Camera
+from media.process.workers import Workers
+from tests.support.processes import open_files, until
+from tests.support.torture_cameras import camera, gateway, start
 
 pytestmark = [pytest.mark.media, pytest.mark.soak]
 

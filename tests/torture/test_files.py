@@ -22,21 +22,21 @@ from av.video.frame import VideoFrame
 
 from gateway.kinds import mediafile
 from gateway.settings import Settings
-from media import identities, moov
-from media.loop import Loop
-from media.loops import LoopRing
+from media.channel.channel_ring import LoopRing
+from media.channel.packages import file_identity
+from media.channel.playlist.loop import Loop
+from media.channel.span import Start
+from media.mp4 import moov
 from media.ring import RingLimits
-from media.stretch import Start
 from tests.api.conftest import Answer, Api
-from tests.api.served import call, gateway_process
 from tests.conftest import SOAK
-from tests.media import clips
-from tests.media.clips import Clip
-from tests.media.processes import only_worker, until
-from tests.media.test_loop import make_index
-from tests.media.test_package_play import packaged
-from tests.torture import pictures
-from tests.torture.cameras import gateway
+from tests.media.channel.playlist.test_loop import make_index
+from tests.media.channel.worker.test_package_play import packaged
+from tests.support import clips, torture_pictures
+from tests.support.clips import Clip
+from tests.support.processes import only_worker, until
+from tests.support.served import call, gateway_process
+from tests.support.torture_cameras import gateway
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 
@@ -285,7 +285,7 @@ def first_frame(path: Path) -> VideoFrame:
         return next(container.decode(video=0)).reformat(format="rgb24")
 
 
-def unlike(turned: pictures.Shown, flat: pictures.Shown, clockwise: bool) -> float:
+def unlike(turned: torture_pictures.Shown, flat: torture_pictures.Shown, clockwise: bool) -> float:
     """How far the colours are from where a quarter turn puts them: parts of the pattern move, most stand still."""
     total = 0
     for x in range(10, clips.WIDTH, 20):
@@ -305,16 +305,16 @@ async def test_V17_a_phone_s_turned_video_stays_upright(video: str, mode: str, a
     record = answer.body["video"]
     assert (record["width"], record["height"], record["mode"]) == (clips.HEIGHT, clips.WIDTH, mode)
     # What is remuxed keeps its matrix, and a transcoder of it applies it.
-    chunk = (await pictures.newest(pictures.live(api, "c"), 1))[0]
+    chunk = (await torture_pictures.newest(torture_pictures.live(api, "c"), 1))[0]
     assert moov.turn(chunk.init.data) == (90 if mode == "copy" else 0)
     twin = {"uri": "transcoder://t", "remoteStreamName": "c", "localStreamName": "t"}
     answer = await api.post("/transcoder/startup", twin, prefer="wait=20, timeout=30")
     assert answer.status == 200, answer.body
     assert (answer.body["video"]["width"], answer.body["video"]["height"]) == (clips.HEIGHT, clips.WIDTH)
     flat_frame = await asyncio.to_thread(first_frame, flat)
-    frame = pictures.frames(await pictures.newest(pictures.live(api, "t")))[0]
+    frame = torture_pictures.frames(await torture_pictures.newest(torture_pictures.live(api, "t")))[0]
     assert (frame.width, frame.height) == (clips.HEIGHT, clips.WIDTH)
-    turned, flat_one = pictures.Shown(frame), pictures.Shown(flat_frame)
+    turned, flat_one = torture_pictures.Shown(frame), torture_pictures.Shown(flat_frame)
     assert unlike(turned, flat_one, clockwise=False) * 2 < unlike(turned, flat_one, clockwise=True)
 
 
@@ -457,8 +457,8 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
     await startup(api)
     await whole(api)
     back = threading.Event()
-    real = identities.key
-    monkeypatch.setattr(identities, "key", lambda path: back.wait(90) and real(path))  # stat(2) on a hung NFS
+    real = file_identity.key
+    monkeypatch.setattr(file_identity, "key", lambda path: back.wait(90) and real(path))  # stat(2) on a hung NFS
     monkeypatch.setattr(mediafile, "PATIENCE", 90.0)  # of those who are cancelled before
     try:
         hung = [

@@ -17,14 +17,14 @@ from aiohttp import ClientSession
 from gateway.app import Gateway
 from gateway.kinds import vod_watermark
 from gateway.settings import Settings
+from media.channel.channel import FileStream
+from media.channel.channel_ring import LoopRing
 from media.faults import Fault
-from media.filestream import FileStream
-from media.loops import LoopRing
 from tests.api.conftest import Answer, Api
-from tests.media.pictures import Pixel, plain
-from tests.media.processes import only_worker, until
-from tests.torture import pictures
-from tests.torture.pictures import GREY, put
+from tests.support import torture_pictures
+from tests.support.pictures import Pixel, plain
+from tests.support.processes import only_worker, until
+from tests.support.torture_pictures import GREY, put
 
 pytestmark = pytest.mark.media
 
@@ -34,7 +34,7 @@ BLUE: Pixel = (0, 0, 255, 255)
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with pictures.gateway(tmp_path) as api:
+    async with torture_pictures.gateway(tmp_path) as api:
         put(api, "red.png", plain(RED, 80, 40))
         put(api, "blue.png", plain(BLUE, 80, 40))
         yield api
@@ -49,18 +49,18 @@ async def test_a_channel_shows_the_watermark_that_was_burnt_in_and_has_no_worker
     answer = await channel(api, {"file": "red.png", "x": 100, "y": 50})
     assert answer.status == 200, answer.body
     assert answer.body["watermark"]["file"] == "red.png"
-    assert (answer.body["video"]["mode"], answer.body["video"]["width"]) == ("transcode", pictures.WIDTH)
+    assert (answer.body["video"]["mode"], answer.body["video"]["width"]) == ("transcode", torture_pictures.WIDTH)
     assert "watermark" in answer.body["video"]["reason"]
     await until(lambda: api.gateway.workers.alive == 0, 60)
     await until(lambda: api.gateway.capacity.used == 0)
-    shown = await pictures.picture(api, "c")
+    shown = await torture_pictures.picture(api, "c")
     shown.check_box(RED, 100, 50, 80, 40)
-    chunks = await pictures.collected(pictures.live(api, "c"), 0, 8)  # more than a round
+    chunks = await torture_pictures.collected(torture_pictures.live(api, "c"), 0, 8)  # more than a round
     assert len({chunk.init.id for chunk in chunks}) == 1
     assert not any(chunk.discontinuity for chunk in chunks)
     assert all(a.decode_time + a.duration == b.decode_time for a, b in pairwise(chunks))
     ticks = sum(chunk.duration for chunk in chunks)
-    assert len(pictures.frames(chunks)) == ticks * 25 // chunks[0].init.timescale
+    assert len(torture_pictures.frames(chunks)) == ticks * 25 // chunks[0].init.timescale
 
 
 async def remark(api: Api, name: str = "c", **what: Any) -> Answer:
@@ -76,25 +76,25 @@ async def seen(api: Api, name: str = "c") -> dict[str, Any]:
     """The record when the watermark that was asked for is on air."""
     async with asyncio.timeout(60):
         while (await record(api, name))["nextWatermark"] is not None:
-            await pictures.newest(pictures.live(api, name), 1)
+            await torture_pictures.newest(torture_pictures.live(api, name), 1)
     return await record(api, name)
 
 
 async def test_a_changed_watermark_is_packaged_beside_the_channel_and_comes_at_a_join_without_a_seam(api: Api) -> None:
     assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
     await until(lambda: api.gateway.workers.alive == 0, 60)
-    ring = pictures.live(api, "c")
+    ring = torture_pictures.live(api, "c")
     first = ring.head
     answer = await remark(api, watermark="blue.png", y=60)
     assert answer.status == 200, answer.body
     assert (answer.body["watermark"]["file"], answer.body["nextWatermark"]["file"]) == ("red.png", "blue.png")
     assert (await seen(api))["watermark"] == {**answer.body["watermark"], **named(api, "blue.png"), "y": 60}
-    chunks = await pictures.collected(ring, first, ring.head)
+    chunks = await torture_pictures.collected(ring, first, ring.head)
     assert len({chunk.init.id for chunk in chunks}) == 1
     assert not any(chunk.discontinuity for chunk in chunks)
     assert all(a.decode_time + a.duration == b.decode_time for a, b in pairwise(chunks))
     key = next(number for number, chunk in enumerate(chunks) if chunk.independent)
-    frames = [pictures.Shown(frame) for frame in pictures.frames(chunks[key:])]
+    frames = [torture_pictures.Shown(frame) for frame in torture_pictures.frames(chunks[key:])]
     blue = [frame.is_(BLUE, 140, 80) for frame in frames]
     join = blue.index(True)
     assert not any(blue[:join])
@@ -117,19 +117,19 @@ async def test_a_watermark_is_removed_put_on_moved_and_faded_at_joins(api: Api) 
     assert (await seen(api))["watermark"] is None
     after = await record(api)
     assert (after["video"]["mode"], after["warnings"]) == ("copy", [])
-    shown = await pictures.picture(api, "c")
+    shown = await torture_pictures.picture(api, "c")
     assert shown.is_(GREY, 140, 70)
     assert (await remark(api, x=5)).body["code"] == "invalid-field"
     assert (await remark(api, watermark={"file": "blue.png", "anchor": "top-left"}, opacity=0.5)).status == 200
     assert (await seen(api))["watermark"]["opacity"] == 0.5
-    (await pictures.picture(api, "c")).check_box((64, 64, 192), 16, 16, 80, 40)
+    (await torture_pictures.picture(api, "c")).check_box((64, 64, 192), 16, 16, 80, 40)
     assert (await remark(api, opacity=1, anchor="center")).status == 200
     await seen(api)
-    (await pictures.picture(api, "c")).check_box(BLUE, 280, 160, 80, 40)
+    (await torture_pictures.picture(api, "c")).check_box(BLUE, 280, 160, 80, 40)
 
 
 async def test_a_marked_channel_is_as_it_was_after_a_restart_without_its_picture_or_a_worker(tmp_path: Path) -> None:
-    async with pictures.gateway(tmp_path) as api:
+    async with torture_pictures.gateway(tmp_path) as api:
         put(api, "red.png", plain(RED, 80, 40))
         before = (await channel(api, {"file": "red.png", "x": 100, "y": 50})).body
         await until(lambda: api.gateway.workers.alive == 0, 60)
@@ -140,14 +140,14 @@ async def test_a_marked_channel_is_as_it_was_after_a_restart_without_its_picture
         await until(lambda: all(stream.ring is not None for stream in gateway.catalog.streams()))
         after = await record(api)
         assert (after["id"], after["watermark"]) == (before["id"], before["watermark"])
-        (await pictures.picture(api, "c")).check_box(RED, 100, 50, 80, 40)
+        (await torture_pictures.picture(api, "c")).check_box(RED, 100, 50, 80, 40)
         assert gateway.workers.alive == 0
 
 
 async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_it_goes_on_with_the_new(
     tmp_path: Path,
 ) -> None:
-    async with pictures.gateway(tmp_path) as api:
+    async with torture_pictures.gateway(tmp_path) as api:
         for name, colour in (("red.png", RED), ("blue.png", BLUE)):
             put(api, name, plain(colour, 80, 40))
         assert (await channel(api, "red.png")).status == 200
@@ -165,7 +165,7 @@ async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_i
         await until(lambda: bool(kept) and kept[-1]["mark"]["file"] == "blue.png", 60)
         assert kept[-1]["nextMark"] == kept[-1]["mark"]
     async with restarted(settings) as api:
-        after, ring = await record(api), pictures.live(api, "c")
+        after, ring = await record(api), torture_pictures.live(api, "c")
         assert (after["watermark"]["file"], after["nextWatermark"]) == ("blue.png", None)
         assert isinstance(ring, LoopRing)
         assert {**asdict(ring.start), "at": 0} == {**kept[-1]["start"], "at": 0}
@@ -182,12 +182,12 @@ async def restarted(settings: Settings) -> AsyncIterator[Api]:
 async def test_a_file_that_is_replaced_gets_the_watermark_too(api: Api) -> None:
     assert (await channel(api, {"file": "red.png", "x": 100, "y": 50})).status == 200
     await until(lambda: api.gateway.workers.alive == 0, 60)
-    pictures.grey(api.gateway.settings.media_dir / "grey.mp4", (480, 200))
-    ring = pictures.live(api, "c")
+    torture_pictures.grey(api.gateway.settings.media_dir / "grey.mp4", (480, 200))
+    ring = torture_pictures.live(api, "c")
     async with asyncio.timeout(60):
-        while (await pictures.newest(ring, 1))[-1].init.video.width != 480:  # type: ignore[union-attr]
+        while (await torture_pictures.newest(ring, 1))[-1].init.video.width != 480:  # type: ignore[union-attr]
             pass
-    shown = await pictures.picture(api, "c")
+    shown = await torture_pictures.picture(api, "c")
     assert shown.size == (480, 200)
     shown.check_box(RED, 100, 50, 80, 40)
 
@@ -238,7 +238,7 @@ def test_a_new_version_whose_disk_did_not_answer_until_the_deadline_is_told_as_s
 
 
 async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one(api: Api) -> None:
-    await asyncio.to_thread(pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 90)
+    await asyncio.to_thread(torture_pictures.grey, api.gateway.settings.media_dir / "grey.mp4", (640, 360), 90)
     assert (await channel(api, None)).status == 200
     await until(lambda: api.gateway.workers.alive == 0, 60)
     answer = await remark(api, watermark="red.png")
@@ -256,16 +256,16 @@ async def test_a_new_version_that_breaks_while_it_is_packaged_leaves_the_old_one
 
 @pytest.mark.soak
 async def test_a_list_of_files_is_marked_in_all_of_them(api: Api) -> None:
-    pictures.grey(api.gateway.settings.media_dir / "second.mp4")
+    torture_pictures.grey(api.gateway.settings.media_dir / "second.mp4")
     uris = ["vod-live://grey.mp4", "vod-live://second.mp4"]
     assert (await channel(api, {"file": "red.png", "x": 100, "y": 50}, uri=uris)).status == 200
     await until(lambda: api.gateway.workers.alive == 0, 60)
     answer = await remark(api, watermark="blue.png")
     assert answer.status == 200, answer.body
     await seen(api)
-    ring = pictures.live(api, "c")
-    chunks = await pictures.collected(ring, 0, ring.head + 6)
-    shown = [pictures.Shown(frame) for frame in pictures.frames(chunks)]
+    ring = torture_pictures.live(api, "c")
+    chunks = await torture_pictures.collected(ring, 0, ring.head + 6)
+    shown = [torture_pictures.Shown(frame) for frame in torture_pictures.frames(chunks)]
     marked = [("red" if one.is_(RED, 140, 70) else "blue" if one.is_(BLUE, 140, 70) else "none") for one in shown]
     assert "none" not in marked
     join = marked.index("blue")

@@ -11,18 +11,18 @@ from aiohttp import ClientSession
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from gateway.web import lowlatency
-from gateway.web.mse import ViewerLimits
-from gateway.web.play import PlayLimits
-from media.camera import sample
-from media.camera.server import Camera
-from media.camera.settings import CameraSettings
+from gateway.web.watch import low_latency
+from gateway.web.watch.mse import ViewerLimits
+from gateway.web.watch.play import PlayLimits
+from media.faultcamera import sample
+from media.faultcamera.server import Camera
+from media.faultcamera.settings import CameraSettings
 from media.ring import LiveRing
-from tests.media.feeding import Feeder
-from tests.media.processes import until
 from tests.peers import hlsjs
-from tests.web.follower import Follower
-from tests.web.watching import FakeStreams, Server, an_app
+from tests.support.feeding import Feeder
+from tests.support.follower import Follower
+from tests.support.processes import until
+from tests.support.watching import FakeStreams, Server, an_app
 
 pytestmark = pytest.mark.media
 
@@ -93,7 +93,7 @@ async def still() -> AsyncIterator[tuple[LiveRing, int]]:
 async def test_o3_five_hundred_blocked_reloads_whose_clients_vanish_leave_nothing(
     still: tuple[LiveRing, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lowlatency, "PATIENCE", 100)  # it is not for lack of it that they are let go
+    monkeypatch.setattr(low_latency, "PATIENCE", 100)  # it is not for lack of it that they are let go
     ring, port = still
     before, sizes = _descriptors(), []
     for _ in range(4):

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from gateway.kinds import mediafile
-from media import pictures as store
 from media.effects import pixels
-from media.picture import MAX_FILE
+from media.pictures import picture_store as store
+from media.pictures.worker.read_picture import MAX_FILE
 from tests.api.conftest import Answer, Api
-from tests.media.pictures import Pixel, by_ffmpeg, chunk, encoded, header, pixels_of, plain, png, raw_png, with_exif
-from tests.torture import pictures
-from tests.torture.pictures import GREY, HEIGHT, WIDTH, change, check, put, start
+from tests.support import torture_pictures
+from tests.support.pictures import Pixel, by_ffmpeg, chunk, encoded, header, pixels_of, plain, png, raw_png, with_exif
+from tests.support.torture_pictures import GREY, HEIGHT, WIDTH, change, check, put, start
 
 pytestmark = pytest.mark.media
 
@@ -32,7 +32,7 @@ CODES = {"image-corrupt", "image-too-large", "limits-exceeded"}
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with pictures.gateway(tmp_path) as api:
+    async with torture_pictures.gateway(tmp_path) as api:
         yield api
 
 
@@ -216,7 +216,7 @@ async def test_w11_a_picture_lies_where_the_rules_say(api: Api) -> None:
         name = put(api, f"logo{number}.png", plain(RED, *picture))
         assert (await change(api, watermark={"file": name, **mark})).status == 200
         left, top = max(0, x), max(0, y)
-        shown = await pictures.picture(api)
+        shown = await torture_pictures.picture(api)
         shown.check_box(RED, left, top, min(WIDTH, x + width) - left, min(HEIGHT, y + height) - top)
 
 
@@ -224,13 +224,13 @@ async def test_w11_one_that_lies_outside_or_cannot_be_seen_changes_nothing(api: 
     put(api, "logo.png", plain(RED, 80, 40))
     assert (await start(api, {"file": "logo.png", "opacity": 0})).status == 200
     corners = ((20, 20), (WIDTH - 40, HEIGHT - 30), (WIDTH // 2, HEIGHT // 2))
-    shown = await pictures.picture(api)
+    shown = await torture_pictures.picture(api)
     assert all(shown.is_(GREY, *at) for at in corners)
     assert (await change(api, x=5000, y=5000, opacity=1)).status == 200
-    shown = await pictures.picture(api)
+    shown = await torture_pictures.picture(api)
     assert all(shown.is_(GREY, *at) for at in corners)
     assert (await change(api, x=16, y=16, opacity=0.5)).status == 200
-    (await pictures.picture(api)).check_box((192, 64, 64), 16, 16, 80, 40)
+    (await torture_pictures.picture(api)).check_box((192, 64, 64), 16, 16, 80, 40)
     for wrong in ({"opacity": 2}, {"width": 0}, {"x": 1e9}, {"anchor": "middle"}):
         answer = await change(api, **wrong)
         assert (answer.status, answer.body["code"]) == (422, "invalid-field")
@@ -239,20 +239,20 @@ async def test_w11_one_that_lies_outside_or_cannot_be_seen_changes_nothing(api: 
 async def test_w14_a_source_that_changes_size_keeps_its_watermark_where_the_rule_says(api: Api) -> None:
     put(api, "logo.png", plain(RED, 80, 40))
     assert (await start(api, "logo.png")).status == 200
-    (await pictures.picture(api)).check_box(RED, WIDTH - 96, HEIGHT - 56, 80, 40)
-    ring = pictures.live(api)
+    (await torture_pictures.picture(api)).check_box(RED, WIDTH - 96, HEIGHT - 56, 80, 40)
+    ring = torture_pictures.live(api)
     before = ring.head
     await api.post("/vod/terminate", {"localStreamName": "grey"})
-    pictures.grey(api.gateway.settings.media_dir / "wide.mp4", (480, 200))
+    torture_pictures.grey(api.gateway.settings.media_dir / "wide.mp4", (480, 200))
     answer = await api.post("/vod/startup", {"uri": "vod-live://wide.mp4", "localStreamName": "grey", "loop": True})
     assert answer.status == 200, answer.body
     async with asyncio.timeout(60):
-        while (await pictures.newest(ring))[-1].init.video.width != 480:  # type: ignore[union-attr]
+        while (await torture_pictures.newest(ring))[-1].init.video.width != 480:  # type: ignore[union-attr]
             pass
-    shown = await pictures.picture(api)
+    shown = await torture_pictures.picture(api)
     assert shown.size == (480, 200)
     shown.check_box(RED, 480 - 96, 200 - 56, 80, 40)
-    chunks = await pictures.collected(ring, before, ring.head - 1)
+    chunks = await torture_pictures.collected(ring, before, ring.head - 1)
     changed = [each for each in chunks if each.discontinuity]
     assert len(changed) == 1
     assert changed[0].independent
@@ -269,7 +269,7 @@ async def test_w15_of_two_swaps_at_once_one_wins_and_the_other_is_told(api: Api)
     loser = next(answer for answer in answers if answer.status == 409)
     assert (loser.body["code"], loser.headers["Retry-After"]) == ("resource-busy", "1")
     won = RED if answers[0].status == 200 else BLUE
-    (await pictures.picture(api)).check_box(won, WIDTH - 96, HEIGHT - 56, 80, 40)
+    (await torture_pictures.picture(api)).check_box(won, WIDTH - 96, HEIGHT - 56, 80, 40)
 
 
 async def test_w15_a_picture_that_is_deleted_while_it_is_shown_stays(api: Api) -> None:
@@ -277,6 +277,6 @@ async def test_w15_a_picture_that_is_deleted_while_it_is_shown_stays(api: Api) -
     assert (await start(api, name)).status == 200
     (api.gateway.settings.media_dir / name).unlink()
     assert (await change(api, opacity=1)).status == 200  # moved and faded without its file
-    (await pictures.picture(api)).check_box(RED, WIDTH - 96, HEIGHT - 56, 80, 40)
+    (await torture_pictures.picture(api)).check_box(RED, WIDTH - 96, HEIGHT - 56, 80, 40)
     answer = await change(api, watermark=name)
     assert (answer.status, answer.body["code"]) == (404, "image-not-found")

@@ -9,14 +9,15 @@ from statistics import quantiles
 
 import pytest
 
-from gateway.jobs import feed, records
+from gateway.jobs import feed
+from gateway.jobs.storage import records
 from media.chunk import Chunk
 from tests.api.conftest import Api
 from tests.conftest import SOAK
-from tests.media.pictures import Pixel, plain
-from tests.media.processes import only_worker
-from tests.torture import pictures
-from tests.torture.pictures import change, put, start
+from tests.support import torture_pictures
+from tests.support.pictures import Pixel, plain
+from tests.support.processes import only_worker
+from tests.support.torture_pictures import change, put, start
 
 pytestmark = pytest.mark.media
 
@@ -64,11 +65,11 @@ async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_ag
     # What the gateway remembers of jobs and events is bounded; here it is full before anything is measured.
     monkeypatch.setattr(feed, "KEPT", 50)
     monkeypatch.setattr(records, "KEPT", 10)
-    async with pictures.gateway(tmp_path) as api:
+    async with torture_pictures.gateway(tmp_path) as api:
         for number, colour in enumerate(COLOURS):
             put(api, f"{number}.png", plain(colour, 60 + 20 * number, 40))
         assert (await start(api, "0.png")).status == 200
-        ring = pictures.live(api)
+        ring = torture_pictures.live(api)
         await ring.wait(ring.head + 3)
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
@@ -79,7 +80,7 @@ async def test_w12_viewers_see_no_gap_when_the_watermark_is_swapped_again_and_ag
         before, began = (resident(os.getpid()), resident(worker)), loop.time()
         taken = await swap(api, swaps)
         after, lasted = (resident(os.getpid()), resident(worker)), loop.time() - began
-        chunks = await pictures.collected(ring, first, ring.head)
+        chunks = await torture_pictures.collected(ring, first, ring.head)
         stop.set()
         counts = await asyncio.gather(*viewers)
         check_whole(chunks)
@@ -100,4 +101,4 @@ def check_whole(chunks: list[Chunk]) -> None:
     assert all(a.decode_time + a.duration == b.decode_time for a, b in itertools.pairwise(chunks))
     key = next(number for number, chunk in enumerate(chunks) if chunk.independent)
     ticks = sum(chunk.duration for chunk in chunks[key:])
-    assert len(pictures.frames(chunks[key:])) == ticks // 3600
+    assert len(torture_pictures.frames(chunks[key:])) == ticks // 3600

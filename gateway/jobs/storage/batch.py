@@ -1,0 +1,49 @@
+"""What one transaction of the store writes."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from gateway.jobs.job import Claim, Record
+from gateway.jobs.storage.rows import Row, Statement
+
+Version = tuple[Record, bytes | None, Claim | None]  # of a job's record, without its result; that; whose key it has
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: the newest version of each row; one that is None is deleted.
+
+    `waiters` are those of whoever waits until it is on disk.
+    """
+
+    jobs: dict[str, Version | None] = field(default_factory=dict)
+    streams: dict[str, Row | None] = field(default_factory=dict)
+    also: list[Statement] = field(default_factory=list)
+    events: deque[Statement] = field(default_factory=deque)
+    revision: int = 0
+    waiters: list[asyncio.Future[Exception | None]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.jobs) + len(self.streams) + len(self.also) + len(self.events) + bool(self.revision)
+
+    def settle(self, error: Exception | None) -> None:
+        """It is on disk, or why it could not be written: tell those who wait."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(error)
+
+    def put_stream(self, stream_id: str, row: Row | None) -> None:
+        # To the end: a name that is freed and taken again in one batch must be freed first.
+        self.streams.pop(stream_id, None)
+        self.streams[stream_id] = row
+
+    def put_back(self, older: "Batch") -> None:
+        """Take up what could not be written before; what is here is newer."""
+        self.jobs = {**older.jobs, **self.jobs}
+        self.also = older.also + self.also
+        self.events = older.events + self.events
+        self.revision = max(older.revision, self.revision)
+        streams, self.streams = self.streams, older.streams
+        for stream_id, row in streams.items():
+            self.put_stream(stream_id, row)

@@ -1,0 +1,250 @@
+"""The SQLite file of the store: its tables, opened, written and read by calls that block."""
+
+import fcntl
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from gateway.jobs.job import Record, interrupted, time_of_day
+from gateway.jobs.ports import Eviction, Keep, Query
+from gateway.jobs.storage.batch import Batch
+from gateway.jobs.storage.rows import LARGEST_LISTED, Row, Statement, job_row, record_of
+from gateway.jobs.storage.schema import (
+    BURY,
+    DELETE_JOB,
+    FORGET_GRAVES,
+    HIGHEST_REVISION,
+    MARK_REVISION,
+    MIGRATIONS,
+    SAVE_STREAM,
+    SCHEMA_VERSION,
+    save_jobs,
+)
+
+log = logging.getLogger(__name__)
+
+# How many jobs one round of clearing away drops at most, so that no commit waits long for it.
+EVICTED_AT_ONCE: Final = 2000
+# A burst must not push a job out before its caller has asked for it: jobs younger than this many seconds are kept,
+# unless there are this many times more of them than should be (contract, pitfall 30).
+YOUNG: Final = 60.0
+FAR_TOO_MANY: Final = 10
+ROWS_AT_ONCE: Final = 64  # of one statement, which has a limit for values
+
+
+class StoreError(Exception):
+    """The store cannot be opened, read or written; the text names the file and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedStream:
+    """A stream that is to be live, also after a restart. `body` is what its session needs, as JSON-ready values."""
+
+    id: str
+    name: str
+    body: dict[str, Any]
+
+
+class Database:
+    """Two connections to one file, and the lock that keeps other gateways out.
+
+    A connection belongs to the thread that opened it: all methods that write are called in one thread, all that read
+    in another. `interrupting` gives what is written with the record of each job that a restart has interrupted, in the
+    same transaction; `revision` is the highest one ever used.
+    """
+
+    def __init__(self, path: Path, retention: float, wall: Callable[[], float]) -> None:
+        self.path = path
+        self.revision = 0
+        self.interrupting: list[Callable[[Record], Iterable[Statement]]] = []
+        self._retention = retention
+        self._wall = wall
+        self._connections: dict[str, sqlite3.Connection] = {}
+        self._lock: IO[str] | None = None
+
+    # In the writer's thread.
+
+    def open_writer(self) -> None:
+        """Open or make the file, and end what a restart has interrupted. Raises StoreError when it cannot be ours."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        self.path.touch(mode=0o600)  # it holds the passwords of wanted cameras; SQLite gives its side files the same
+        connection = self._connect("writer")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            detail = f"the store {self.path} has schema {version}, and this gateway knows schema {SCHEMA_VERSION}"
+            raise StoreError(f"{detail}; run a newer gateway, or move the file away (a new one is made)")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # NORMAL: a commit is in the page cache of the kernel when it returns, so SIGKILL of this process loses nothing
+        # that was acknowledged. Only a power cut may lose the last moments (FULL would pay an fsync for each batch),
+        # and the file stays consistent then too.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+            connection.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
+        self.revision = connection.execute(HIGHEST_REVISION).fetchone()[0]
+        self._interrupt(connection)
+
+    def _take_lock(self) -> None:
+        """One gateway for one file: a second one would declare the first one's jobs interrupted."""
+        self._lock = self.path.with_name(self.path.name + ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            detail = f"the store {self.path} is in use by another gateway"
+            raise StoreError(f"{detail}; stop that one, or set another data_dir") from None
+
+    def _connect(self, name: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        self._connections[name] = connection
+        return connection
+
+    def _close(self, name: str) -> None:
+        if (connection := self._connections.pop(name, None)) is not None:
+            connection.close()
+
+    def _interrupt(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT record FROM jobs WHERE finished IS NULL ORDER BY seq").fetchall()
+        connection.execute("BEGIN IMMEDIATE")
+        for row in rows:
+            self.revision += 1
+            record = interrupted(json.loads(row["record"]), self._wall(), self._retention, self.revision)
+            _save_jobs(connection, [job_row(record, None)])
+            for statement, values in (each for told in self.interrupting for each in told({**record, "result": None})):
+                connection.execute(statement, values)
+        connection.execute(MARK_REVISION, (self.revision,))
+        connection.execute("COMMIT")
+        if rows:
+            log.warning("jobs-interrupted", extra={"jobs": len(rows)})
+
+    def write(self, batch: Batch) -> None:
+        connection = self._connections["writer"]
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if dropped := [(job_id,) for job_id, job in batch.jobs.items() if job is None]:
+                connection.executemany(DELETE_JOB, dropped)
+                connection.executemany(BURY, dropped)
+            # After the deletions: a key that is freed and taken again in one batch must be freed first.
+            _save_jobs(connection, [job_row(*job) for job in batch.jobs.values() if job is not None])
+            connection.execute(MARK_REVISION, (_highest(batch),))
+            for stream_id, row in batch.streams.items():
+                if row is None:
+                    connection.execute("DELETE FROM streams WHERE id = ?", (stream_id,))
+                else:
+                    connection.execute("DELETE FROM streams WHERE name = :name AND id <> :id", row)
+                    connection.execute(SAVE_STREAM, row)
+            for statement, values in (*batch.also, *batch.events):
+                connection.execute(statement, values)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def evict(self, keep: Keep, protected: frozenset[str]) -> Eviction:
+        connection = self._connections["writer"]
+        now = self._wall()
+        retained = connection.execute("SELECT count(*) FROM jobs WHERE finished IS NOT NULL").fetchone()[0]
+
+        def oldest(condition: str, value: str, most: int) -> list[str]:
+            query = f"SELECT id FROM jobs WHERE {condition} <= ? ORDER BY {condition}, seq LIMIT ?"
+            rows = connection.execute(query, (value, max(0, most) + len(protected))).fetchall()
+            return [row["id"] for row in rows if row["id"] not in protected][: max(0, most)]
+
+        aged = oldest("expires", time_of_day(now), EVICTED_AT_ONCE)
+        surplus = min(retained - len(aged) - keep.count, EVICTED_AT_ONCE)
+        crowd = [each for each in oldest("finished", time_of_day(now - YOUNG), surplus + len(aged)) if each not in aged]
+        crowd = crowd[: max(0, surplus)]
+        far_over = min(retained - len(aged) - len(crowd) - FAR_TOO_MANY * keep.count, EVICTED_AT_ONCE)
+        if far_over > 0:
+            taken = {*aged, *crowd}
+            young = oldest("finished", time_of_day(now), far_over + len(taken))
+            crowd += [each for each in young if each not in taken][:far_over]
+        self._drop(connection, [*aged, *crowd], keep.tombstones)
+        return Eviction(aged, crowd, retained - len(aged) - len(crowd))
+
+    def _drop(self, connection: sqlite3.Connection, doomed: list[str], tombstones: int) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(DELETE_JOB, [(job_id,) for job_id in doomed])
+        connection.executemany(BURY, [(job_id,) for job_id in doomed])
+        connection.execute(FORGET_GRAVES, (tombstones,))
+        connection.execute("COMMIT")
+
+    def change(self, statement: str, *values: object) -> int:
+        """Write in a transaction of its own. Gives the number of rows that it changed."""
+        return self._connections["writer"].execute(statement, values).rowcount
+
+    def close_writer(self) -> None:
+        """Close, and let another gateway have the file."""
+        self._close("writer")
+        if self._lock is not None:
+            self._lock.close()
+
+    # In the reader's thread.
+
+    def open_reader(self) -> None:
+        """Open for reading."""
+        self._connect("reader").execute("PRAGMA query_only = ON")
+
+    def close_reader(self) -> None:
+        """Close."""
+        self._close("reader")
+
+    def find(self, job_id: str) -> Record | None:
+        row = self.select("SELECT record, result FROM jobs WHERE id = ?", job_id).fetchone()
+        return None if row is None else record_of(row)
+
+    def result(self, job_id: str) -> bytes | None:
+        row = self.select("SELECT result FROM jobs WHERE id = ?", job_id).fetchone()
+        return None if row is None else row["result"]
+
+    def newest(self, limit: int, query: Query, without: Collection[str]) -> list[Record]:
+        # The words of `chosen` are from here; what is asked for is in `values`.
+        chosen, values = ["TRUE"], list[object]()
+        for column, wanted in (("state", query.states), ("kind", query.kinds)):
+            if wanted is not None:
+                chosen.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values += map(str, wanted)
+        if query.since is not None:
+            chosen.append("created >= ?")
+            values.append(query.since)
+        if query.until is not None:
+            chosen.append("created <= ?")
+            values.append(query.until)
+        if query.owner is not None:
+            chosen.append("owner = ?")
+            values.append(query.owner)
+        result = f"CASE WHEN length(result) <= {LARGEST_LISTED} THEN result END AS result"
+        select = f"SELECT id, record, {result} FROM jobs WHERE {' AND '.join(chosen)} ORDER BY seq DESC LIMIT ?"
+        rows = self.select(select, *values, limit + len(without)).fetchall()
+        return [record_of(row) for row in rows if row["id"] not in without][:limit]
+
+    def claimed(self, key: str) -> tuple[str, str] | None:
+        row = self.select("SELECT id, fingerprint FROM jobs WHERE key = ?", key).fetchone()
+        return None if row is None else (row["id"], row["fingerprint"])
+
+    def expired(self, job_id: str) -> bool:
+        return self.select("SELECT 1 FROM tombstones WHERE id = ?", job_id).fetchone() is not None
+
+    def streams(self) -> list[WantedStream]:
+        rows = self.select("SELECT id, name, body FROM streams ORDER BY seq").fetchall()
+        return [WantedStream(row["id"], row["name"], json.loads(row["body"])) for row in rows]
+
+    def select(self, query: str, *values: object) -> sqlite3.Cursor:
+        return self._connections["reader"].execute(query, values)
+
+
+def _save_jobs(connection: sqlite3.Connection, rows: list[Row]) -> None:
+    """Write rows, many with one statement: SQLite lets go of the interpreter for each one, and asks for it again."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        connection.execute(save_jobs(len(some)), [value for row in some for value in row.values()])
+
+
+def _highest(batch: Batch) -> int:
+    """The highest revision of a batch."""
+    return max([batch.revision, *(int(job[0]["revision"]) for job in batch.jobs.values() if job is not None)])

@@ -1,0 +1,40 @@
+"""Ended jobs on their way out of memory: each may leave when its last version is on disk."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from gateway.jobs.ports import Archive
+from gateway.jobs.run import Run
+from gateway.jobs.storage.database import StoreError
+
+log = logging.getLogger(__name__)
+
+
+class Departures:
+    """Those that wait for the disk; `leave` is called for each that it has. After an error they stay until the next."""
+
+    def __init__(self, store: Archive, leave: Callable[[Run], None]) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._store = store
+        self._leave = leave
+        self._ended: list[Run] = []
+
+    def add(self, run: Run) -> None:
+        """This one has ended, nothing of it is left, and its last version is handed to the store in this callback."""
+        self._ended.append(run)
+        if self.task is None or self.task.done():
+            self.task = asyncio.get_running_loop().create_task(self._see_off(), name="job-departures")
+
+    async def _see_off(self) -> None:
+        while self._ended:
+            ready, self._ended = self._ended, []
+            try:
+                await self._store.flush()
+            except StoreError as error:
+                self._ended = ready + self._ended
+                log.error("store-failed", extra={"error": str(error), "jobs": len(self._ended)})
+                return
+            for run in ready:
+                run.saved = True
+                self._leave(run)

@@ -1,0 +1,247 @@
+"""The SQLite store: job records, wanted streams and what goes with them, written in group commits by one thread."""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from gateway.jobs.job import Claim, Record, encode
+from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
+from gateway.jobs.storage.batch import Batch
+from gateway.jobs.storage.database import Database, StoreError, WantedStream
+from gateway.jobs.storage.rows import Statement
+
+T = TypeVar("T")
+
+# Turns of the loop between the first row of a batch and its cut. A busy loop has long turns: most that has just begun
+# has ended by then, and is written once. An idle loop has short ones, so that a single job does not wait for others.
+TURNS: Final = 8
+
+
+class Store:
+    """One SQLite file, for one gateway. All methods are called on the event loop; nothing here blocks it.
+
+    Group commit: `save_*` and `delete_*` only note a row. A batch is cut in a loop callback of its own and written in
+    one transaction, so **what is saved in one loop callback is saved together or not at all**; while one batch is being
+    written the next one gathers. `flush` is the promise that it is done.
+
+    `retention` (seconds) dates the records of jobs that a restart interrupted; more than `queue_limit` waiting rows
+    turn `room` false, and the supervisor accepts no jobs until the disk has caught up.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention: float = 86400.0,
+        queue_limit: int = 10_000,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._file = Database(path, retention, wall)
+        self._queue_limit = queue_limit
+        # A thread each: a connection belongs to its thread, and a long read does not keep a commit waiting.
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._reader = ThreadPoolExecutor(1, "store-reader")
+        self._writing: Batch | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    @property
+    def revision(self) -> int:
+        """The highest revision ever used, as of `open`."""
+        return self._file.revision
+
+    @property
+    def interrupting(self) -> list[Callable[[Record], Iterable[Statement]]]:
+        """What gives what is written with the record of each job that a restart has interrupted, in its transaction."""
+        return self._file.interrupting
+
+    async def open(self) -> None:
+        """Open or make the file. Unfinished jobs become FAILED `interrupted`.
+
+        Raises StoreError when the file is broken, of a newer version, or in use by another gateway.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._pending = Batch()
+        try:
+            await self._on(self._writer, self._file.open_writer)
+            await self._on(self._reader, self._file.open_reader)
+        except BaseException:
+            await self._shut()
+            raise
+
+    async def close(self) -> None:
+        """Write what is waiting, and close. Raises StoreError when that could not be written."""
+        try:
+            await self.flush()
+        finally:
+            await self._shut()
+
+    @property
+    def room(self) -> bool:
+        """Whether the disk keeps up: no more rows are waiting than the bound."""
+        return len(self._pending) < self._queue_limit
+
+    def save_job(self, record: Record, result: bytes | None, claim: Claim | None = None) -> None:
+        """Note a version of a job's public record, without its `result` member; `result` is that, serialised.
+
+        The claim of the first version that reaches the disk is the job's.
+        """
+        # It becomes text in the writer's thread: of the versions of one batch only the last one is written.
+        self._pending.jobs[record["id"]] = (record, result, claim)
+        self._wake()
+
+    def delete_job(self, job_id: str) -> None:
+        """Note that a job is to be forgotten, and its claim with it. Its id is remembered as that of a dropped one."""
+        self._pending.jobs[job_id] = None
+        self._wake()
+
+    def note_revision(self, revision: int) -> None:
+        """Note that a revision was used for something that is not saved here."""
+        self._pending.revision = max(revision, self._pending.revision)
+        self._wake()
+
+    def save_stream(self, stream_id: str, name: str, body: dict[str, Any]) -> None:
+        """Note a wanted stream. Raises TypeError or ValueError when `body` is not JSON.
+
+        Whoever had the name before loses it: the catalog, which calls this, knows who owns a name.
+        """
+        name.encode()  # a lone surrogate is refused here: in the writer it would spoil a whole batch
+        self._pending.put_stream(stream_id, {"id": stream_id, "name": name, "body": encode(body).decode()})
+        self._wake()
+
+    def delete_stream(self, stream_id: str) -> None:
+        """Note that a stream is no longer wanted."""
+        self._pending.put_stream(stream_id, None)
+        self._wake()
+
+    def also(self, statement: Statement) -> None:
+        """Note what is to be written in the same transaction as all else that is saved in this loop callback."""
+        self._pending.also.append(statement)
+        self._wake()
+
+    def post(self, statement: Statement, most: int) -> list[Statement]:
+        """The same for an event, which may be lost: while the disk cannot be written, the oldest beyond so many go.
+        Gives those that went.
+        """
+        events = self._pending.events
+        events.append(statement)
+        self._wake()
+        return [events.popleft() for _ in range(len(events) - most)]
+
+    async def ask(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """The rows of a query, of what is on disk."""
+        return await self._on(self._reader, lambda: self._file.select(query, *values).fetchall())
+
+    async def change(self, statement: str, *values: object) -> int:
+        """Write at once, in a transaction of its own. Gives the number of rows that it changed."""
+        return await self._on(self._writer, lambda: self._file.change(statement, *values))
+
+    async def flush(self) -> None:
+        """Return when all that was saved before this call is on disk. Raises StoreError when it could not be written.
+
+        What could not be written is kept, and tried again with the next save or flush.
+        """
+        batch = self._pending if len(self._pending) else self._writing
+        if batch is not None:
+            await self._settled(batch)
+
+    async def settled(self, job_id: str) -> None:
+        """The same for the last version of one job that was saved, and for all that was saved with it in one callback.
+
+        Who has waited long for a job finds it written long ago, and need not wait for what others have saved since.
+        """
+        batch = self._pending if job_id in self._pending.jobs else self._writing
+        if batch is not None and job_id in batch.jobs:
+            await self._settled(batch)
+
+    async def find(self, job_id: str) -> Record | None:
+        """The record of a job, its result included, as last written."""
+        return await self._on(self._reader, self._file.find, job_id)
+
+    async def result(self, job_id: str) -> bytes | None:
+        """The serialised result of a DONE job."""
+        return await self._on(self._reader, self._file.result, job_id)
+
+    async def newest(self, limit: int, query: Query = EVERYTHING, without: Collection[str] = ()) -> list[Record]:
+        """At most `limit` records of the query, newest first, and not those `without`; without results too large for
+        a list.
+        """
+        return await self._on(self._reader, self._file.newest, limit, query, without)
+
+    async def claimed(self, key: str) -> tuple[str, str] | None:
+        """The id and the fingerprint of the job that has this key."""
+        return await self._on(self._reader, self._file.claimed, key)
+
+    async def expired(self, job_id: str) -> bool:
+        """Whether there was such a job, and it was dropped not too long ago."""
+        return await self._on(self._reader, self._file.expired, job_id)
+
+    async def evict(self, keep: Keep, protected: Collection[str]) -> Eviction:
+        """Drop finished jobs over their age, and the oldest of those beyond `keep.count`; never those `protected`.
+
+        Does at most EVICTED_AT_ONCE; call again as long as it drops that many.
+        """
+        return await self._on(self._writer, self._file.evict, keep, frozenset(protected))
+
+    async def streams(self) -> list[WantedStream]:
+        """The wanted streams, oldest first."""
+        return await self._on(self._reader, self._file.streams)
+
+    # The group commit.
+
+    async def _settled(self, batch: Batch) -> None:
+        self._wake()
+        # A future for each: who is cancelled here must not cancel what others wait for.
+        waiter = self._loop.create_future()
+        batch.waiters.append(waiter)
+        if (error := await waiter) is not None:
+            raise StoreError(str(error))
+
+    def _wake(self) -> None:
+        if len(self._pending) and (self._pump is None or self._pump.done()):
+            self._pump = self._loop.create_task(self._write_all(), name="store-pump")
+
+    async def _write_all(self) -> None:
+        # A task's steps are loop callbacks of their own: a batch is never cut between two saves of one callback.
+        while len(self._pending):
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            batch = self._writing = self._pending
+            self._pending = Batch()
+            try:
+                await self._on(self._writer, self._file.write, batch)
+            except StoreError as error:
+                # Those who wait for the next batch are told too: it will not be tried before someone asks again.
+                waiting, self._pending = self._pending, Batch()
+                self._pending.put_back(waiting)
+                self._pending.put_back(batch)
+                batch.settle(error)
+                waiting.settle(error)
+                return
+            finally:
+                self._writing = None
+            batch.settle(None)
+
+    async def _on(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: object) -> T:
+        """Call in a thread of ours (never the default executor), with whatever goes wrong put into words: nobody who
+        waits for it may wait for ever.
+        """
+        try:
+            return await self._loop.run_in_executor(thread, call, *args)
+        except StoreError:
+            raise  # says already what to do
+        except Exception as error:
+            detail = f"the store {self.path} cannot be used: {error}"
+            advice = "free the disk, or move the file away (a new one is made) or restore a copy of it"
+            raise StoreError(f"{detail}; {advice}") from error
+
+    async def _shut(self) -> None:
+        for thread, close in ((self._reader, self._file.close_reader), (self._writer, self._file.close_writer)):
+            with contextlib.suppress(StoreError):
+                await self._on(thread, close)
+            thread.shutdown()

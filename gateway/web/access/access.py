@@ -1,0 +1,305 @@
+"""Who gets in: keys and play tokens are read from each request, before anything else of it is looked at."""
+
+import base64
+import binascii
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Annotated, Final
+from urllib.parse import quote, urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import Field
+
+from gateway.auth.jwts import Jwts
+from gateway.auth.keys import Key, Keys, Scope
+from gateway.auth.play_tokens import PlayTokens, Ticket
+from gateway.jobs.failures import Failure
+from gateway.jobs.job import time_of_day
+from gateway.kinds.kind import Params
+from gateway.kinds.names import StreamName
+from gateway.web import body
+from gateway.web.access.principal import PRINCIPAL, SESSION
+from gateway.web.access.scopes import scope_of
+from gateway.web.context import BASE
+from gateway.web.openapi.answer_models import TokenRecord
+from gateway.web.problems import problem
+from media.stream import playback
+
+REALM: Final = 'realm="Reelgate", charset="UTF-8"'
+COOKIE: Final = "reelgate_play"
+PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
+TOKEN: Final = web.RequestKey("play_token", str)
+GRANT: Final = web.RequestKey("grant", partial[bool])  # says whether what let a request in is good still
+TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
+WINDOW: Final = 60.0  # seconds
+MOST_ADDRESSES: Final = 10_000
+
+
+class Tries:
+    """Counts wrong keys by the address that they come from.
+
+    A right key is never held up: behind a proxy all callers share one address.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def wait(self, address: str) -> float:
+        """Seconds until one more wrong key from there is answered as such."""
+        since, count = self._wrong.get(address, (0.0, 0))
+        if count < TRIES:
+            return 0.0
+        return max(0.0, since + WINDOW - self._clock())
+
+    def wrong(self, address: str) -> None:
+        """One that was not right."""
+        since, count = self._wrong.pop(address, (self._clock(), 0))
+        if self._clock() - since >= WINDOW:
+            since, count = self._clock(), 0
+        self._wrong[address] = (since, count + 1)
+        if len(self._wrong) > MOST_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What decides: the keys, the tokens, and which other sites' pages may call (`origins`)."""
+
+    keys: Keys
+    tokens: PlayTokens
+    sessions: PlayTokens
+    origins: tuple[str, ...] = ()
+    wall: Callable[[], float] = time.time
+    jwts: Jwts | None = None
+    tries: Tries = field(default_factory=Tries)
+
+    def check(self, request: web.Request) -> None:
+        """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
+        foreign = self._check_site(request)
+        if not self.needed:
+            request[GRANT] = partial(self._still_open)
+            return
+        if is_preflight(request, self.origins):
+            return
+        scope = _scope(request)
+        if scope is None or (scope is Scope.PLAY and self._by_token(request, foreign)):
+            return
+        if foreign and not _bears(request):
+            raise Failure("unauthorized", "A page of another site has to send its own key, as Authorization: Bearer.")
+        key = self._session(request) or self._key(request)
+        request[PRINCIPAL], request[GRANT] = key, partial(self.still_good, key)
+        if not key.allows(scope):
+            raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
+        if _is_page(request):
+            until = int(min(self.wall() + PAGE, key.expires or inf))
+            request[TOKEN] = self.token(request.match_info["name"], until, key)
+
+    @property
+    def needed(self) -> bool:
+        """Whether a caller needs a key."""
+        return self.keys.needed or self.jwts is not None
+
+    def _check_site(self, request: web.Request) -> bool:
+        """A page of another site may not act in the name of whoever looks at it: browsers send credentials along.
+
+        Whether it is one of a site that is let in, and acts. Raises `Failure`: `forbidden`.
+        """
+        if request.method in ("GET", "HEAD", "OPTIONS") and hdrs.UPGRADE not in request.headers:
+            return False
+        origin = request.headers.get(hdrs.ORIGIN)
+        site = request.headers.get("Sec-Fetch-Site")
+        same = site == "same-origin" if site else urlsplit(origin or "").netloc == request.headers.get(hdrs.HOST)
+        if origin is None or same:
+            return False
+        if origin in self.origins or "*" in self.origins:
+            return True
+        raise Failure("forbidden", "Pages of other sites may not call this gateway; cors_origins can allow it.")
+
+    def signed_in(self, request: web.Request) -> Key | None:
+        """The key that a request carries or stands for, if it is good."""
+        if not self.needed:
+            return None
+        try:
+            return self._session(request) or self._key(request)
+        except Failure:
+            return None
+
+    def still_good(self, key: Key) -> bool:
+        """Whether a key that was good has not been revoked since, and is not past its time."""
+        issued_elsewhere = not key.sha256
+        return not key.expired(self.wall()) if issued_elsewhere else self.keys.known(key.id) is not None
+
+    def _still_open(self) -> bool:
+        """Whether there is no key as yet: the first one ends what strangers have begun."""
+        return not self.needed
+
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether what a play token permits goes on: its time is not over, nor the key revoked that made it."""
+        return self.wall() < ticket.until and (not ticket.key or self.keys.known(ticket.key) is not None)
+
+    def token(self, name: str, until: int, key: Key | None) -> str:
+        """A play token that this caller makes. A key of somebody else's cannot be revoked here: it leaves no trace."""
+        return self.tokens.sign(name, until, key.id if key is not None and key.sha256 else "")
+
+    def _session(self, request: web.Request) -> Key | None:
+        """The key that a browser has signed in with, if it is still good. A key that is sent along counts first."""
+        token = request.cookies.get(SESSION)
+        if not token or credentials(request) is not None:
+            return None
+        signed = self.sessions.check(token, self.wall())
+        if signed is not None:
+            return self.keys.known(signed.name)
+        return self.jwts.find(token) if self.jwts is not None else None
+
+    def session_of(self, key: Key, text: str, seconds: int) -> str:
+        """What a browser keeps in the place of this key, for so long; a JWT, which ends by itself, is kept as it is."""
+        return self.sessions.sign(key.id, int(self.wall()) + seconds) if self.keys.known(key.id) else text
+
+    def _key(self, request: web.Request) -> Key:
+        text = credentials(request)
+        if text is None:
+            raise Failure("unauthorized", "An API key is needed: send it as Authorization: Bearer, or as a password.")
+        return self.key_of(request, text)
+
+    def key_of(self, request: web.Request, text: str) -> Key:
+        """The key that a text from there is. Raises `Failure`: `unauthorized`, `rate-limited`."""
+        key = self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
+        if key is not None:
+            return key
+        address = request.remote or ""
+        if wait := self.tries.wait(address):
+            detail = "Too many wrong keys came from this address; try again later."
+            raise Failure("rate-limited", detail, retry_after=int(wait) + 1)
+        self.tries.wrong(address)
+        raise Failure("unauthorized", "The API key is unknown, revoked, or past its time.")
+
+    def _by_token(self, request: web.Request, foreign: bool) -> bool:
+        """Whether a play token lets it in. The cookie of a page that a key has opened gives way to a session's key,
+        which lasts longer, but not where that key would not count: on a page of another site.
+        """
+        name, asked = request.match_info.get("name"), request.query.get("token")
+        token = asked or request.cookies.get(COOKIE)
+        ticket = self.tokens.check(token, self.wall()) if token else None
+        if ticket is None or ticket.name != name or not self.holds(ticket):
+            return False
+        if not asked and not foreign and (key := self._session(request)) is not None and key.allows(Scope.PLAY):
+            return False
+        if asked:
+            request[TOKEN] = asked
+        request[GRANT] = partial(self.holds, ticket)
+        return True
+
+
+def grant(request: web.Request) -> Callable[[], bool]:
+    """Says whether the key or play token that a request came with is good still: asked again and again by what goes on
+    after the request, or has an answer that does not end.
+    """
+    return request.get(GRANT) or (lambda: True)
+
+
+def still_good(request: web.Request) -> bool:
+    """The same, at this moment."""
+    return grant(request)()
+
+
+def credentials(request: web.Request) -> str | None:
+    """The key that a request carries: after `Bearer`, or by `Basic` as the password, or as the user without one."""
+    lines = request.headers.getall(hdrs.AUTHORIZATION, [])
+    scheme, _, value = lines[0].partition(" ") if len(lines) == 1 else ("", "", "")
+    if scheme.lower() == "bearer":
+        return value.strip() or None
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return password or user or None
+
+
+def _bears(request: web.Request) -> bool:
+    """Whether a key is sent as a browser never does by itself."""
+    return credentials(request) is not None and request.headers[hdrs.AUTHORIZATION].lower().startswith("bearer ")
+
+
+def is_preflight(request: web.Request, origins: tuple[str, ...]) -> bool:
+    """Whether a browser asks if a page of an allowed site may call; it sends no credentials with that."""
+    return bool(origins) and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def _scope(request: web.Request) -> Scope | None:
+    resource = request.match_info.route.resource
+    return Scope.READ if resource is None else scope_of(request.method, resource.canonical)
+
+
+def _is_page(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical == "/live/{name}/"
+
+
+def middleware(access: Access) -> Middleware:
+    """Refuses who may not, before anything of the request is read."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            access.check(request)
+        except Failure as failure:
+            response = problem(request, failure)
+            if failure.code == "unauthorized":
+                for challenge in _challenges(request):
+                    response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+            return response
+        return await handler(request)
+
+    return guarded
+
+
+def _challenges(request: web.Request) -> Iterator[str]:
+    """What may be sent. A browser asks its user only where a page is opened, not for the calls of a script."""
+    yield f"Bearer {REALM}"
+    if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
+        yield f"Basic {REALM}"
+
+
+async def keep_token(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal: whoever came with a token in the address gets it as a cookie for the playlists and segments below."""
+    token = request.get(TOKEN)
+    if token is not None:
+        path = f"/live/{quote(request.match_info['name'], safe='')}/"
+        site = "None; Secure; Partitioned" if request.secure else "Lax"  # of another site's frame only by TLS
+        # Cookies that are set by `set_cookie` are in the headers already when this is called.
+        response.headers.add(hdrs.SET_COOKIE, f"{COOKIE}={token}; Path={path}; HttpOnly; SameSite={site}")
+
+
+class TokenParams(Params):
+    """`name` is that of a stream, there or not; `expiresIn` is in seconds."""
+
+    name: StreamName
+    expires_in: Annotated[int, Field(ge=1, le=86400)] = 300
+
+
+def routes(access: Access) -> list[web.RouteDef]:
+    """`/stream/play_token`."""
+
+    async def play_token(request: web.Request) -> web.StreamResponse:
+        params = body.fields(request, TokenParams, await body.read_object(request))
+        key = request.get(PRINCIPAL)
+        ends = (key.expires if key else None) or inf
+        until = int(min(access.wall() + params.expires_in, ends))
+        token = access.token(params.name, until, key)
+        record = TokenRecord(
+            name=params.name,
+            token=token,
+            expires_at=time_of_day(until),
+            playback={way: f"{path}?token={token}" for way, path in playback(params.name).items()},
+        )
+        return web.json_response(record.model_dump(by_alias=True), headers={hdrs.CACHE_CONTROL: "no-store"})
+
+    return [web.post(f"{BASE}/stream/play_token", play_token)]

@@ -1,0 +1,33 @@
+"""Who calls, as the handlers see it: a key, or anybody where keys are not used."""
+
+from typing import Final
+
+from aiohttp import web
+
+from gateway.auth.keys import Key, Scope
+from gateway.jobs.job import Record
+
+PRINCIPAL: Final = web.RequestKey("principal", Key)
+SESSION: Final = "reelgate_session"  # the cookie of a browser that is signed in
+
+
+def owner(request: web.Request) -> str | None:
+    """The id of the caller's key; None where keys are not used."""
+    key = request.get(PRINCIPAL)
+    return None if key is None else key.id
+
+
+def caller(request: web.Request) -> str:
+    """Whom to count a call for: the key, or else the address it comes from."""
+    return owner(request) or request.remote or ""
+
+
+def sees_all(request: web.Request) -> bool:
+    """Whether all jobs are the caller's to see."""
+    key = request.get(PRINCIPAL)
+    return key is None or key.allows(Scope.ADMIN)
+
+
+def may_see(request: web.Request, record: Record) -> bool:
+    """Whether a job is the caller's to see: its own, all of them for an admin (contract, D28)."""
+    return sees_all(request) or record["request"].get("key") == owner(request)

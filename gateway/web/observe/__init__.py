@@ -1,0 +1,1 @@
+"""What is told of the gateway over HTTP: events, figures, metrics, health."""

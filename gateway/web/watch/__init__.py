@@ -1,0 +1,1 @@
+"""The ways of watching a stream over HTTP: one module for each."""

@@ -1,0 +1,148 @@
+"""What never changes under its address: all clients share its bytes and its head, and none of them is waited for long.
+
+The usual request is answered straight: a head that was written once and the pieces behind it go to the kernel in one
+call, without a copy of ours. Whatever has something of its own in the headers of its answer goes aiohttp's way.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Final
+
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+
+from gateway.web.access.access import TOKEN
+from gateway.web.access.security import secured
+
+UNCHANGING: Final = {"Cache-Control": "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+AT_ONCE: Final = 1000  # pieces in one call to the kernel, which takes 1024 (IOV_MAX)
+
+Piece = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A body, and what its headers say of it. `etag` has its quotes."""
+
+    etag: str
+    content_type: str
+    pieces: Sequence[bytes]
+
+
+def answer(request: web.Request, what: Lasting, seconds: float) -> web.StreamResponse:
+    """The whole of it, or 304. A client that has not taken all after `seconds` is cut off."""
+    if what.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+        return web.Response(status=304, headers={**UNCHANGING, hdrs.ETAG: what.etag})
+    if _is_usual(request):
+        return _Straight(request, what, seconds)
+    headers = {**UNCHANGING, hdrs.ETAG: what.etag}
+    return web.Response(body=_Pieces(request, what, seconds), content_type=what.content_type, headers=headers)
+
+
+def _is_usual(request: web.Request) -> bool:
+    """Whether nothing about this request shows in the headers of its answer."""
+    return (
+        request.method == hdrs.METH_GET
+        and request.version == HttpVersion11
+        and request.keep_alive
+        and not request.secure
+        and TOKEN not in request  # a cookie
+        and hdrs.ORIGIN not in request.headers  # what CORS says
+    )
+
+
+@lru_cache(maxsize=1024)
+def _head(etag: str, content_type: str, size: int) -> bytes:
+    """All but the date."""
+    headers = {**UNCHANGING, hdrs.ETAG: etag, hdrs.CONTENT_LENGTH: str(size)}
+    model = web.Response(content_type=content_type, headers=headers)
+    secured(model)
+    lines = [f"{name}: {value}" for name, value in model.headers.items()]
+    return "\r\n".join(["HTTP/1.1 200 OK", *lines, ""]).encode()
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> bytes:
+    """The last line of a head (RFC 9110, section 6.6.1), and the empty one."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode()
+
+
+class _Straight(web.StreamResponse):
+    """The answer to a usual request. It has no headers of its own to prepare."""
+
+    def __init__(self, request: web.Request, what: Lasting, seconds: float) -> None:
+        super().__init__()
+        self._request = request
+        self._what = what
+        self._seconds = seconds
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """The connection goes on."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """There is nothing to do before `write_eof`."""
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Sends everything, or as much as the client takes. Raises `ConnectionError` when it has gone."""
+        what, transport = self._what, self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        head = _head(what.etag, what.content_type, sum(map(len, what.pieces)))
+        rest = _at_once(transport, [head, _date(int(time.time())), *what.pieces])
+        if rest:
+            await _send(self._request, self._request.writer, rest, self._seconds)
+
+
+def _at_once(transport: asyncio.Transport, pieces: Sequence[Piece]) -> Sequence[Piece]:
+    """What the kernel does not take at once. `transport` is one of plain TCP. Raises `ConnectionError`."""
+    if transport.get_write_buffer_size():
+        return pieces  # something else is to go first
+    try:
+        sent = os.writev(transport.get_extra_info("socket").fileno(), pieces[:AT_ONCE])
+    except BlockingIOError:
+        return pieces
+    except OSError as error:
+        raise ConnectionResetError("the client cannot be reached any more") from error
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[number + 1 :]]
+        sent -= len(piece)
+    return ()
+
+
+async def _send(request: web.Request, writer: AbstractStreamWriter, pieces: Sequence[Piece], seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            for piece in pieces:
+                await writer.write(piece)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+
+
+class _Pieces(Payload):
+    """The same as a payload of aiohttp's, whose first piece leaves in one packet with the headers."""
+
+    def __init__(self, request: web.Request, what: Lasting, seconds: float) -> None:
+        super().__init__(what.pieces, content_type=what.content_type)
+        self._request = request
+        self._pieces = what.pieces
+        self._seconds = seconds
+        self._size = sum(map(len, what.pieces))
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """It is no text."""
+        raise TypeError("pieces of a film are no text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Sends everything, or as much as the client takes."""
+        await _send(self._request, writer, self._pieces, self._seconds)

@@ -1,0 +1,198 @@
+"""One viewer over WebSocket: init and chunks for Media Source Extensions, pushed from the newest key frame on.
+
+Text messages are JSON objects with a `type`; binary ones are an init (the first after an `init` message) or a chunk:
+
+    init           {id, mime, codecs, video, audio, time}: an init follows, then the chunk that begins at `time`
+    skip           {seconds, time}: the viewer was too slow; so much (0: unknown) is left out, a key frame is next
+    discontinuity  {time}: the next chunk, at `time`, does not follow the one before
+    end            {reason}: `ended`, `replaced` (connect again), or `unauthorized` (the token's time is over, or the
+                   key was revoked); a close with code 1000, 1012 or 1008 comes next
+
+`time` is the decode time in seconds. The client need say nothing, and nothing that it says is heard.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, web
+
+from gateway.web.access.access import grant
+from media.chunk import Chunk, Init
+from media.ring import Ring
+
+STUCK: Final = 4008  # close code: the viewer took nothing for too long (of the private range, RFC 6455, section 7.4.2)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerLimits:
+    """Seconds. `behind`: of media, then a viewer is moved to the newest key frame. `stuck`: for one chunk to be taken.
+
+    `farewell`: for the closing handshake. `tick`: until a vanished client or a replaced ring is noticed.
+    """
+
+    behind: float = 2.0
+    stuck: float = 10.0
+    farewell: float = 3.0
+    tick: float = 1.0
+
+
+def is_gone(request: web.BaseRequest) -> bool:
+    """Whether the client has closed the connection: handlers are not cancelled for that, they look."""
+    return request.transport is None or request.transport.is_closing()
+
+
+async def arrival(ring: Ring, number: int, seconds: float) -> None:
+    """Waits until chunk `number` is there or never will be, for so long at the most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await ring.wait(number)
+
+
+def behind(ring: Ring, chunk: Chunk) -> Fraction:
+    """Seconds of media from the beginning of `chunk` to the newest there is, whatever discontinuities are between."""
+    total = Fraction(0)
+    for segment in reversed(ring.segments()):
+        if segment.gap:
+            continue  # nothing was lost in it
+        if segment.first + segment.count <= chunk.number:
+            break
+        if segment.first <= chunk.number:
+            elapsed = Fraction(chunk.decode_time - segment.decode_time, chunk.init.timescale)
+            return total + segment.seconds - elapsed
+        total += segment.seconds
+    return total
+
+
+async def show(
+    request: web.Request,
+    socket: web.WebSocketResponse,
+    ring: Ring,
+    current: Callable[[], Ring | None],
+    limits: ViewerLimits,
+) -> None:
+    """Serves a prepared socket until the viewer leaves, is stuck or may not watch any longer, or the ring ends or is
+    not the `current` one of its stream (None: there is no stream any more).
+    """
+    transport = request.transport
+    listener = asyncio.create_task(_ignore(socket), name="mse-listener")
+    code = STUCK
+    try:
+        with suppress(TimeoutError):
+            code = await _Viewer(socket, ring, limits).run(current, grant(request))
+    except ConnectionError:
+        return  # the viewer has gone
+    finally:
+        # Before the farewell: the closing handshake needs to read for itself.
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+    # After `stuck` the close frame waits behind what was not taken; a viewer that takes it in time learns the reason.
+    await socket.close(code=code, drain=False)
+    if transport is not None and socket.close_code == WSCloseCode.ABNORMAL_CLOSURE:
+        transport.abort()  # no farewell came: what is unsent is not kept for a peer that may never take it
+
+
+class _Viewer:
+    """A cursor in the ring: the number of the next chunk, and what the client knows already."""
+
+    def __init__(self, socket: web.WebSocketResponse, ring: Ring, limits: ViewerLimits) -> None:
+        self._socket = socket
+        self._ring = ring
+        self._limits = limits
+        self._cursor = ring.head
+        self._needs_key = True
+        self._init_id = ""
+
+    async def run(self, current: Callable[[], Ring | None], may_watch: Callable[[], bool]) -> int:
+        """Sends until there is a reason to close, and returns its code.
+
+        Raises TimeoutError when the viewer is stuck, ConnectionError when it vanished while something was sent.
+        """
+        self._cursor = self._ring.newest_key() or 0
+        while not self._socket.closed:
+            if not may_watch():
+                await self._text({"type": "end", "reason": "unauthorized"})
+                return WSCloseCode.POLICY_VIOLATION
+            now = current()
+            if now is not None and now is not self._ring:
+                await self._text({"type": "end", "reason": "replaced"})
+                return WSCloseCode.SERVICE_RESTART
+            if now is None or (self._ring.ended and self._cursor >= self._ring.head):
+                await self._text({"type": "end", "reason": "ended"})
+                return WSCloseCode.OK
+            await self._step()
+        return WSCloseCode.OK
+
+    async def _step(self) -> None:
+        chunk = await self._ring.chunk(self._cursor)
+        if chunk is None and self._cursor >= self._ring.head:
+            await arrival(self._ring, self._cursor, self._limits.tick)
+            return
+        if chunk is None or self._is_late(chunk):
+            chunk = await self._skip(chunk)
+        if chunk is None:
+            return
+        self._cursor = chunk.number + 1
+        if chunk.independent or not self._needs_key:
+            self._needs_key = False
+            await self._send(chunk)
+
+    def _is_late(self, chunk: Chunk) -> bool:
+        key = self._ring.newest_key()
+        if key is None or key <= chunk.number:
+            return False
+        return behind(self._ring, chunk) > self._limits.behind
+
+    async def _skip(self, late: Chunk | None) -> Chunk | None:
+        """Moves to the newest key frame and says so; `late` is None when it has left the ring already."""
+        key = self._ring.newest_key()
+        chunk = await self._ring.chunk(key) if key is not None and key > self._cursor else None
+        if chunk is None:
+            # Nothing to decode from: what is lost is lost, and the next key frame is awaited.
+            self._cursor, self._needs_key = self._ring.head, True
+            return None
+        seconds = behind(self._ring, late) - behind(self._ring, chunk) if late else Fraction(0)
+        await self._say("skip", chunk, seconds=round(float(seconds), 3))
+        return chunk
+
+    async def _send(self, chunk: Chunk) -> None:
+        if chunk.init.id != self._init_id:
+            await self._say("init", chunk, **describe(chunk.init))
+            await self._bytes(chunk.init.data)
+            self._init_id = chunk.init.id
+        elif chunk.discontinuity:
+            await self._say("discontinuity", chunk)
+        await self._bytes(chunk.data)
+
+    async def _say(self, kind: str, chunk: Chunk, **more: Any) -> None:
+        time = round(chunk.decode_time / chunk.init.timescale, 6)
+        await self._text({"type": kind, **more, "time": time})
+
+    async def _text(self, message: dict[str, Any]) -> None:
+        async with asyncio.timeout(self._limits.stuck):
+            await self._socket.send_json(message)
+
+    async def _bytes(self, data: bytes) -> None:
+        async with asyncio.timeout(self._limits.stuck):
+            await self._socket.send_bytes(data)
+
+
+def describe(init: Init) -> dict[str, Any]:
+    """The members of an `init` message but `time`."""
+    kind = "video/mp4" if init.video else "audio/mp4"
+    return {
+        "id": init.id,
+        "mime": f'{kind}; codecs="{init.codecs}"',
+        "codecs": init.codecs,
+        "video": asdict(init.video) if init.video else None,
+        "audio": asdict(init.audio) if init.audio else None,
+    }
+
+
+async def _ignore(socket: web.WebSocketResponse) -> None:
+    # Somebody must read, or neither a close nor a pong would ever be noticed.
+    async for _ in socket:
+        pass

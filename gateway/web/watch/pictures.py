@@ -1,0 +1,89 @@
+"""Pictures of a stream over HTTP: the newest key frame as a JPEG, and one after the other as motion JPEG."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from gateway.jobs.failures import Failure
+from gateway.kinds.kind import as_failure
+from gateway.web.watch.mse import ViewerLimits, arrival, is_gone
+from media.pictures.stills import Stills
+from media.ring import Ring
+
+BOUNDARY: Final = "reelgate-picture"
+WIDTHS: Final = (16, 3840)  # pixels
+STALE: Final = 10  # seconds after which a picture is said to be old (Age is given in any case)
+PACE: Final = 0.5  # seconds between two pictures of a motion JPEG at the least
+
+
+def width(request: web.Request) -> int | None:
+    """The width in pixels that is asked for. Failure: `invalid-field`."""
+    asked = request.query.get("width")
+    if asked is None:
+        return None
+    if not (asked.isascii() and asked.isdigit() and len(asked) < 5 and WIDTHS[0] <= int(asked) <= WIDTHS[1]):
+        detail = f"The width must be a number of pixels from {WIDTHS[0]} to {WIDTHS[1]}."
+        raise Failure("invalid-field", detail, errors=[{"field": "width", "detail": detail}])
+    return int(asked)
+
+
+async def glance(request: web.Request, stills: Stills, ring: Ring | None, width: int | None) -> web.Response:
+    """The newest key frame for who looks in passing: to them it is no error that there is none (204)."""
+    if ring is not None and ring.newest_key() is not None:
+        with contextlib.suppress(Failure):
+            return await jpeg(request, stills, ring, width)
+    return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def jpeg(request: web.Request, stills: Stills, ring: Ring, width: int | None = None) -> web.Response:
+    """The newest key frame, with `Age` and `Last-Modified`; 304 for a client that has it already."""
+    with as_failure():
+        still = await stills.take(ring, width=width)
+    age = stills.age(still)
+    headers = {
+        "Age": str(int(age)),
+        "Cache-Control": "no-cache",
+        "ETag": f'"{round(still.taken_at * 1000)}"',
+        "Last-Modified": formatdate(still.taken_at, usegmt=True),
+        "X-Content-Type-Options": "nosniff",
+    }
+    if age >= STALE:
+        headers["Warning"] = '110 - "Response is Stale"'  # RFC 7234, section 5.5.1
+    if headers["ETag"] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=still.data, content_type="image/jpeg", headers=headers)
+
+
+async def motion(
+    request: web.Request, stills: Stills, ring: Ring, is_current: Callable[[], bool], limits: ViewerLimits
+) -> web.StreamResponse:
+    """Each new key frame as a part of a `multipart/x-mixed-replace`; a slow client gets the newest one only."""
+    with as_failure():
+        still = await stills.take(ring)
+    headers = {"Cache-Control": "no-store", "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    transport, shown = request.transport, ring.newest_key()
+    try:
+        while is_current():
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(still.data)}\r\n\r\n"
+            async with asyncio.timeout(limits.stuck):
+                await response.write(head.encode() + still.data + b"\r\n")
+            await asyncio.sleep(PACE)
+            while ring.newest_key() == shown:
+                if ring.ended or not is_current() or is_gone(request):
+                    return response
+                await arrival(ring, ring.head, limits.tick)
+            shown = ring.newest_key()
+            with as_failure():
+                still = await stills.take(ring)
+    except TimeoutError:
+        if transport is not None:
+            transport.abort()
+    except ConnectionError:
+        pass  # the client has gone; there is nobody to tell
+    return response

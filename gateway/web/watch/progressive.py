@@ -1,0 +1,88 @@
+"""One viewer over plain HTTP: an MP4 file that never ends, for `<video src>`, curl and everything between."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from gateway.web.watch.mse import ViewerLimits, arrival, behind, is_gone
+from media.chunk import Chunk
+from media.ring import Ring
+
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Accept-Ranges": "none"}
+
+
+async def serve(
+    request: web.Request, ring: Ring, is_current: Callable[[], bool], limits: ViewerLimits
+) -> web.StreamResponse:
+    """The init, then chunks from the newest key frame on, until the client leaves or the ring ends or is replaced.
+
+    A file cannot say that its tracks change, so a new init is its end. A viewer that falls behind is moved to the
+    newest key frame, and one that takes nothing for `stuck` seconds is cut off.
+    """
+    response = web.StreamResponse(headers=HEADERS)
+    first = await ring.chunk(ring.newest_key() or 0)
+    response.content_type = "video/mp4" if first is None or first.init.video else "audio/mp4"
+    await response.prepare(request)
+    if request.method == hdrs.METH_HEAD or first is None:
+        return response
+    transport = request.transport
+    try:
+        await _Film(request, response, ring, limits).run(first, is_current)
+        await response.write_eof()
+    except TimeoutError:
+        if transport is not None:
+            transport.abort()
+    except ConnectionError:
+        pass  # the client has gone; there is nobody to tell
+    return response
+
+
+class _Film:
+    """A cursor in the ring, and the init that the file began with."""
+
+    def __init__(self, request: web.Request, response: web.StreamResponse, ring: Ring, limits: ViewerLimits) -> None:
+        self._request = request
+        self._response = response
+        self._ring = ring
+        self._limits = limits
+        self._needs_key = False
+
+    async def run(self, first: Chunk, is_current: Callable[[], bool]) -> None:
+        """Sends until there is a reason to end."""
+        await self._send(first.init.data)
+        chunk: Chunk | None = first
+        cursor = first.number
+        while is_current() and not is_gone(self._request):
+            if chunk is not None and chunk.init.id != first.init.id:
+                return
+            if chunk is not None:
+                await self._show(chunk)
+                cursor += 1
+            elif cursor < self._ring.head:
+                cursor, self._needs_key = self._resumed(cursor), True  # it has left the ring
+            elif self._ring.ended:
+                return
+            else:
+                await arrival(self._ring, cursor, self._limits.tick)
+            if chunk is not None and self._is_late(chunk):
+                cursor, self._needs_key = self._resumed(cursor), True
+            chunk = await self._ring.chunk(cursor)
+
+    async def _show(self, chunk: Chunk) -> None:
+        if chunk.independent or not self._needs_key:
+            self._needs_key = False
+            await self._send(chunk.data)
+
+    def _is_late(self, chunk: Chunk) -> bool:
+        key = self._ring.newest_key()
+        return key is not None and key > chunk.number and behind(self._ring, chunk) > self._limits.behind
+
+    def _resumed(self, cursor: int) -> int:
+        key = self._ring.newest_key()
+        return key if key is not None and key >= cursor else self._ring.head
+
+    async def _send(self, data: bytes) -> None:
+        async with asyncio.timeout(self._limits.stuck):
+            await self._response.write(data)

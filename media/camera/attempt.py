@@ -1,0 +1,277 @@
+"""One honest try at a camera: preflight, worker, first picture, and how it ended."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+from media.camera.preflight import Described, locate, preflight
+from media.camera.spec import CameraSpec, Transport
+from media.chunk import Init
+from media.faults import Fault
+from media.net.addresses import AddressPolicy
+from media.process.capacity import Load
+from media.process.messages import (
+    ChunkMade,
+    Failed,
+    Finished,
+    InitMade,
+    Message,
+    Order,
+    Phase,
+    Progress,
+    Ready,
+    Start,
+    Stats,
+    Stop,
+    Warned,
+)
+from media.process.workers import Worker, Workers, how_ended
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT: Final = 3.0  # seconds without a word from a live worker after which it counts as hung
+STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chunk, after which there is no picture
+UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
+PUTTING_AWAY: Final = (0.2, 0.8)  # seconds given to a camera that is still busy with the end of the preflight
+
+CARRIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.rtsp.sdp
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where an attempt tells what it sees; every callback runs on the loop and must not block."""
+
+    phase: Callable[[str], None]
+    init: Callable[[Init], None]
+    chunk: Callable[[ChunkMade], None]
+    stats: Callable[[dict[str, Any]], None]
+    warned: Callable[[str, str], None]
+    turn: Callable[[], Awaitable[None]]  # waits until the camera's host may be connected to once more
+    admission: "Admission"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who says whether there is room for a camera whose pictures must be transcoded.
+
+    `ready` is awaited before a worker is spent on one; `admit` promises cores or raises `Fault`.
+    """
+
+    ready: Callable[[], Awaitable[None]]
+    admit: Callable[[Load], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the stream's timeline the attempt begins (see `media.codecs.cutter.Timeline`), in seconds."""
+
+    epoch: float
+    not_before: float
+
+
+class Attempt:
+    """From `open` to `over`. After `open` has raised `Fault`, nothing of it is left."""
+
+    def __init__(self, workers: Workers, policy: AddressPolicy, sink: Sink) -> None:
+        self._workers = workers
+        self._policy = policy
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._worker: Worker | None = None
+        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._fault: Fault | None = None
+        self._phase = "resolving"
+        self._phase_at = self._loop.time()
+        self._heard_at = self._chunk_at = self._loop.time()
+        self._longest_chunk = 0.0  # seconds between two chunks
+        self._watchdog: asyncio.TimerHandle | None = None
+        self.timings: dict[str, int] = {}  # milliseconds spent in each phase that is over
+
+    @property
+    def phase(self) -> str:
+        """How far it came: a word of `CAMERA_PHASES`."""
+        return self._phase
+
+    @property
+    def live(self) -> bool:
+        """True from the proven picture to the worker's end."""
+        return self._ready.done() and self._worker is not None and not self._worker.gone.done()
+
+    async def open(self, spec: CameraSpec, place: Place, first: Transport = "tcp") -> dict[str, Any]:
+        """Returns the worker's description of the tracks once a picture is proven. Raises `Fault`.
+
+        With the transport `auto` the other one of TCP and UDP is tried when the `first` fails in a way that it may
+        help. When it is cancelled the worker lives on until `stop`.
+        """
+        spec = await self._checked(spec)
+        if spec.transport != "auto":
+            return await self._open_by(spec, place)
+        second: Transport = "udp" if first == "tcp" else "tcp"
+        try:
+            quiet = UDP_SILENCE if first == "udp" else spec.silence_timeout
+            return await self._open_by(replace(spec, transport=first, silence_timeout=quiet), place)
+        except Fault as fault:
+            if not _other_transport_may_help(fault, first):
+                raise
+            detail = f"{first.upper()} failed ({fault.code} while {fault.phase}); {second.upper()} is used."
+        info = await self._open_by(replace(spec, transport=second), place)
+        self._sink.warned("transport-changed", detail)
+        return info
+
+    async def _checked(self, spec: CameraSpec) -> CameraSpec:
+        """The spec with its address resolved, checked and pinned, after a look at what the camera offers."""
+        if not spec.preflight:
+            return await locate(spec, self._policy, self._enter)
+        await self._sink.turn()
+        described = await preflight(spec, self._policy, self._enter)
+        for warning in described.warnings:
+            self._sink.warned("camera-odd", warning)
+        if _check_offer(described):
+            await self._sink.admission.ready()
+        return described.pin(spec)
+
+    async def _open_by(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+        """One transport. A camera that described itself to the preflight, and is busy at once, is asked again.
+
+        GStreamer's server, for one, answers 503 for as long as it takes the pipeline of the first connection down.
+        """
+        for pause in PUTTING_AWAY:
+            try:
+                return await self._open_once(spec, place)
+            except Fault as fault:
+                if not spec.preflight or (fault.code, fault.phase) != ("source-busy", "describing"):
+                    raise
+            await asyncio.sleep(pause)
+        return await self._open_once(spec, place)
+
+    async def _open_once(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+        """One worker."""
+        await self._sink.turn()
+        self._fault = None
+        self._worker = worker = self._workers.spawn(Start("rtsp", _start_spec(spec, place)), self._on_message)
+        # The worker keeps the camera's own limits; this one is for a worker that does not.
+        limit = 2 * spec.connect_timeout + spec.keyframe_timeout + HEARTBEAT
+        either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
+        await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if self._ready.done():
+            self._chunk_at = self._loop.time()
+            self._beat()
+            return self._ready.result()
+        if not worker.gone.done():
+            self._fault = self._fault or Fault("source-timeout", "The camera was not open in time.", self._phase)
+            worker.kill()
+        raise await self.over()
+
+    async def over(self) -> Fault:
+        """Waits until the worker is gone and says why."""
+        if self._worker is None:
+            raise RuntimeError("an attempt without a worker is not over")
+        status = await asyncio.shield(self._worker.gone)
+        if self._watchdog:
+            self._watchdog.cancel()
+        return self._fault or Fault("worker-crashed", f"The camera's worker ended by {how_ended(status)}.", self._phase)
+
+    async def stop(self, grace: float) -> None:
+        """TEARDOWN when there is something to tear down, SIGKILL otherwise or when `grace` seconds are over."""
+        worker = self._worker
+        if worker is None:
+            return
+        if self.live:
+            worker.send(Stop(grace))
+            await asyncio.wait({worker.gone}, timeout=grace)
+        worker.kill()
+        await asyncio.shield(worker.gone)
+        if self._watchdog:
+            self._watchdog.cancel()
+
+    def kill(self) -> None:
+        """SIGKILL now."""
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _enter(self, phase: str) -> None:
+        now = self._loop.time()
+        self.timings[self._phase] = self.timings.get(self._phase, 0) + round((now - self._phase_at) * 1000)
+        self._phase, self._phase_at = phase, now
+        self._sink.phase(phase)
+
+    def _on_message(self, message: Message) -> None:
+        self._heard_at = self._loop.time()
+        match message:
+            case Phase(name):
+                self._enter(name)
+            case InitMade():
+                self._sink.init(message.init())
+            case ChunkMade():
+                self._longest_chunk = max(self._longest_chunk, self._heard_at - self._chunk_at)
+                self._chunk_at = self._heard_at
+                self._sink.chunk(message)
+            case Stats(info):
+                self._sink.stats(info)
+            case Warned(code, detail):
+                self._sink.warned(code, detail)
+            case Progress({"transcode": {"width": width, "height": height, "fps": fps}}):
+                self._answer(Load((width, height), (width, height), fps))
+            case Ready(info):
+                if not self._ready.done():
+                    self._ready.set_result(info)
+            case Failed(code, phase, detail):
+                self._fault = Fault(code, detail, phase or self._phase)
+            case Finished():
+                self._fault = Fault("source-protocol-error", "The camera ended the stream.", self._phase)
+            case _:
+                log.error("worker-message-unexpected", extra={"type": type(message).__name__})
+
+    def _answer(self, load: Load) -> None:
+        """Tells the worker whether it may transcode."""
+        try:
+            self._sink.admission.admit(load)
+            told: dict[str, Any] = {"admitted": True}
+        except Fault as fault:
+            told = {"refused": fault.detail, "code": fault.code}
+        if self._worker is not None:
+            self._worker.send(Order(told))
+
+    def _beat(self) -> None:
+        """Looks whether a live worker still speaks, which it does every second, and still makes chunks.
+
+        A look that comes late itself is none: this process stood still, with all of the machine perhaps, and the worker
+        is to have its time anew.
+        """
+        if self._worker is None or self._worker.gone.done():
+            return
+        now = self._loop.time()
+        if self._watchdog is not None and now - self._watchdog.when() >= HEARTBEAT / 3:
+            self._heard_at = now
+        if now - self._heard_at >= HEARTBEAT:
+            detail = f"The camera's worker said nothing for {HEARTBEAT:.0f} s."
+            self._fault = Fault("worker-hung", detail, self._phase)
+            self._worker.kill()
+        elif now - self._chunk_at >= max(STALLED, 4 * self._longest_chunk):
+            detail = f"Nothing to show has come of the camera for {now - self._chunk_at:.0f} s."
+            self._fault = Fault("source-timeout", detail, self._phase)
+            self._worker.kill()
+        else:
+            self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
+
+
+def _check_offer(described: Described) -> bool:
+    """Whether the camera's video has to be transcoded. Raises `Fault` when it offers no video at all."""
+    offered = [track.codec for track in described.tracks if track.media == "video"]
+    if not offered:
+        raise Fault("source-no-media", "The camera offers sound and no picture; check its profile.", "describing")
+    return CARRIED.isdisjoint(offered)
+
+
+def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:
+    """A refused SETUP (461) is `source-protocol-error`; packets that a firewall drops are no media."""
+    if fault.phase == "setup":
+        return fault.code == "source-protocol-error"
+    return fault.code == "source-no-media" and fault.phase == "playing" and tried == "udp"
+
+
+def _start_spec(spec: CameraSpec, place: Place) -> dict[str, Any]:
+    camera = asdict(spec) | {"password": spec.password.reveal()}
+    return {"camera": camera, "epoch": place.epoch, "notBefore": place.not_before}

@@ -1,0 +1,165 @@
+"""Opens a camera with FFmpeg: by which options and which way, within which time, and what its failures mean."""
+
+import errno
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+
+from media.camera.spec import CameraSpec
+from media.camera.worker.ffmpeg_log import Overheard
+from media.camera.worker.relay import Relay
+from media.camera.worker.tcp_handle import Line
+from media.codecs import libav
+from media.faults import Fault
+
+REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
+UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
+
+
+class Opened:
+    """A camera from OPTIONS to PLAY and the first packet. Making one raises `Fault`, and then nothing is left open.
+
+    `on_play` is told when FFmpeg asks for PLAY, `on_forbidden` when it is about to follow a redirect to another address
+    than the checked one; it must not return. A camera whose login FFmpeg cannot do is opened through a `Relay`.
+    """
+
+    def __init__(self, camera: CameraSpec, on_play: Callable[[], None], on_forbidden: Callable[[Fault], None]) -> None:
+        self._camera = camera
+        self._on_play = on_play
+        self._on_forbidden = on_forbidden
+        self._played_at: float | None = None
+        self._line: Line | None = None
+        self.overheard = Overheard(self._play, self._redirected)
+        self._relay = self._relayed()
+        try:
+            self.container: InputContainer = self._open()
+        except _NotOpened as reason:
+            if self._relay is not None:
+                self._relay.close(0.0)
+                if self._relay.redirected:
+                    raise _elsewhere() from None
+            raise reason.fault(self.overheard.refused, playing=self._played_at is not None) from None
+        self.overheard.losses(wanted=camera.transport == "udp")
+        if self._played_at is None:
+            self._play()
+
+    @property
+    def played_at(self) -> float:
+        """When PLAY was asked for, monotonic seconds."""
+        return self._played_at or 0.0
+
+    def check(self) -> None:
+        """Raises `Fault` when FFmpeg is connected elsewhere than to the checked address, whatever it has said of it."""
+        if self._relay is not None:
+            return  # it has connected to nothing else
+        self._line = Line.find()
+        if self._line is not None and self._camera.address and not self._line.leads_to(self._camera.address):
+            raise _elsewhere()
+
+    def hang_up(self) -> None:
+        """Ends the stream for a reader that waits for the camera, from another thread; not by FFmpeg's own state.
+
+        PyAV's read timeout would not do: at each of its ends FFmpeg drops its parser, and the packets after it bear no
+        stamps, which for a camera of less than five pictures a second is every one (measured).
+        """
+        if self._relay is not None:
+            self._relay.hang_up()
+        elif self._line is not None:
+            self._line.hang_up()
+
+    def close(self, farewell: float) -> None:
+        """Sends TEARDOWN, and hears the camera out for at most `farewell` seconds; not at all after `hang_up`."""
+        self.container.close()
+        if self._relay is not None:
+            self._relay.close(farewell)
+        if self._line is not None:
+            self._line.hear_out(farewell)
+            self._line.close()
+
+    def _relayed(self) -> Relay | None:
+        if not self._camera.relay:
+            return None
+        try:
+            return Relay(self._camera)
+        except OSError as error:
+            raise _NotOpened(error, isinstance(error, TimeoutError)).fault(None, playing=False) from None
+
+    def _open(self) -> InputContainer:
+        camera = self._camera
+        udp = camera.transport == "udp"
+        options = {
+            "rtsp_transport": "udp" if udp else "tcp",
+            "allowed_media_types": "video+audio" if camera.audio else "video",
+            "analyzeduration": "0",
+            "probesize": "32",
+            "protocol_whitelist": "rtsp,rtsps,rtp,udp,tcp,tls,http",
+            "user_agent": "Reelgate",
+            "codec_whitelist": libav.WHITELIST,
+            **(UDP_OPTIONS if udp else {}),
+        }
+        url = self._relay.url if self._relay is not None else camera.url()
+        limit = min(camera.connect_timeout, camera.silence_timeout)  # FFmpeg applies it once more to the first packet
+        began = time.monotonic()
+        try:
+            return av.open(url, format="rtsp", options=options, timeout=(limit, None))
+        except (av.FFmpegError, OSError) as error:
+            elapsed = time.monotonic() - began
+            # The exception's text holds the URL with its password: it goes nowhere.
+            raise _NotOpened(error, elapsed >= limit * 0.95) from None
+
+    def _play(self) -> None:
+        self._played_at = time.monotonic()
+        self._on_play()
+
+    def _redirected(self, location: str) -> None:
+        """FFmpeg follows by itself, and resolves names by itself: only the checked address may be behind it."""
+        if self._camera.address and urlsplit(location).hostname != self._camera.address:
+            self._on_forbidden(_elsewhere())
+
+
+def _elsewhere() -> Fault:
+    detail = "The camera sends its viewer on to another address than the one that was checked."
+    return Fault("source-forbidden", detail, "setup")
+
+
+class _NotOpened(Exception):
+    """FFmpeg gave up, with one of the few errors that it keeps distinct, or because its time was over."""
+
+    def __init__(self, error: Exception, out_of_time: bool) -> None:
+        super().__init__()
+        self._error = error
+        self._out_of_time = out_of_time
+
+    def fault(self, refused: tuple[str, int] | None, *, playing: bool) -> Fault:
+        """Told apart by what was refused, by how far it came, and by the clock before the error itself."""
+        if playing and self._out_of_time:
+            return Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
+        if self._out_of_time:
+            return Fault("source-timeout", "The camera did not answer in time while it was set up.", "setup")
+        if refused is not None:
+            return _refusal(*refused)
+        code = getattr(self._error, "errno", None)
+        if code == errno.ECONNREFUSED:
+            return Fault("source-refused", "The camera's host refused the connection.", "connecting")
+        if code in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+            return Fault("source-unreachable", "The camera's host cannot be reached.", "connecting")
+        phase = "playing" if playing else "setup"
+        return Fault("source-protocol-error", "The camera broke off or broke the protocol while it was opened.", phase)
+
+
+def _refusal(method: str, status: int) -> Fault:
+    phase = REFUSED_IN.get(method, "setup")
+    if status == 401:
+        return Fault("source-auth-failed", "The camera refused the user name or the password.", phase)
+    if status == 404:
+        return Fault("source-not-found", "The camera has no stream at this path.", phase)
+    if status in (453, 503):
+        detail = f"The camera answers {status} to {method}; it may be at its limit of sessions."
+        return Fault("source-busy", detail, phase)
+    if status == 461:
+        return Fault("source-protocol-error", "The camera refuses this transport; try the other one.", phase)
+    return Fault("source-protocol-error", f"The camera answers {status} to {method}.", phase)

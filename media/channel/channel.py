@@ -1,0 +1,399 @@
+"""Files as a live channel: their packages, its start, and the ring that is arithmetic on both."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from media.channel.channel_faults import FaultyRing, Mischief, Spells
+from media.channel.channel_ring import LoopRing
+from media.channel.deferred_version import Remaking
+from media.channel.join_watch import JoinWatch
+from media.channel.next_version import Replacement
+from media.channel.playlist.playlist import Reel
+from media.channel.playlist.timeline import Timeline
+from media.channel.span import Start
+from media.channel.spec import FileParts, FileSpec, Kept
+from media.faults import Fault
+from media.ring import Ring
+from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
+from media.troubles import FIRST_DELAY, HOPELESS, LONGEST_DELAY, Troubles
+from media.watermark import Watermark
+
+log = logging.getLogger(__name__)
+
+LINGER: Final = 20.0  # seconds that a file which has ended is still served, so that its last segments can be fetched
+ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
+
+
+class FileStream(Stream):
+    """A channel. `open` is the job's: the files are packaged as far as is needed. `begin` starts the channel's clock.
+
+    `mark` is to be burnt into its picture. `kept`: it was on air before the gateway was, and goes on with the version
+    that it had then; the one that is wanted takes over at a join.
+    """
+
+    def __init__(self, identity: Identity, spec: FileSpec, parts: FileParts, kept: Kept | None = None) -> None:
+        super().__init__(identity, parts.wall, Status.WAITING if kept else Status.LIVE)
+        self._spec = spec
+        self._parts = parts
+        self._loop = asyncio.get_running_loop()
+        self._kept = kept
+        self.mark: Watermark | None = None
+        self._seen_mark: Watermark | None = None  # what the reel before had, as long as the join is waited for
+        self._reel: Reel | None = None  # after a fault the one that broke, for what it was
+        self._ring: LoopRing | None = None
+        self._before: LoopRing | None = None  # the one off air because a file changed while it was packaged
+        self._keeper: asyncio.Task[None] | None = None
+        self._remaking = Remaking(identity.id, self.take, self._keep_mark)
+        self._join = JoinWatch(lambda: self.on_change(self), parts.wall)
+        self._broken: asyncio.Future[Fault] = self._loop.create_future()
+        self._troubles = Troubles()
+        self._stopping = False
+        self._spells = Spells(parts.wall, self._healed)
+        self._replacement = Replacement(
+            parts.library, identity.id, self._hand_over, lambda detail: self.warn("file-changed", detail)
+        )
+        self.on_phase: Callable[[str], None] = lambda _: None
+
+    @property
+    def ring(self) -> Ring | None:
+        return self._ring
+
+    @property
+    def pictures(self) -> frozenset[str]:
+        marks = (self.mark, self._reel.mark if self._reel else None, self._seen())
+        return frozenset(mark.sha256 for mark in marks if mark)
+
+    async def open(self) -> None:
+        """Until the channel can be played from where it has to begin. Raises `Fault`."""
+        for left in reversed(range(ATTEMPTS)):
+            # An old start counts the chunks of the version that was seen; after a change anything may follow.
+            goes_on = self._kept if self._before is None else None
+            reel = self._reel = self.version(goes_on.mark if goes_on else self.mark)
+            try:
+                await self._prepare(reel)
+                return
+            except Fault as fault:
+                await self._release()
+                if not await reel.stale():
+                    raise
+                if not left:
+                    detail = "A file was changed while it was packaged, again and again; write it beside, then rename."
+                    raise Fault("file-changed", detail, fault.phase, fault.item) from None
+
+    async def _prepare(self, reel: Reel) -> None:
+        await reel.acquire(lambda stage: self.on_phase(stage))
+        if self._kept and self._before is None:
+            await reel.complete()  # a channel that goes on with an old clock needs to know how long a round is
+        if self._spec.start_at:
+            await reel.reach(self._spec.start_at + float(self._parts.ring.segment))
+            if reel.whole and not self._spec.loop and self._spec.start_at >= reel.seconds:
+                detail = f"The channel lasts {reel.seconds:.2f} s: it cannot start at {self._spec.start_at:g} s."
+                raise Fault("limits-exceeded", detail, "opening")
+        reel.quiet()
+
+    def begin(self) -> None:
+        """The channel is on air from now on; it is kept on air until it ends."""
+        self._play()
+        self.revive()
+
+    def revive(self) -> None:
+        """Comes back on air by itself, on its old clock; for a channel that was `kept`, which is WAITING."""
+        self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if self._keeper is not None and self._keeper is not asyncio.current_task():
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        await self._replacement.stop()
+        await self._release()
+        if self.status not in ENDED:
+            self.move(Status.STOPPED)
+
+    def kill(self) -> None:
+        """SIGKILL to the packagers, unless others wait for them."""
+        if self._reel is not None:
+            self._reel.kill()
+
+    async def reach(self, seconds: float) -> None:
+        """Until this position can be played. Fault: `resource-busy` when the channel is not on air."""
+        self._on_air()
+        if self._reel is not None:
+            await self._reel.reach(seconds)
+            lasts = self._seconds
+            if lasts is not None and seconds > lasts:
+                detail = f"The channel lasts {lasts:.2f} s; there is no position {seconds:g}."
+                raise Fault("limits-exceeded", detail, "seeking")
+
+    def seek(self, seconds: float) -> None:
+        """On at the key frame before this position, at once; paused, it shows the picture. Fault: `resource-busy`."""
+        self._spells.heal()
+        self._on_air().seek(Fraction(seconds), self._parts.wall())
+        self._swap()
+        self.on_change(self)
+
+    @property
+    def loops(self) -> bool:
+        """Whether it repeats."""
+        return self._spec.loop
+
+    def version(self, mark: Watermark | None) -> Reel:
+        """Its files with that watermark, to be acquired and given to `take`."""
+        return Reel(self._parts.library, [Path(path) for path in self._spec.paths], mark)
+
+    def take(self, version: Reel) -> None:
+        """Plays it from a join on, when it is whole; it is the channel's own from now on. Fault: `resource-busy`."""
+        self._on_air()
+        self._remaking.give_up()
+        self.mark = version.mark
+        self.forget_warning("watermark-kept")
+        self._replacement.take(version, self._keep_mark)
+        self.on_change(self)
+
+    def _keep_mark(self, fault: Fault) -> None:
+        """The version that was to come has broken."""
+        self.mark = self._reel.mark if self._reel else None
+        self.warn("watermark-kept", f"The watermark could not be changed ({fault.detail}); the old one stays.")
+        self.on_change(self)
+
+    def pause(self) -> None:
+        """The channel stands still until `resume`. Fault: `resource-busy`."""
+        self._spells.heal()
+        self._on_air().pause()
+        self.move(Status.PAUSED)
+
+    def resume(self) -> None:
+        """On where it was paused. Fault: `resource-busy`."""
+        self._spells.heal()
+        self._on_air().resume(self._parts.wall())
+        self._swap()
+        self.move(Status.LIVE)
+
+    def misbehave(self, mischief: Mischief, seconds: float) -> None:
+        """For so long, then it heals by itself; a mischief that is under way ends. Fault: `resource-busy`."""
+        ring = self._on_air()
+        if ring.paused and self.status is Status.PAUSED:
+            raise Fault("resource-busy", f"The channel {self.identity.name!r} is paused; resume it first.")
+        self._spells.begin(ring, mischief, seconds)
+        self.on_change(self)
+
+    def _healed(self) -> None:
+        self._swap()
+        self.on_change(self)
+
+    def _on_air(self) -> LoopRing:
+        if self.status in ENDED or (self._ring is not None and self._ring.ended):
+            detail = f"The channel {self.identity.name!r} has ended; terminate it and start it again."
+            raise Fault("resource-busy", detail)
+        if self._ring is None or self._stopping:
+            raise Fault("resource-busy", f"The channel {self.identity.name!r} is not on air; try again later.")
+        return self._ring
+
+    def grown(self) -> None:
+        """There is more of a package on disk."""
+        if self._ring is not None:
+            self._ring.grown()
+
+    def fail(self, fault: Fault) -> None:
+        """A package broke while the channel was playing what there was of it."""
+        if not self._broken.done():
+            self._broken.set_result(fault)
+
+    def wanted(self) -> dict[str, Any]:
+        kept = self._keeps()
+        if kept is None:
+            raise RuntimeError("a channel that has not begun is not wanted yet")
+        return {
+            "identity": asdict(self.identity),
+            "file": asdict(self._spec),
+            "nextMark": asdict(self.mark) if self.mark else None,
+            **kept.wanted(),
+        }
+
+    def _keeps(self) -> Kept | None:
+        """How it can be begun again, as of now."""
+        return Kept(self._ring.start, self._ring.paused, self._seen()) if self._ring is not None else self._kept
+
+    def details(self) -> dict[str, Any]:
+        reel, ring = self._reel, self._ring
+        for code, detail in reel.warnings.items() if reel else ():
+            self.warn(code, detail)
+        if reel is not None and reel.stalled:
+            self.warn("stalled", "The packager makes no progress; look at the disk that the file is on.")
+        else:
+            self.forget_warning("stalled")
+        where = ring.position if ring else None
+        item = ring.file if ring else 0
+        head = reel.head_of(item) if reel else None
+        return {
+            **(tracks_of(head.init, head.recoded) if head else tracks_of(None)),
+            **self._watermarks(),
+            "loop": self._spec.loop,
+            "duration": round(self._seconds, 3) if self._seconds else None,
+            "round": where[0] if where else None,
+            "position": round(float(where[1]), 3) if where else None,
+            "item": item if where and len(self._spec.paths) > 1 else None,
+            "fault": self._spells.record(),
+            **self._troubles.record(),
+        }
+
+    def _watermarks(self) -> dict[str, Any]:
+        """What viewers see, and what they will from a join on, if that is something else."""
+        seen, ring = self._seen(), self._ring
+        coming = None
+        if seen != self.mark:
+            handed = self._reel is not None and self._reel.mark == self.mark
+            record = self.mark.record() if self.mark else {"file": None}
+            coming = record | {"at": timestamp(ring.joins_at) if ring and handed else None}
+        return {"watermark": seen.record() if seen else None, "nextWatermark": coming}
+
+    def _seen(self) -> Watermark | None:
+        reel, ring = self._reel, self._ring
+        if reel is None or ring is None:
+            return self._kept.mark if self._kept else self.mark
+        plays = ring.playing is reel.timeline(self._parts.ring.segment, self)
+        return reel.mark if plays else self._seen_mark
+
+    @property
+    def _seconds(self) -> float | None:
+        """How long a round is: of what is out, even if other files wait for their turn."""
+        length = self._ring.length if self._ring is not None else None
+        return float(length) if length else self._reel.seconds if self._reel is not None else None
+
+    def _play(self) -> None:
+        """Makes the ring; from here on the channel is arithmetic."""
+        reel = self._reel
+        if reel is None:
+            raise RuntimeError("a channel without a package cannot be played")
+        loop = reel.timeline(self._parts.ring.segment, self)
+        kind = FaultyRing if self._parts.fault_injection else LoopRing
+        files = reel.files(self._parts.library.disk)
+        self._ring = kind(loop, files, self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop)
+        self._ring.recent = self._parts.recent
+        if self._kept is not None and self._kept.paused:
+            self._ring.pause()
+        self._broken = self._loop.create_future()
+        self._replacement.follow(reel, self._spec.loop)
+
+    def _begins(self, loop: Timeline) -> Start:
+        """Where the channel begins, or goes on."""
+        now, wall = self._parts.clock(), self._parts.wall()
+        if self._before is not None:
+            before, self._before = self._before, None
+            return before.after(loop, wall)
+        if self._kept is not None:
+            return self._kept.resumed(now, wall)
+        seconds = Fraction(self._spec.start_at)
+        if loop.length is not None:
+            seconds %= loop.length
+        return Start(now, wall, loop.key_at(seconds) if seconds else 0)
+
+    def _hand_over(self, new: Reel) -> None:
+        """Another version of its files is there: `new` is played from the next join on."""
+        self._seen_mark = self._seen()
+        self._reel = new
+        self._replacement.follow(new, self._spec.loop)
+        self.forget_warning("file-changed")
+        self._swap()
+        self.on_change(self)
+
+    def _swap(self) -> None:
+        """Plays the reel that it has from the next join on, if it does not play it already."""
+        ring, reel = self._ring, self._reel
+        if ring is None or reel is None or not reel.whole or ring.paused or not self._spec.loop:
+            return
+        loop = reel.timeline(self._parts.ring.segment, self)
+        if ring.loop is not loop:
+            ring.replace_at_join(loop, reel.files(self._parts.library.disk))
+            self._join.follow(ring)  # its start is another one then
+
+    async def _keep(self) -> None:
+        """Runs until the files have ended, the channel is given up, or `stop` cancels it.
+
+        It is not given up for what a file is that was changed while it was being packaged: it may change again.
+        """
+        delay = FIRST_DELAY
+        fault = None if self._ring is not None else await self._reopen()
+        while True:
+            if fault is None:
+                fault = await self._watch()
+                self._troubles.restarts += 1
+            if fault is None:
+                break
+            self._note(fault)
+            if self._before is None and fault.code in HOPELESS:
+                self.move(Status.FAILED)
+                return
+            await self._pause(delay)
+            delay = min(LONGEST_DELAY, delay * 2)
+            fault = await self._reopen()
+        await asyncio.sleep(LINGER)
+        await self.stop()
+
+    async def _reopen(self) -> Fault | None:
+        """Packages the file again if need be; None when the channel is on air."""
+        try:
+            await self.open()
+        except Fault as fault:
+            return fault
+        self._play()
+        self.move(Status.LIVE)
+        if self._ring is not None and self._ring.paused:
+            self.move(Status.PAUSED)
+        if self._reel is not None and self._reel.mark != self.mark:
+            mark = self.mark
+            self._remaking.begin(lambda: self.version(mark))
+        return None
+
+    async def _watch(self) -> Fault | None:
+        """Why the channel went off air; None when it has ended as it should. One that repeats never does."""
+        reel, ring = self._reel, self._ring
+        if reel is None or ring is None:
+            raise RuntimeError("there is no channel to watch")
+        ending: asyncio.Future[None] = self._loop.create_future()
+        if not self._spec.loop:
+            ending = self._loop.create_task(_end(ring), name=f"end-{self.identity.id}")
+        either: list[asyncio.Future[Any]] = [self._broken, ending]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+        if not self._broken.done():
+            return None
+        fault = self._broken.result()
+        self._before = ring if await reel.stale() else None
+        await self._release()
+        return fault
+
+    async def _pause(self, seconds: float) -> None:
+        self._troubles.next_retry_at = self._parts.wall() + seconds
+        self.move(Status.WAITING)
+        await asyncio.sleep(seconds)
+        self._troubles.next_retry_at = None
+
+    async def _release(self) -> None:
+        """Closes the ring and gives the packages back."""
+        self._spells.heal()
+        await self._remaking.stop()
+        self._join.stop()
+        self._kept = self._keeps()
+        ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
+        if self._reel is not None:
+            await self._reel.release()
+
+    def _note(self, fault: Fault) -> None:
+        self._troubles.note(fault, self._parts.wall())
+        log.warning("channel-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
+
+
+async def _end(ring: LoopRing) -> None:
+    """Until the ring has ended; one that repeats never does."""
+    while not ring.ended:
+        await ring.wait(ring.head)

@@ -1,0 +1,122 @@
+"""Faults on command: a channel that misbehaves for test teams, and the words for it."""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final
+
+from media.channel.channel_ring import LoopRing
+from media.chunk import Chunk
+from media.stream import timestamp
+
+LEAP: Final = 9800  # seconds by which wrong timestamps are off, as real cameras' have been
+SLOW: Final = 3.0  # seconds that a slow answer takes for each chunk that it holds
+
+
+class Mischief(StrEnum):
+    """`STALL`: nothing comes, then it goes on. `GAP`: nothing comes, and that time is missing from the timeline.
+
+    `TIMESTAMPS`: all timestamps are hours ahead. `MISSING`: segments are listed and answer 404. `SLOW`: segments take
+    seconds to be answered. No discontinuity is marked in any of them: that is the fault.
+    """
+
+    STALL = "stall"
+    GAP = "gap"
+    TIMESTAMPS = "timestamps"
+    MISSING = "missing"
+    SLOW = "slow"
+
+
+class FaultyRing(LoopRing):
+    """A `LoopRing` that can be told to misbehave; without a `mischief` it is one like any other."""
+
+    mischief: Mischief | None = None
+
+    async def chunk(self, number: int) -> Chunk | None:
+        """As `LoopRing.chunk`, but of whole segments nothing, or late. Who watches at the live edge notices nothing."""
+        if self.mischief in (Mischief.MISSING, Mischief.SLOW) and self._is_old(number):
+            if self.mischief is Mischief.MISSING:
+                return None
+            await asyncio.sleep(SLOW)
+        return await super().chunk(number)
+
+    def begin(self, mischief: Mischief, wall: float) -> None:
+        """From now on. `wall` is the Unix time."""
+        self.mischief = mischief
+        if mischief in (Mischief.STALL, Mischief.GAP):
+            self.pause()
+        elif mischief is Mischief.TIMESTAMPS:
+            self.leap(LEAP, wall)
+
+    def heal(self, seconds: float, wall: float) -> None:
+        """As if nothing had been, `seconds` after it began."""
+        mischief, self.mischief = self.mischief, None
+        if mischief in (Mischief.STALL, Mischief.GAP):
+            self.resume(wall)
+        if mischief is Mischief.GAP:
+            self.leap(seconds, wall)
+        elif mischief is Mischief.TIMESTAMPS:
+            self.leap(-LEAP, wall)
+
+    def _is_old(self, number: int) -> bool:
+        segments = self.segments()
+        return bool(segments) and number < segments[-1].first
+
+
+class Spell:
+    """One mischief for so many seconds; then the ring heals by itself, and `on_healed` is called. `wall`: Unix time."""
+
+    def __init__(
+        self,
+        ring: FaultyRing,
+        mischief: Mischief,
+        seconds: float,
+        wall: Callable[[], float],
+        on_healed: Callable[[], None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.mischief = mischief
+        self.until = wall() + seconds
+        self._ring = ring
+        self._wall = wall
+        self._on_healed = on_healed
+        self._clock = loop.time
+        self._began = loop.time()
+        self._timer = loop.call_later(seconds, self.end)
+        ring.begin(mischief, wall())
+
+    def end(self) -> None:
+        """Now, if not before."""
+        self._timer.cancel()
+        self._ring.heal(self._clock() - self._began, self._wall())
+        self._on_healed()
+
+
+class Spells:
+    """The mischief of one channel, one at a time. `on_healed` is called after each; `wall` gives Unix time."""
+
+    def __init__(self, wall: Callable[[], float], on_healed: Callable[[], None]) -> None:
+        self._wall = wall
+        self._on_healed = on_healed
+        self._spell: Spell | None = None
+
+    def begin(self, ring: LoopRing, mischief: Mischief, seconds: float) -> None:
+        """For so long; one that is under way ends. The ring is a `FaultyRing`."""
+        if not isinstance(ring, FaultyRing):
+            raise RuntimeError("faults are not to be had")
+        self.heal()
+        self._spell = Spell(ring, mischief, seconds, self._wall, self._healed)
+
+    def heal(self) -> None:
+        """The mischief ends, if there is one."""
+        if self._spell is not None:
+            self._spell.end()
+
+    def record(self) -> dict[str, Any] | None:
+        """What is under way, as the stream's record shows it."""
+        spell = self._spell
+        return {"fault": spell.mischief.value, "until": timestamp(spell.until)} if spell else None
+
+    def _healed(self) -> None:
+        self._spell = None
+        self._on_healed()

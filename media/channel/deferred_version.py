@@ -1,0 +1,59 @@
+"""Packages again the version that a channel of files was to change to when it went off air."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from media.channel.playlist.playlist import Reel
+from media.faults import Fault
+from media.process.capacity import RETRY_AFTER
+
+LATER: Final = ("capacity-exceeded", "resource-busy")  # faults that pass
+
+
+class Remaking:
+    """`taken` gets the version as soon as it can be played, and may refuse it by a `Fault`; `refused` hears of a fault
+    that will not pass."""
+
+    def __init__(self, name: str, taken: Callable[[Reel], None], refused: Callable[[Fault], None]) -> None:
+        self._name = name
+        self._taken = taken
+        self._refused = refused
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, version: Callable[[], Reel]) -> None:
+        """`version` makes one to be packaged, for each try anew."""
+        self._task = asyncio.get_running_loop().create_task(self._run(version), name=f"remake-{self._name}")
+
+    def give_up(self) -> None:
+        """Something else was taken. Nothing happens to a task that has just taken its own."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    async def stop(self) -> None:
+        """Returns when nothing is under way."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _run(self, version: Callable[[], Reel]) -> None:
+        while True:
+            if await self._made(version()):
+                return
+            await asyncio.sleep(RETRY_AFTER)
+
+    async def _made(self, version: Reel) -> bool:
+        """Whether there is nothing more to do."""
+        try:
+            await version.acquire()
+            self._taken(version)
+        except Fault as fault:
+            await version.release()
+            if fault.code in LATER:
+                return False
+            self._refused(fault)
+        except asyncio.CancelledError:
+            await version.release()
+            raise
+        return True

@@ -1,0 +1,33 @@
+"""Looks whether viewers see by now what a channel of files was to change to at a join."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from media.channel.channel_ring import LoopRing
+
+OUT_SOON: Final = 0.5  # seconds between two looks whether the first chunk behind a join is out
+
+
+class JoinWatch:
+    """`told` is called when the join is out; `wall` gives Unix time."""
+
+    def __init__(self, told: Callable[[], None], wall: Callable[[], float]) -> None:
+        self._told = told
+        self._wall = wall
+        self._timer: asyncio.TimerHandle | None = None
+
+    def follow(self, ring: LoopRing) -> None:
+        """From now on it is this ring's join that is waited for."""
+        self.stop()
+        if ring.joins_at is None:
+            self._told()
+        else:
+            left = max(OUT_SOON, ring.joins_at - self._wall())
+            self._timer = asyncio.get_running_loop().call_later(left, self.follow, ring)
+
+    def stop(self) -> None:
+        """Nothing is waited for. May be called again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,144 @@
+"""What a channel will play from a join on: files that were changed, or another version of them, packaged beside it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from media.channel.packages.file_watch import Told
+from media.channel.packages.library import Library
+from media.channel.playlist.playlist import Reel
+from media.faults import Fault
+from media.process.capacity import RETRY_AFTER
+
+
+class Replacement:
+    """Watches the files of one channel, from `follow` until `stop`.
+
+    `hand_over` is called with a whole reel, which is its own from then on; `warn` with a sentence when the channel goes
+    on with what it has.
+    """
+
+    def __init__(
+        self, library: Library, name: str, hand_over: Callable[[Reel], None], warn: Callable[[str], None]
+    ) -> None:
+        self._library = library
+        self._name = name
+        self._hand_over = hand_over
+        self._warn = warn
+        self._watching: dict[Path, Told] = {}
+        self._changed: dict[Path, str] = {}
+        self._reel: Reel | None = None
+        self._coming: Reel | None = None
+        self._repeats = False
+        self._task: asyncio.Task[None] | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
+
+    def follow(self, reel: Reel, repeats: bool) -> None:
+        """From now on this reel is what plays. One that does not repeat is only told of, and plays to its end."""
+        self._forget()
+        self._reel, self._repeats = reel, repeats
+        for path, key in reel.keys.items():
+            told = self._watching[path] = partial(self._is_now, path)
+            self._library.watch.add(path, told, key)
+
+    def take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
+        """`new`, which is its own from here on, is handed over when it is whole; `refused` when it breaks.
+
+        What was under way is given up. A file that changes meanwhile is seen when the new version plays.
+        """
+        self._give_up()
+        self._coming = new
+        self._task = asyncio.get_running_loop().create_task(self._take(new, refused), name=f"take-{self._name}")
+
+    async def stop(self) -> None:
+        """Watches nothing more."""
+        self._forget()
+        task = self._task
+        self._give_up()
+        left = {*self._releasing, *({task} if task is not None else ())}
+        if left:
+            await asyncio.wait(left)
+
+    def _give_up(self) -> None:
+        """Ends what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            self._release(coming)
+
+    def _release(self, reel: Reel) -> None:
+        task = asyncio.get_running_loop().create_task(reel.release(), name=f"release-{self._name}")
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    def _forget(self) -> None:
+        for path, told in self._watching.items():
+            self._library.watch.remove(path, told)
+        self._watching.clear()
+        self._changed.clear()
+
+    def _is_now(self, path: Path, identity: str | None) -> None:
+        """The file has become another, or is gone (None)."""
+        reel = self._reel
+        if identity is None:
+            self._warn("The file is gone or may not be read any more; its package plays on.")
+        elif reel is not None and self._repeats and identity != reel.keys.get(path):
+            self._changed[path] = identity
+            if self._coming is not None:
+                return
+            self._give_up()
+            self._task = asyncio.get_running_loop().create_task(self._run(reel), name=f"replace-{self._name}")
+
+    async def _run(self, reel: Reel) -> None:
+        """Packages what has changed, hands it over, and gives back what was played until then."""
+        new = await self._renewed(reel)
+        if new is not None:
+            self._change(reel, new)
+
+    async def _take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
+        reel = self._reel
+        try:
+            await new.complete()
+        except Fault as fault:
+            self._coming = None
+            self._release(new)
+            refused(fault)
+            if self._changed and reel is not None:
+                await self._run(reel)
+            return
+        if reel is not None:
+            with suppress(Fault):  # broken: the channel comes back with the new version by itself
+                await reel.complete()  # a timeline that grows has no join yet
+        self._coming = None
+        self._change(reel, new)
+
+    def _change(self, reel: Reel | None, new: Reel) -> None:
+        """Hands over, unless the channel plays something else by now."""
+        if reel is not None and self._reel is reel and reel.whole:
+            self._changed.clear()
+            self._hand_over(new)
+            self._release(reel)
+        else:
+            self._release(new)
+
+    async def _renewed(self, reel: Reel) -> Reel | None:
+        """None when nothing of what was changed can be played."""
+        try:
+            await reel.complete()  # a timeline that grows has no join yet
+        except Fault:
+            return None  # broken: the channel comes back by itself, with the files as they are then
+        while self._changed:
+            try:
+                return await reel.renew(dict(self._changed))
+            except Fault as fault:
+                if fault.code == "capacity-exceeded":
+                    await asyncio.sleep(RETRY_AFTER)
+                    continue
+                self._warn(f"The file was changed and cannot be played ({fault.detail}); the old one is.")
+                # Not tried again until it changes once more; others may be good.
+                if self._changed.pop(reel.paths[fault.item or 0], None) is None:
+                    return None
+        return None

@@ -1,0 +1,50 @@
+"""Looks into one file: its tracks, its length, and what of it would have to be recoded. A task of a worker."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+
+from media.channel.worker import file_tracks, transcode_file
+from media.channel.worker.package import promised
+from media.mp4 import intake
+from media.process.gateway_socket import Channel
+from media.process.messages import Finished
+
+
+def run(channel: Channel, spec: dict[str, Any]) -> None:
+    """`spec["path"]` is the file. Answers `Finished` with what `probe` gives. Faults as `package.package`."""
+    fd = intake.open_regular(Path(spec["path"]))
+    try:
+        channel.send(Finished(probe(fd)))
+    finally:
+        os.close(fd)
+
+
+def probe(fd: int) -> dict[str, Any]:
+    """`duration` in seconds, `video` and `audio` (None without any); each with its codec, `mode` and `reason`."""
+    with file_tracks.open_container(fd, intake.survey(fd)) as container:
+        why = transcode_file.reasons(container, marked=False)
+        video, audio = file_tracks.pick_video(container), file_tracks.pick_audio(container)
+        return {
+            "duration": round(promised(container), 3),
+            "video": _video(video) | _mode(why.video),
+            "audio": None if audio is None else _audio(audio) | _mode(why.audio),
+        }
+
+
+def _mode(reason: str) -> dict[str, Any]:
+    return {"mode": "transcode" if reason else "copy", "reason": reason or None}
+
+
+def _video(track: VideoStream) -> dict[str, Any]:
+    context, rate = track.codec_context, track.average_rate
+    fps = None if rate is None else round(float(rate), 3)
+    return {"codec": context.name, "width": context.width, "height": context.height, "fps": fps}
+
+
+def _audio(track: AudioStream) -> dict[str, Any]:
+    context = track.codec_context
+    return {"codec": context.name, "sampleRate": context.sample_rate, "channels": context.channels}

@@ -1,0 +1,257 @@
+"""The tracks of a file as they will be packaged: copied, or recoded to H.264 and AAC while they are read."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Any, Final
+
+import av
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+
+from media.channel.worker import file_tracks
+from media.channel.worker.file_tracks import AudioForm, Frame, Sound
+from media.codecs import libav
+from media.effects.overlay import Mark, Overlay
+from media.effects.upright import Upright
+from media.faults import Fault
+from media.mp4 import fmp4, moov
+from media.mp4.intake import Survey
+
+NICE: Final = 10  # streams that are on air go first
+KEY_EVERY: Final = Fraction(2)  # seconds, or a little more
+THREADS: Final = 1  # of decoder and encoder together: what `Capacity.reserve_thread` counts on
+BURNT_IN: Final = "A watermark is burnt into the picture."
+_AUDIO_RATES: Final = (32000, 44100, 48000)
+_USUAL_RATE: Final = Fraction(25)
+_RGB: Final = 0  # as a colour matrix (ITU-T H.273); YUV has none of its kind
+_UNSAID: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why each track cannot stay as it is; "" when it can."""
+
+    video: str
+    audio: str
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self.video or self.audio)
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """Track and reason, of those that have one."""
+        return tuple((track, reason) for track, reason in (("video", self.video), ("audio", self.audio)) if reason)
+
+
+def reasons(container: InputContainer, marked: bool) -> Reasons:
+    """What has to be recoded; with a watermark, the picture always. Faults as `tracks.pick_video`."""
+    audio = file_tracks.pick_audio(container)
+    video = file_tracks.why_not_copied(file_tracks.pick_video(container))
+    return Reasons(BURNT_IN if marked else video, file_tracks.why_not_heard(audio) if audio is not None else "")
+
+
+class Tracks:
+    """What a package is made of: `init`, and frames and sounds as they are asked for, which is when they are encoded.
+
+    Where the source cannot be read on, they end: `survey.truncated`. Fault: `file-not-media` without a picture. Raises
+    `av.FFmpegError` for what FFmpeg cannot write.
+    """
+
+    def __init__(self, container: InputContainer, fd: int, survey: Survey, why: Reasons, mark: Mark | None) -> None:
+        self._fd = fd
+        self._survey = survey
+        self._container = container
+        self._video = video = file_tracks.pick_video(container)
+        self._audio = file_tracks.pick_audio(container)
+        base = video.time_base
+        if base is None or base.numerator != 1:
+            raise Fault("file-not-media", "The video's clock has no whole number of ticks in a second.", "opening")
+        self.base = base
+        self.rate = video.average_rate
+        buffer = io.BytesIO()
+        self._output = libav.init_writer(buffer, base.denominator)
+        self._pictures = self._sounds = None
+        if why.video:
+            self._pictures = _Pictures(fd, survey, mark)
+            self._pictures.add_to(self._output)
+        else:
+            libav.copy_track(self._output, video)
+        if self._audio is not None and why.audio:
+            self._sounds = _Sounds(self._audio)
+            self._sounds.add_to(self._output)
+        elif self._audio is not None:
+            libav.copy_track(self._output, self._audio)
+        self._output.start_encoding()
+        self.init = moov.declared(buffer.getvalue(), libav.sane_rate(self.rate))
+
+    def frames(self, preroll: bool) -> Iterator[Frame]:
+        """The video from its first key frame on; `preroll` as `tracks.copied_frames` has it."""
+        if self._pictures is None:
+            return file_tracks.copied_frames(self._fd, self._survey, self._video, preroll)
+        return iter(()) if preroll else self._pictures.frames()
+
+    def longest_segment(self, segment: Fraction) -> float:
+        """Seconds between the key frames with which segments will begin that are `segment` long or longer."""
+        if self._pictures is not None:
+            step = 1 / self._pictures.rate
+            return float(ceil(max(segment, KEY_EVERY) / step) * step)
+        longest = begun = 0.0
+        for at in self._survey.key_times:
+            if at - begun >= segment or at == self._survey.key_times[-1]:
+                longest, begun = max(longest, at - begun), at
+        return max(longest, float(segment))
+
+    def sounds(self) -> Iterator[Sound]:
+        """The audio, once: the container is read for it."""
+        audio = self._audio
+        if audio is None:
+            return iter(())
+        if self._sounds is None:
+            return file_tracks.sounds(self._container, audio, self._survey)
+        return self._sounds.sounds(file_tracks.packets(self._container, audio, self._survey))
+
+    def audio_form(self) -> AudioForm | None:
+        """How long audio frames are; None without audio. Raises `ValueError` for an AAC that cannot be read."""
+        if self._audio is None:
+            return None
+        return file_tracks.audio_form(self._audio if self._sounds is None else self._sounds.track)
+
+    @property
+    def audio_track(self) -> AudioStream | None:
+        """The audio as it is packaged: the file's track, or that of the encoder."""
+        return self._sounds.track if self._sounds is not None else self._audio
+
+
+class _Pictures:
+    """Any video to H.264 of one size, with a watermark if there is one.
+
+    A matrix that turns the picture is applied; the shape of a pixel, colours and times of frames are kept.
+    """
+
+    def __init__(self, fd: int, survey: Survey, mark: Mark | None) -> None:
+        self._container = file_tracks.open_container(fd, survey)
+        self._source = video = file_tracks.pick_video(self._container)
+        video.codec_context.thread_count = THREADS
+        video.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}
+        rate = video.average_rate
+        self.rate = rate if rate and 0 < rate <= libav.MAX_RATE else _USUAL_RATE
+        self._upright = Upright()
+        self._decoded = self._decode(survey)
+        first = next(self._decoded, None)
+        if first is None:
+            raise Fault("file-not-media", "There is no picture in the file that can be decoded.", "transcoding")
+        aspect = video.sample_aspect_ratio or Fraction(1)
+        self._aspect = 1 / aspect if self._upright.swaps(first) else aspect
+        size = Overlay().size(self._upright.apply(first))
+        self._overlay = Overlay(*size, aspect=self._aspect)
+        self._overlay.show(mark)
+        self._first = self._made(first)
+
+    def add_to(self, output: Any) -> None:
+        """The encoder as a track of `output`."""
+        track = output.add_stream("libx264", rate=self.rate)
+        assert isinstance(track, VideoStream)
+        frame, self._encoder = self._first, track.codec_context
+        context = track.codec_context
+        context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
+        context.time_base = self._source.time_base or 1 / self.rate
+        context.thread_count = THREADS
+        context.sample_aspect_ratio = self._aspect
+        matrix = int(frame.colorspace)
+        context.color_range, context.colorspace = 1, _UNSAID if matrix == _RGB else matrix
+        context.color_primaries, context.color_trc = int(frame.color_primaries), int(frame.color_trc)
+        longest = str(max(2, round(4 * KEY_EVERY * self.rate)))  # the grid of key frames is ours
+        context.options = {"preset": "superfast", "crf": "21", "sc_threshold": "0", "g": longest, "forced-idr": "1"}
+
+    def frames(self) -> Iterator[Frame]:
+        """From the first one on, in decode order."""
+        end: int | None = None
+        key_due = 0
+        every = KEY_EVERY / (self._encoder.time_base or Fraction(1))
+        frame: VideoFrame | None = self._first
+        while frame is not None:
+            if frame.pts is not None and (end is None or frame.pts > end):
+                key = end is None or frame.pts >= key_due
+                if key:
+                    key_due = ceil(frame.pts + every)
+                end = frame.pts
+                frame.pict_type = PictureType.I if key else PictureType.NONE
+                yield from self._coded(self._encoder.encode(frame))
+            decoded = next(self._decoded, None)
+            frame = self._made(decoded) if decoded is not None else None
+        yield from self._coded(self._encoder.encode(None))
+
+    def _decode(self, survey: Survey) -> Iterator[VideoFrame]:
+        for packet in file_tracks.packets(self._container, self._source, survey):
+            try:
+                yield from self._source.codec_context.decode(packet)
+            except av.FFmpegError:
+                continue  # a damaged picture is left out
+        yield from self._source.codec_context.decode(None)
+
+    def _made(self, frame: VideoFrame) -> VideoFrame:
+        """Upright, marked, in the encoder's size and format, at its own time."""
+        pts = frame.pts
+        made = self._overlay.apply(self._upright.apply(frame))
+        made.pts, made.time_base = pts, self._source.time_base or 1 / self.rate
+        return made
+
+    @staticmethod
+    def _coded(packets: "list[Packet[Any]]") -> Iterator[Frame]:
+        for packet in packets:
+            data = fmp4.length_prefixed(bytes(packet), parameter_sets=False)
+            pts = packet.pts or 0
+            yield Frame(data, packet.is_keyframe, pts if packet.dts is None else packet.dts, pts, packet.duration or 0)
+
+
+class _Sounds:
+    """Any audio to AAC of at most two channels."""
+
+    def __init__(self, source: AudioStream) -> None:
+        context = source.codec_context
+        self._rate = context.sample_rate if context.sample_rate in _AUDIO_RATES else 48000
+        self._layout = "mono" if context.channels == 1 else "stereo"
+
+    def add_to(self, output: Any) -> None:
+        """The encoder as a track of `output`."""
+        track = output.add_stream("aac", rate=self._rate, layout=self._layout)
+        assert isinstance(track, AudioStream)
+        track.codec_context.bit_rate = 64_000 if self._layout == "mono" else 128_000
+        self.track = track
+
+    def sounds(self, packets: "Iterator[Packet[Any]]") -> Iterator[Sound]:
+        """Every frame, at the time at which the samples sound that it decodes to."""
+        resampler = AudioResampler("fltp", self._layout, self._rate, frame_size=1024)
+        source = None
+        for packet in packets:
+            source = packet.stream
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue
+            yield from self._coded(resampler, frames)
+        if source is not None:
+            rest = source.codec_context.decode(None)
+            for frame in rest:
+                frame.time_base = frame.time_base or source.time_base
+            yield from self._coded(resampler, [*rest, None])
+        yield from self._stamped(self.track.encode(None))
+
+    def _coded(self, resampler: AudioResampler, frames: Any) -> Iterator[Sound]:
+        for frame in frames:
+            for piece in resampler.resample(frame):
+                yield from self._stamped(self.track.encode(piece))
+
+    def _stamped(self, packets: "list[Packet[Any]]") -> Iterator[Sound]:
+        for packet in packets:
+            if packet.pts is not None:
+                yield Sound(packet.pts * (packet.time_base or Fraction(1, self._rate)), bytes(packet))

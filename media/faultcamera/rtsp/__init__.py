@@ -1,0 +1,1 @@
+"""The fault camera's end of RTSP: messages, authentication, transports, descriptions."""

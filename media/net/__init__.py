@@ -1,0 +1,1 @@
+"""Where a source may be reached: names, addresses, TLS, turns at connecting."""

@@ -1,0 +1,1 @@
+"""Pictures: watermarks that were read and checked, and stills of streams."""

@@ -1,0 +1,201 @@
+"""The pictures that were read: normalised, stored once by content, and known again without a worker."""
+
+import asyncio
+import os
+import signal
+import stat
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from media.faults import Fault
+from media.process.messages import Failed, Finished, Message, Phase, Start
+from media.process.workers import Worker, Workers, how_ended
+
+KNOWN: Final = 256  # files remembered by what the disk says of them
+MAX_BYTES: Final = 256 * 1024 * 1024  # of normalised pictures; the longest unused go first
+
+TRIES: Final = 3  # readings of a file whose picture leaves at once, as others need the room
+
+Seen = tuple[str, int, int, int, int]  # path, device, inode, size, mtime in ns
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One that is in the store: its upright size in pixels, format as it came, and the SHA-256 of its file."""
+
+    width: int
+    height: int
+    format: str
+    sha256: str
+    warnings: dict[str, str] = field(default_factory=dict)
+
+
+class Pictures:
+    """The store, below one folder. A stream never touches the file that a picture came from again.
+
+    `in_use` gives the hashes of the pictures that streams show. Those never leave, and neither do those that a job has
+    taken and not let go. `on_media` runs a call that touches the folder where pictures come from in a thread, by
+    default in one of the event loop's.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        folder: Path,
+        in_use: Callable[[], Iterable[str]] = tuple,
+        on_media: Callable[..., Awaitable[Any]] = asyncio.to_thread,
+    ) -> None:
+        self._workers = workers
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._in_use = in_use
+        self._on_media = on_media
+        self._taken: Counter[str] = Counter()
+        self._turn = asyncio.Lock()  # pictures are taken before or after the store is tidied, never meanwhile
+        self._known: OrderedDict[Seen, Picture] = OrderedDict()
+
+    def path(self, sha256: str) -> Path:
+        """Where the normalised picture lies."""
+        return self.folder / sha256
+
+    def reading(self, path: Path) -> "Reading":
+        """One reading of a file: nothing happens yet."""
+        return Reading(self, self._workers, path)
+
+    async def look(self, path: Path) -> Seen | None:
+        """What the disk says of a file now; None when it is no regular one."""
+        seen: Seen | None = await self._on_media(_look, path)
+        return seen
+
+    async def known(self, path: Path) -> Picture | None:
+        """What an earlier reading found, if the file has not changed since."""
+        seen = await self.look(path)
+        picture = self._known.get(seen) if seen else None
+        if seen is not None and picture is not None:
+            self._known.move_to_end(seen)
+        return picture
+
+    async def take(self, picture: Picture) -> bool:
+        """Keeps a picture in the store until `let_go`; False when it is not there any more."""
+        async with self._turn:
+            found = await asyncio.to_thread(_touch, self.path(picture.sha256))
+            self._taken[picture.sha256] += found
+        return found
+
+    def let_go(self, picture: Picture) -> None:
+        """The inverse."""
+        self._taken[picture.sha256] -= 1
+        if not self._taken[picture.sha256]:
+            del self._taken[picture.sha256]
+
+    async def remember(self, seen: Seen | None, picture: Picture) -> None:
+        """Keeps a reading, and the store within its bounds."""
+        if seen is not None:
+            self._known[seen] = picture
+            if len(self._known) > KNOWN:
+                self._known.popitem(last=False)
+        async with self._turn:
+            await asyncio.to_thread(_bound, self.folder, {*self._in_use(), *self._taken})
+
+
+class Reading:
+    """One file read by a worker under limits; `stop` and `kill` as a job needs them, `let_go` when it is done."""
+
+    def __init__(self, pictures: Pictures, workers: Workers, path: Path) -> None:
+        self._pictures = pictures
+        self._workers = workers
+        self._path = path
+        self._worker: Worker | None = None
+        self._last: Message | None = None
+        self._taken: Picture | None = None
+
+    async def run(self) -> Picture:
+        """The picture, stored until `let_go`. Raises `Fault`."""
+        known = await self._pictures.known(self._path)
+        if known is not None and await self._take(known):
+            return known
+        for _ in range(TRIES):
+            seen = await self._pictures.look(self._path)
+            spec = {"path": str(self._path), "store": str(self._pictures.folder)}
+            self._worker = self._workers.spawn(Start("picture", spec), self._on_message)
+            status = await asyncio.shield(self._worker.gone)
+            picture = Picture(**_result(self._last, status))
+            if await self._take(picture):
+                await self._pictures.remember(seen, picture)
+                return picture
+        raise Fault("limits-exceeded", "The store of pictures is full of pictures in use.", "decoding")
+
+    def let_go(self) -> None:
+        """The picture is in a stream now, or not needed. May be called again."""
+        if self._taken is not None:
+            self._pictures.let_go(self._taken)
+            self._taken = None
+
+    async def _take(self, picture: Picture) -> bool:
+        if await self._pictures.take(picture):
+            self._taken = picture
+        return self._taken is not None
+
+    async def stop(self) -> None:
+        """Returns when the worker is gone."""
+        self.let_go()
+        if self._worker is not None:
+            self._worker.kill()
+            await asyncio.shield(self._worker.gone)
+
+    def kill(self) -> None:
+        """SIGKILL now."""
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _on_message(self, message: Message) -> None:
+        if not isinstance(message, Phase):
+            self._last = message
+
+
+def _result(last: Message | None, status: int) -> dict[str, Any]:
+    if isinstance(last, Finished):
+        return last.info
+    if isinstance(last, Failed):
+        raise Fault(last.code, last.detail, last.phase)
+    if status == -signal.SIGXCPU:
+        raise Fault("limits-exceeded", "The picture takes too long to decode.", "decoding")
+    raise Fault("worker-crashed", f"The picture's worker ended by {how_ended(status)}.", "decoding")
+
+
+def _look(path: Path) -> Seen | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _touch(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return True
+
+
+def _bound(folder: Path, kept: set[str]) -> None:
+    """Drops what is over `MAX_BYTES`, longest unused first; what is `kept` counts and stays."""
+    files = []
+    for each in folder.iterdir():
+        with suppress(FileNotFoundError):  # a worker may rename it at the same moment
+            files.append((each, each.stat()))
+    files.sort(key=lambda pair: pair[1].st_mtime)
+    total = sum(found.st_size for _, found in files)
+    for path, found in files:
+        if total <= MAX_BYTES:
+            return
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
+            total -= found.st_size

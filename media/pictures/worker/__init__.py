@@ -1,0 +1,1 @@
+"""The worker process of pictures: reads a watermark, or decodes a still."""

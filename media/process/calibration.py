@@ -1,0 +1,52 @@
+"""Measures once how fast this machine transcodes, so that the budget of cores means the same everywhere."""
+
+import asyncio
+import logging
+from typing import Final
+
+from media.process.capacity import Capacity
+from media.process.messages import Finished, Message, Start
+from media.process.workers import Workers
+
+log = logging.getLogger(__name__)
+
+LIMIT: Final = 5.0  # seconds after which the usual speed is assumed
+LEAST: Final = 0.2  # of the usual cost, whatever was measured
+MOST: Final = 5.0
+
+
+class Calibration:
+    """One short run of a worker before the first transcoder; nobody else pays for it."""
+
+    def __init__(self, workers: Workers, capacity: Capacity) -> None:
+        self._workers = workers
+        self.capacity = capacity
+        self._task: asyncio.Task[None] | None = None
+
+    async def done(self) -> None:
+        """Returns when the speed is known, however many ask."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._measure(), name="calibration")
+        await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Gives up."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _measure(self) -> None:
+        measured: list[float] = []
+
+        def heard(message: Message) -> None:
+            if isinstance(message, Finished):
+                measured.append(message.info["speed"])
+
+        worker = self._workers.spawn(Start("calibrate", {}), heard)
+        try:
+            await asyncio.wait({worker.gone}, timeout=LIMIT)
+        finally:
+            worker.kill()
+        if measured:
+            self.capacity.speed = min(MOST, max(LEAST, measured[0]))
+        log.info("transcoder-calibrated", extra={"speed": round(self.capacity.speed, 3)})

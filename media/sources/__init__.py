@@ -1,1 +1,0 @@
-"""Sources that open a network address, one file each; every one runs in a worker process."""

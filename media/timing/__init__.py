@@ -1,0 +1,1 @@
+"""Clocks and rhythms: decode times, chunk lengths, pacing, retries. Pure."""

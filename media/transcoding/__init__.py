@@ -1,0 +1,1 @@
+"""Streams that are other streams with a watermark, as the event loop sees them."""

@@ -1,0 +1,134 @@
+"""Carries the chunks of a stream's ring to a worker, no faster than it uses them.
+
+A worker that is too slow is not waited for: what it cannot keep up with is left out in whole groups of pictures, from
+key frame to key frame, and said.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from media.catalog import Catalog
+from media.chunk import Chunk, Init
+from media.process.framing import MAX_BODY
+from media.process.messages import ChunkMade, InitMade
+from media.process.workers import Worker
+from media.ring import Ring
+
+MOST_SECONDS: Final = 1.0  # of media on its way to the worker
+MOST_BYTES: Final = 2 * 1024 * 1024
+BEHIND: Final = 2.0  # seconds of the source that may wait for the worker before pictures are left out
+TICK: Final = 0.25  # seconds between two looks for a source that is not there
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    seconds: float
+    size: int
+
+
+class Feed:
+    """From one stream, by name: it may end, come back, and be another one then. Asking for it also wakes it."""
+
+    def __init__(self, catalog: Catalog, name: str, warn: Callable[[str, str], None]) -> None:
+        self._catalog = catalog
+        self._name = name
+        self._warn = warn
+        self._ring: Ring | None = None
+        self._next = 0
+        self._await_key = True
+        self._init_id = ""
+        self._sent: deque[_Sent] = deque()
+        self._used = 0
+        self._room = asyncio.Event()
+        self.left_out = 0.0  # seconds of the source
+
+    async def source(self) -> Init:
+        """The init of the source, when it has a key frame."""
+        while True:
+            ring = self._catalog.ring(self._name)
+            number = ring.newest_key() if ring is not None and not ring.ended else None
+            chunk = await ring.chunk(number) if ring is not None and number is not None else None
+            if chunk is not None:
+                return chunk.init
+            await asyncio.sleep(TICK)
+
+    def used(self, count: int) -> None:
+        """The worker has used up that many chunks in all."""
+        while self._used < count and self._sent:
+            self._sent.popleft()
+            self._used += 1
+        self._room.set()
+
+    async def run(self, worker: Worker) -> None:
+        """Until it is cancelled."""
+        while True:
+            chunk = await self._chunk()
+            if chunk is None:
+                continue
+            while not self._has_room(len(chunk.data)):
+                self._room.clear()
+                await self._room.wait()
+            self._send(worker, chunk)
+
+    def _has_room(self, more: int) -> bool:
+        seconds, size = sum(each.seconds for each in self._sent), sum(each.size for each in self._sent)
+        return not self._sent or (seconds <= MOST_SECONDS and size + more <= MOST_BYTES)
+
+    async def _chunk(self) -> Chunk | None:
+        """The next chunk to send; None when there is none yet."""
+        ring = self._catalog.ring(self._name)
+        if ring is None or ring.ended:
+            await asyncio.sleep(TICK)
+            return None
+        if ring is not self._ring:
+            self._ring, self._next, self._await_key = ring, ring.newest_key() or 0, True
+        self._skip(ring)
+        if self._next >= ring.head:
+            await _arrival(ring, self._next)
+            return None
+        chunk = await ring.chunk(self._next)
+        if chunk is None:  # it has left the ring
+            self._next, self._await_key = max(self._next + 1, ring.newest_key() or 0), True
+            return None
+        self._next += 1
+        return chunk
+
+    def _skip(self, ring: Ring) -> None:
+        """On to the newest key frame, if the worker is too far behind it."""
+        key = ring.newest_key()
+        waiting = ring.head - self._next
+        usual = max((each.seconds for each in self._sent), default=0.0)
+        if key is None or key <= self._next or waiting * usual <= BEHIND:
+            return
+        self.left_out += (key - self._next) * usual
+        self._warn(
+            "overloaded", f"The transcoder is too slow for its source: {self.left_out:.1f} s were left out so far."
+        )
+        self._next, self._await_key = key, True
+
+    def _send(self, worker: Worker, chunk: Chunk) -> None:
+        if len(chunk.data) > MAX_BODY:
+            self._warn("limits-exceeded", f"A chunk of {len(chunk.data)} bytes of the source was left out.")
+            self._await_key = True
+            return
+        if self._await_key and not chunk.independent:
+            return
+        breaks = chunk.discontinuity or self._await_key
+        self._await_key = False
+        if chunk.init.id != self._init_id:
+            self._init_id = chunk.init.id
+            worker.send(InitMade.of(chunk.init))
+        self._sent.append(_Sent(float(chunk.seconds), len(chunk.data)))
+        worker.send(ChunkMade(chunk.decode_time, chunk.duration, chunk.independent, breaks, chunk.data))
+
+
+async def _arrival(ring: Ring, number: int) -> None:
+    """Waits for a chunk, but not so long that a source that has stopped goes unnoticed."""
+    try:
+        async with asyncio.timeout(TICK):
+            await ring.wait(number)
+    except TimeoutError:
+        pass

@@ -1,0 +1,382 @@
+"""A stream that is another stream with a watermark: the loop side of the transcoder."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from media.catalog import Catalog
+from media.chunk import Init
+from media.faults import Fault
+from media.process.calibration import Calibration
+from media.process.capacity import Load
+from media.process.messages import (
+    ChunkMade,
+    Failed,
+    InitMade,
+    Message,
+    Order,
+    Phase,
+    Progress,
+    Ready,
+    Start,
+    Stats,
+    Stop,
+    Warned,
+)
+from media.process.workers import Worker, Workers, how_ended
+from media.ring import LiveRing, Ring, RingLimits
+from media.stream import ENDED, Identity, Status, Stream, audio_record, video_record
+from media.transcoding.ring_feed import Feed
+from media.troubles import FIRST_DELAY, LONGEST_DELAY, Troubles
+from media.watermark import Watermark
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT: Final = 5.0  # seconds without a word from a worker after which it counts as hung
+STARVED: Final = 3.0  # seconds without a frame out after which there is no picture
+STEADY: Final = 60.0  # seconds of life after which a worker's end is nothing but bad luck
+OVERLOAD: Final = 1.0  # seconds of lag over which it is said
+CHECK: Final = 0.5  # seconds between two looks at all that
+
+
+@dataclass(frozen=True, slots=True)
+class TranscoderSpec:
+    """The source's name; and of the output: sides in pixels, frames and bits a second (None: as the source, or by
+    size), seconds between key frames."""
+
+    source: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    bitrate: int | None = None
+    key_every: float = 2.0
+
+    def encoder(self) -> dict[str, Any]:
+        """What the worker is told."""
+        return {name: value for name, value in asdict(self).items() if name != "source"}
+
+    def record(self) -> dict[str, Any]:
+        """As the stream's record shows it."""
+        told = {name: getattr(self, name) for name in ("width", "height", "fps", "bitrate")}
+        return told | {"keyFrameSeconds": self.key_every}
+
+    def load(self, init: Init) -> Load:
+        """What it will cost with a source of that init."""
+        source = (init.video.width, init.video.height) if init.video else (0, 0)
+        width, height = self.width, self.height
+        if width is None:
+            width = round(source[0] * height / source[1]) if height else source[0]
+        if height is None:
+            height = round(source[1] * width / source[0]) if source[0] else source[1]
+        declared = init.video.fps if init.video else 0.0
+        return Load(source, (width, height), min(self.fps or declared, declared or self.fps or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class TranscoderParts:
+    """What every transcoder shares."""
+
+    catalog: Catalog
+    workers: Workers
+    calibration: Calibration
+    ring: RingLimits
+    stop_grace: float
+    wall: Callable[[], float]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was observed; `frame_at` and `heard_at` are loop time."""
+
+    info: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+    frame_at: float = 0.0
+    heard_at: float = 0.0
+    troubles: Troubles = field(default_factory=Troubles)
+
+
+class TranscodedStream(Stream):
+    """`open` is the job's: the source is there, there is room, a worker runs and a frame is encoded. `keep` makes it
+    last: a worker that ends is replaced, a source that goes away is waited for."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        spec: TranscoderSpec,
+        parts: TranscoderParts,
+        mark: Watermark | None,
+        status: Status = Status.LIVE,
+    ) -> None:
+        super().__init__(identity, parts.wall, status)
+        self.spec = spec
+        self.mark = mark
+        self.on_phase: Callable[[str], None] = lambda _: None
+        self._parts = parts
+        self._loop = asyncio.get_running_loop()
+        self._ring = LiveRing(parts.ring, parts.wall)
+        self._epoch = self._loop.time()
+        self._end = 0.0
+        self._init: Init | None = None
+        self._worker: Worker | None = None
+        self._feed: Feed | None = None
+        self._feeding: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._fault: Fault | None = None
+        self._orders: dict[int, asyncio.Future[None]] = {}
+        self._number = 0
+        self._seen = _Seen()
+
+    @property
+    def ring(self) -> Ring | None:
+        return self._ring
+
+    @property
+    def pictures(self) -> frozenset[str]:
+        return frozenset({self.mark.sha256} if self.mark else ())
+
+    def frame_age(self) -> float | None:
+        return round(self._loop.time() - self._seen.frame_at, 3) if self._seen.frame_at else None
+
+    async def open(self, *, insist: bool = False) -> None:
+        """Until a frame is encoded. Raises `Fault`, and then nothing is left. `insist`: whatever the budget says."""
+        feed = Feed(self._parts.catalog, self.spec.source, self.warn)
+        self.on_phase("waiting-source")
+        init = await feed.source()
+        self.on_phase("admission")
+        await self._parts.calibration.done()
+        self._parts.calibration.capacity.reserve(self.identity.id, self.spec.load(init), insist=insist)
+        try:
+            await self._start(feed)
+        except BaseException:
+            await self._end_worker()
+            raise
+
+    def keep(self) -> None:
+        """From now on it is kept on air."""
+        self._keeper = self._loop.create_task(self._keep(), name=f"transcoder-{self.identity.id}")
+
+    async def show(self, mark: Watermark | None) -> None:
+        """Returns when the first frame with this watermark (None: without one) is encoded. Raises `Fault`.
+
+        What the record says changes only with `shown`; call `show` again with what was there to take it back.
+        """
+        if self._worker is None or self._worker.gone.done() or self.status in ENDED:
+            raise Fault("resource-busy", f"The transcoder {self.identity.name!r} is not on air; try again later.")
+        self._number += 1
+        number, done = self._number, self._loop.create_future()
+        self._orders[number] = done
+        self._worker.send(Order({"mark": _mark(mark), "number": number}))
+        try:
+            await done
+        finally:
+            self._orders.pop(number, None)
+
+    def take_back(self) -> None:
+        """The watermark of the record again, without waiting for it."""
+        if self._worker is not None and not self._worker.gone.done():
+            self._worker.send(Order({"mark": _mark(self.mark), "number": 0}))
+
+    def shown(self, mark: Watermark | None) -> None:
+        """Commits what `show` has brought about."""
+        self.mark = mark
+        self.on_change(self)
+
+    async def stop(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        self._refuse(Fault("resource-busy", f"The transcoder {self.identity.name!r} has been ended."))
+        await self._end_worker()
+        self._parts.calibration.capacity.release(self.identity.id)
+        self._ring.close()
+        if self.status not in ENDED:
+            self.move(Status.STOPPED)
+
+    def kill(self) -> None:
+        """SIGKILL to the worker."""
+        if self._worker is not None:
+            self._worker.kill()
+
+    def wanted(self) -> dict[str, Any]:
+        return {
+            "identity": asdict(self.identity),
+            "transcoder": asdict(self.spec),
+            "mark": asdict(self.mark) if self.mark else None,
+        }
+
+    def details(self) -> dict[str, Any]:
+        seen = self._seen
+        described = InitMade(seen.info["video"], seen.info["audio"], b"").init() if seen.info else None
+        init = self._init or described
+        if seen.stats.get("lag", 0.0) > OVERLOAD:
+            self._tell_overload()
+        why = "a watermark needs every frame encoded anew" if self.mark else "a transcoder encodes every frame anew"
+        measured = {"mode": "transcode", "reason": why}
+        return {
+            "source": self.spec.source,
+            "watermark": self.mark.record() if self.mark else None,
+            "encoder": self.spec.record(),
+            "video": video_record(init.video, **measured) if init else None,
+            "audio": audio_record(init.audio) if init else None,
+            "browsers": {"hls": True, "mse": True, "reason": None},
+            "lastFrameAge": self.frame_age(),
+            "lag": seen.stats.get("lag"),
+            "cores": seen.stats.get("cores"),
+            **seen.troubles.record(),
+        }
+
+    async def _start(self, feed: Feed) -> None:
+        """A worker that is fed, until its first frame is out."""
+        spec = {
+            "encoder": self.spec.encoder(),
+            "mark": _mark(self.mark),
+            "epoch": self._epoch,
+            "notBefore": self._end,
+        }
+        self._fault, self._ready = None, self._loop.create_future()
+        self._seen.heard_at = self._loop.time()
+        self._feed = feed
+        self._worker = worker = self._parts.workers.spawn(Start("transcode", spec), self._on_message)
+        self._feeding = self._loop.create_task(feed.run(worker), name=f"transcoder-feed-{self.identity.id}")
+        either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._ready.done():
+            raise self._why(worker)
+        self._seen.info, self._seen.frame_at = self._ready.result(), self._loop.time()
+
+    async def _end_worker(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            await asyncio.wait({self._feeding})
+            self._feeding = None
+        worker = self._worker
+        if worker is None:
+            return
+        worker.send(Stop())
+        await asyncio.wait({worker.gone}, timeout=self._parts.stop_grace)
+        worker.kill()
+        await asyncio.shield(worker.gone)
+        self._refuse(self._why(worker))
+
+    def _refuse(self, fault: Fault) -> None:
+        """Whoever waits for a watermark waits in vain."""
+        for order in self._orders.values():
+            _resolve(order, fault)
+
+    async def _keep(self) -> None:
+        """Runs until `stop` cancels it."""
+        delay, troubles = FIRST_DELAY, self._seen.troubles
+        fault = await self._reopen() if self._worker is None else None
+        while True:
+            began = self._loop.time()
+            if fault is None:
+                fault = await self._watch()
+                troubles.restarts += 1
+                delay = FIRST_DELAY if self._loop.time() - began >= STEADY else delay
+            self._note(fault)
+            await self._end_worker()
+            troubles.next_retry_at = self._parts.wall() + delay
+            self.move(Status.WAITING)
+            await asyncio.sleep(delay)
+            troubles.next_retry_at = None
+            delay = min(LONGEST_DELAY, delay * 2)
+            fault = await self._reopen()
+
+    async def _reopen(self) -> Fault | None:
+        try:
+            await self.open(insist=True)
+        except Fault as fault:
+            return fault
+        self.move(Status.LIVE)
+        return None
+
+    async def _watch(self) -> Fault:
+        """Why the worker ended. Until then: WAITING while the source sends nothing, and said when it is too slow.
+
+        A look that comes late itself is none: this process stood still, with all of the machine perhaps.
+        """
+        worker = self._worker
+        assert worker is not None
+        stood = 0.0
+        while not worker.gone.done():
+            due = self._loop.time() + CHECK
+            await asyncio.wait({worker.gone}, timeout=CHECK)
+            now = self._loop.time()
+            stood = now if now - due >= CHECK else stood
+            if now - max(self._seen.heard_at, stood) > HEARTBEAT and not worker.gone.done():
+                self._fault = Fault("worker-hung", f"The transcoder's worker said nothing for {HEARTBEAT:.0f} s.")
+                worker.kill()
+            elif self.status is Status.LIVE and now - max(self._seen.frame_at, stood) > STARVED:
+                detail = f"The source {self.spec.source!r} sends nothing; the transcoder waits for it."
+                self._note(Fault("source-timeout", detail, "live"))
+                self.move(Status.WAITING)
+        return self._why(worker)
+
+    def _why(self, worker: Worker) -> Fault:
+        ended = how_ended(worker.gone.result())
+        return self._fault or Fault("worker-crashed", f"The transcoder's worker ended by {ended}.", "live")
+
+    def _on_message(self, message: Message) -> None:
+        self._seen.heard_at = self._loop.time()
+        match message:
+            case Phase(name):
+                self.on_phase(name)
+            case InitMade():
+                self._init = message.init()
+            case ChunkMade():
+                self._on_chunk(message)
+            case Progress({"used": used}):
+                if self._feed is not None:
+                    self._feed.used(used)
+            case Progress({"shown": number}):
+                for each in [each for each in self._orders if each <= number]:
+                    _resolve(self._orders[each], None)
+            case Progress({"refused": number, "code": code, "detail": detail, "phase": phase}):
+                if number in self._orders:
+                    _resolve(self._orders[number], Fault(code, detail, phase))
+                else:
+                    self.warn(code, detail)
+            case Stats(info):
+                self._seen.stats = info
+                if info["lag"] > OVERLOAD:
+                    self._tell_overload()
+            case Warned(code, detail):
+                self.warn(code, detail)
+            case Ready(info):
+                if not self._ready.done():
+                    self._ready.set_result(info)
+            case Failed(code, phase, detail):
+                self._fault = Fault(code, detail, phase)
+
+    def _on_chunk(self, made: ChunkMade) -> None:
+        if self._init is None or self._ring.ended:
+            return
+        self._seen.frame_at = self._loop.time()
+        self._end = (made.decode_time + made.duration) / self._init.timescale
+        self._ring.append(self._init, made.decode_time, made.duration, made.independent, made.body)
+        if self.status is Status.WAITING and self._keeper is not None and self._ready.done():
+            self.move(Status.LIVE)
+
+    def _tell_overload(self) -> None:
+        lag = self._seen.stats.get("lag", 0.0)
+        self.warn("overloaded", f"The transcoder is {lag:.1f} s behind; use a smaller picture or fewer streams.")
+
+    def _note(self, fault: Fault) -> None:
+        self._seen.troubles.note(fault, self._parts.wall())
+        log.warning("transcoder-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
+
+
+def _mark(mark: Watermark | None) -> dict[str, Any] | None:
+    return mark.order() if mark else None
+
+
+def _resolve(future: asyncio.Future[None], fault: Fault | None) -> None:
+    if future.done():
+        return
+    if fault is None:
+        future.set_result(None)
+    else:
+        future.set_exception(fault)

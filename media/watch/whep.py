@@ -1,0 +1,296 @@
+"""WebRTC as the event loop sees it: one worker for each stream that is watched so, fed from its ring."""
+
+import asyncio
+import importlib.util
+import logging
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from media.chunk import Chunk
+from media.faults import Fault
+from media.mp4.fragments import fragments
+from media.process.framing import MAX_BODY
+from media.process.messages import ChunkMade, InitMade, Message, Order, Progress, Start, Stop
+from media.process.workers import Workers
+from media.ring import Ring
+
+ANSWER: Final = 10.0  # seconds for the answer to an offer
+FAREWELL: Final = 1.0  # seconds for a worker's goodbyes
+ROOM: Final = 1024 * 1024  # bytes that may wait for a worker before it gets one more chunk
+PATIENCE: Final = 10.0  # seconds for a worker to read what waits for it: then it counts as hung
+TICK: Final = 1.0  # seconds until a replaced ring is noticed
+LARGEST: Final = 2_000_000  # bytes of one picture: browsers put together no more than 2048 packets
+PEERS: Final = 50  # of one stream: one core sends some 2 Mbit/s to about thirty
+SEATS: Final = 2 * PEERS  # with those that are on their way out
+COMING: Final = 3.0  # seconds for a viewer to connect, after which it gives way to others where all places are taken
+LEAVING: Final = 8.0  # seconds for the worker to say that a viewer is gone: its own limits are shorter
+SILENT: Final = 10.0  # seconds without a word from the worker, which speaks once a second: then it counts as hung
+
+log = logging.getLogger(__name__)
+
+Rings = Callable[[], Ring | None]
+
+
+def is_installed() -> bool:
+    """Whether the extra `webrtc` is. The library itself is never imported here: it needs `av`."""
+    return importlib.util.find_spec("aiortc") is not None
+
+
+def refusal(chunk: Chunk) -> str | None:
+    """Why what is in this chunk cannot be sent by WebRTC as it is; None when it can."""
+    video = chunk.init.video
+    if video is None:
+        return "The stream has no picture."
+    if not video.codec.startswith("avc1"):
+        return f"WebRTC takes H.264 from here, and the stream is {video.codec}; MSE and HLS play it."
+    samples = [sample for each in fragments(chunk.data) if each.track == 1 for sample in each.samples]
+    if len(chunk.data) > MAX_BODY or max((len(sample.data) for sample in samples), default=0) > LARGEST:
+        return f"A picture of the stream has over {LARGEST / 1e6:.0f} MB, too much for WebRTC; MSE and HLS play it."
+    if len({sample.offset for sample in samples}) > 1:
+        return (
+            "The stream has B-frames, which WebRTC cannot take; MSE and HLS play it, or switch them off at the camera."
+        )
+    return None
+
+
+@dataclass
+class Session:
+    """One viewer: the SDP answer, and `gone`, which is done when nothing is sent any more.
+
+    `asked_at` is loop time; `connected`: its picture goes out; `leaving`: it was told to go.
+    """
+
+    id: str
+    answer: "asyncio.Future[str]"
+    gone: "asyncio.Future[None]"
+    asked_at: float = 0.0
+    connected: bool = False
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a viewer asks with: its SDP, and the address of this machine at which it came."""
+
+    sdp: str
+    address: str
+
+
+class Broadcasts:
+    """All streams that are watched by WebRTC, by name."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._running: dict[str, _Broadcast] = {}
+
+    async def open(self, name: str, rings: Rings, offer: Offer) -> Session:
+        """A session for the offer; `rings` gives the stream's ring of the moment, None when the stream is gone.
+
+        Faults: `bad-request` and `codec-unsupported` of the offer; `capacity-exceeded`, `worker-crashed`,
+        `worker-hung`.
+        """
+        broadcast = self._running.get(name)
+        if broadcast is None or broadcast.over:
+            broadcast = self._running[name] = _Broadcast(self._workers, rings)
+            broadcast.task.add_done_callback(lambda _: self._forget(name, broadcast))
+        return await broadcast.open(offer)
+
+    def end(self, name: str, session: str) -> None:
+        """The viewer has said goodbye."""
+        if name in self._running:
+            self._running[name].end(session)
+
+    async def close(self) -> None:
+        """Ends every session."""
+        tasks = [broadcast.task for broadcast in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _forget(self, name: str, broadcast: "_Broadcast") -> None:
+        if self._running.get(name) is broadcast:
+            del self._running[name]
+
+
+class _Broadcast:
+    """One worker and its viewers; over when the last of them has left, or the stream cannot be sent any more."""
+
+    def __init__(self, workers: Workers, rings: Rings) -> None:
+        self._rings = rings
+        self._sessions: dict[str, Session] = {}
+        self._enough = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._heard_at = self._loop.time()
+        self._worker = workers.spawn(Start("webrtc", {}), self._hear)
+        self.over = False
+        self.task = self._loop.create_task(self._run(), name="webrtc")
+
+    async def open(self, offer: Offer) -> Session:
+        """See `Broadcasts.open`."""
+        self._make_room()
+        session = Session(uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time())
+        self._sessions[session.id] = session
+        answered = False
+        try:
+            self._worker.send(Order({"offer": offer.sdp, "session": session.id, "address": offer.address}))
+            async with asyncio.timeout(ANSWER):
+                await session.answer
+            answered = True
+        except TimeoutError:
+            raise Fault("worker-hung", f"The offer was not answered within {ANSWER:g} s.") from None
+        finally:
+            if not answered:
+                self.end(session.id)
+        return session
+
+    def _make_room(self) -> None:
+        """A place for one more. Who has asked and does not connect gives way. Fault: `capacity-exceeded`."""
+        staying = [session for session in self._sessions.values() if not session.leaving]
+        if len(staying) >= PEERS:
+            late = self._loop.time() - COMING
+            waited_for = next((each for each in staying if not each.connected and each.asked_at <= late), None)
+            if waited_for is not None:
+                self.end(waited_for.id)
+                staying.remove(waited_for)
+        if len(staying) >= PEERS or len(self._sessions) >= SEATS:
+            raise Fault("capacity-exceeded", f"The stream has {PEERS} viewers by WebRTC; MSE and HLS take more.")
+
+    def end(self, session_id: str) -> None:
+        """The viewer is not wanted any longer; it is gone when the worker says so, or has had time to."""
+        session = self._sessions.get(session_id)
+        if session is None or session.leaving:
+            return
+        session.leaving = True
+        self._worker.send(Order({"end": session_id}))
+        self._loop.call_later(LEAVING, self._overdue, session)
+
+    def _overdue(self, session: Session) -> None:
+        if not session.gone.done():
+            log.warning("webrtc-not-closed", extra={"pid": self._worker.pid, "seconds": LEAVING})
+            self._drop(session)
+
+    async def _run(self) -> None:
+        feeding = asyncio.create_task(self._feed(), name="webrtc-feed")
+        feeding.add_done_callback(lambda _: self._enough.set())
+        self._worker.gone.add_done_callback(lambda _: self._enough.set())
+        try:
+            while not self._enough.is_set() and not self._is_silent():
+                await self._pause()
+        finally:
+            self.over = True
+            feeding.cancel()
+            await asyncio.wait({feeding})
+            await self._stop()
+
+    async def _pause(self) -> None:
+        """A tick, or less when it is over. A machine that stood still meanwhile is not held against the worker."""
+        began = self._loop.time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK):
+                await self._enough.wait()
+        if self._loop.time() - began >= 2 * TICK:
+            self._heard_at = self._loop.time()
+
+    def _is_silent(self) -> bool:
+        silent = self._loop.time() - self._heard_at >= SILENT
+        if silent:
+            log.warning("worker-hung", extra={"pid": self._worker.pid, "task": self._worker.task})
+        return silent
+
+    async def _stop(self) -> None:
+        self._worker.send(Stop())
+        await asyncio.wait({self._worker.gone}, timeout=FAREWELL)
+        self._worker.kill()
+        await asyncio.shield(self._worker.gone)
+        for session in list(self._sessions.values()):
+            self._drop(session)
+
+    async def _feed(self) -> None:
+        """From the newest key frame on, over reconnects, no faster than the worker reads.
+
+        Returns when the stream has ended or changed its codec, or when the worker hangs.
+        """
+        cursor = _Cursor()
+        while await self._has_room() and (ring := self._rings()) is not None:
+            chunk = await cursor.next(ring)
+            if chunk is None and ring.ended and self._rings() is ring:
+                return
+            if chunk is None:
+                continue
+            changed = cursor.changed(chunk)
+            if (changed or len(chunk.data) > MAX_BODY) and (reason := refusal(chunk)):
+                log.warning("webrtc-ended", extra={"pid": self._worker.pid, "reason": reason})
+                return
+            if changed:
+                self._worker.send(InitMade.of(chunk.init))
+            times = (chunk.decode_time, chunk.duration)
+            self._worker.send(ChunkMade(*times, chunk.independent, chunk.discontinuity, chunk.data))
+
+    async def _has_room(self) -> bool:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._worker.room(ROOM)
+        except TimeoutError:
+            log.warning("worker-hung", extra={"pid": self._worker.pid, "task": self._worker.task})
+            return False
+        return True
+
+    def _hear(self, message: Message) -> None:
+        self._heard_at = self._loop.time()
+        if not isinstance(message, Progress):
+            return
+        session = self._sessions.get(message.info["session"])
+        if session is None:
+            return
+        if "answer" in message.info and not session.answer.done():
+            session.answer.set_result(message.info["answer"])
+        elif "refused" in message.info and not session.answer.done():
+            session.answer.set_exception(Fault(message.info["refused"], message.info["detail"]))
+        elif "connected" in message.info:
+            session.connected = True
+        elif "gone" in message.info:
+            self._drop(session)
+
+    def _drop(self, session: Session) -> None:
+        del self._sessions[session.id]
+        if not session.answer.done():
+            session.answer.set_exception(Fault("worker-crashed", "The worker that sends by WebRTC has ended."))
+        session.gone.set_result(None)
+        if not self._sessions:
+            self.over = True
+            self._enough.set()
+
+
+class _Cursor:
+    """Where one reader is in the rings of a stream."""
+
+    def __init__(self) -> None:
+        self._ring: Ring | None = None
+        self._next = 0
+        self._init_id = ""
+
+    async def next(self, ring: Ring) -> Chunk | None:
+        """The next chunk to send; None when there is none within a tick."""
+        if ring is not self._ring:
+            self._ring, self._init_id, self._next = ring, "", ring.newest_key() or 0
+        chunk = await ring.chunk(self._next)
+        if chunk is None and self._next < ring.head:
+            self._next, self._init_id = ring.newest_key() or ring.head, ""  # it has left the ring
+            chunk = await ring.chunk(self._next)
+        if chunk is None:
+            stuck = ring.ended or self._next < ring.head  # a wait would be over at once
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await (asyncio.sleep(TICK) if stuck else ring.wait(self._next))
+            return None
+        self._next += 1
+        return chunk
+
+    def changed(self, chunk: Chunk) -> bool:
+        """Whether the reader has to hear of this chunk's init."""
+        known, self._init_id = self._init_id, chunk.init.id
+        return known != self._init_id

@@ -1,0 +1,1 @@
+"""The worker process of WebRTC: sends one stream to many peers."""

@@ -1,1 +1,0 @@
-"""Tests of the job core, its driver and its store."""

@@ -1,0 +1,61 @@
+"""`FileWatch` in virtual time: who is told what of a file, and when."""
+
+from pathlib import Path
+
+import pytest
+
+from media.channel.packages.file_watch import FileWatch, Identity
+from tests.support.processes import until
+
+FILM = Path("film.mp4")
+
+pytestmark = pytest.mark.looptime
+
+
+class Disk:
+    """What a file is, and how often somebody looked."""
+
+    def __init__(self) -> None:
+        self.film: Identity = "old"
+        self.looks = 0
+
+    async def look(self, paths: list[Path]) -> dict[Path, Identity]:
+        self.looks += 1
+        return dict.fromkeys(paths, self.film)
+
+    async def looked(self, times: int) -> None:
+        """Until somebody has looked so often again."""
+        wanted = self.looks + times
+        await until(lambda: self.looks >= wanted, 60)
+
+
+async def test_each_who_watches_is_told_once_of_what_it_does_not_know() -> None:
+    disk = Disk()
+    watch = FileWatch(disk.look)
+    first: list[Identity] = []
+    second: list[Identity] = []
+    watch.add(FILM, first.append, "old")
+    disk.film = "new"
+    await disk.looked(3)
+    assert first == ["new"]
+    watch.add(FILM, second.append, "old")  # another channel, that still plays what the file was
+    await disk.looked(3)
+    assert (first, second) == (["new"], ["new"])
+    await watch.close()
+
+
+async def test_a_channel_that_follows_an_older_version_is_told_again_while_another_plays_the_file() -> None:
+    disk = Disk()
+    watch = FileWatch(disk.look)
+    first: list[Identity] = []
+    second: list[Identity] = []
+    tell = first.append
+    watch.add(FILM, tell, "old")
+    watch.add(FILM, second.append, "old")
+    disk.film = "new"
+    await disk.looked(3)
+    watch.remove(FILM, tell)
+    watch.add(FILM, tell, "old")
+    await disk.looked(3)
+    assert (first, second) == (["new", "new"], ["new"])
+    await watch.close()

@@ -1,1 +1,0 @@
-"""Webhooks: what is told, how it is signed, and that it arrives."""
