@@ -26,8 +26,14 @@ def missing() -> str:
         "chromium": "chromium",
         "gst-launch-1.0": "gstreamer1.0-tools",
         "npm": "npm",
+        "nginx": "nginx",
+        "varnishd": "varnish",
+        "haproxy": "haproxy",
+        "apache2": "apache2-bin",
+        "caddy": "caddy",
     }
-    absent = {package for tool, package in tools.items() if shutil.which(tool) is None}
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    absent = {package for tool, package in tools.items() if shutil.which(tool, path=path) is None}
     code = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
     python = Path("/usr/bin/python3")
     if not python.exists() or subprocess.run([python, "-c", code], capture_output=True, check=False).returncode:

@@ -4,7 +4,7 @@ set -eu
 
 packages="curl jq ffmpeg chromium python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-tools
 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-gstreamer1.0-libav gstreamer1.0-rtsp fonts-dejavu-core"
+gstreamer1.0-libav gstreamer1.0-rtsp fonts-dejavu-core nginx varnish haproxy apache2-bin caddy"
 
 # npm fetches hls.js for the tests; some machines have it from elsewhere.
 command -v npm >/dev/null || packages="$packages npm"
@@ -26,4 +26,5 @@ echo "tests/debian.sh: installing$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update --quiet=2
 # shellcheck disable=SC2086 # a list of words
-apt-get install --quiet=2 --yes --no-install-recommends $missing >/dev/null
+# No service is to start by itself: `RUNLEVEL` says that the machine is not up yet.
+RUNLEVEL=1 apt-get install --quiet=2 --yes --no-install-recommends $missing >/dev/null

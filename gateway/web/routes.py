@@ -8,7 +8,7 @@ from aiohttp import web
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
 from gateway.web import dashboard_page, docs_page, files, jobs, problems, streams, submit
-from gateway.web.access import access, principal, rate_limit, security, session
+from gateway.web.access import access, cors, principal, rate_limit, security, session
 from gateway.web.context import BASE, Face, with_alias
 from gateway.web.observe import events, figures, health, metrics
 from gateway.web.openapi import openapi_document
@@ -28,9 +28,9 @@ def application(
     """An application that answers for this face; it owns nothing and cleans up nothing."""
     rate = face.parts.settings.rate_limit
     limited = [rate_limit.middleware(rate, principal.caller)] if rate else []
-    app = web.Application(
-        middlewares=[problems.middleware, access.middleware(guard), *limited], client_max_size=MAX_BODY
-    )
+    app = web.Application(client_max_size=MAX_BODY)
+    opened = cors.open_to(app, guard.origins)
+    app.middlewares.extend([problems.middleware, *opened, access.middleware(guard), *limited])
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
     media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes, Probes(face.parts.workers))
@@ -42,8 +42,6 @@ def application(
     app.add_routes(health.routes(face))
     app.add_routes(metrics.routes(face.metrics))
     app.add_routes(play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts)))
-    app.on_response_prepare.extend([security.harden, access.keep_token])
-    if not guard.origins:  # pages of other sites get their own answers
-        app.router.add_options(play.WHEP, whep.options)
-    security.open_to(app, guard.origins)
+    app.router.add_options(play.WHEP, whep.options)
+    app.on_response_prepare.extend([security.harden, access.keep_private, access.keep_token])
     return app

@@ -265,6 +265,22 @@ async def test_a_play_token_opens_one_stream_for_a_while(guarded: Guarded) -> No
     check_problem(await guarded.ask("POST", f"{BASE}/stream/play_token", "read", {"name": "one"}), 403, "forbidden")
 
 
+async def test_a_proxy_may_ask_whether_a_request_is_let_in(guarded: Guarded) -> None:
+    """By key, session, token or the cookie of a page; of a stream that is there or not, without a word of which."""
+    key, path = guarded.texts["play"], "/live/one/access"
+    tokens = guarded.gateway.access.tokens
+    token, late = tokens.sign("one", 2**40), tokens.sign("one", 1)
+    signed_in = await guarded.ask("POST", f"{BASE}/session/start", body={"key": key})
+    cookie = signed_in.headers["Set-Cookie"].partition(";")[0]
+    for good in ({"Authorization": f"Bearer {key}"}, {"Cookie": cookie}, {"Cookie": f"reelgate_play={token}"}):
+        answer = await guarded.ask("GET", path, **good)
+        assert (answer.status, answer.body, answer.headers["Cache-Control"]) == (204, b"", "no-store")
+    assert (await guarded.ask("GET", f"{path}?token={token}&s=x")).status == 204
+    for bad in (path, f"{path}?token={late}", f"/live/two/access?token={token}", f"{path}?token="):
+        check_problem(await guarded.ask("GET", bad), 401, "unauthorized")
+    assert (await guarded.ask("GET", path, "read")).status == 403
+
+
 async def test_a_player_page_that_is_opened_with_a_key_may_fetch_its_stream_for_an_hour(guarded: Guarded) -> None:
     body = {"uri": "vod-live://sample.mp4", "localStreamName": "one", "loop": True}
     assert (await guarded.ask("POST", f"{BASE}/vod/startup", "control", body)).status == 200

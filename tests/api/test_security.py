@@ -17,7 +17,7 @@ from aiohttp import web
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from gateway.web.access.security import EXPOSED
+from gateway.web.access.cors import EXPOSED
 from gateway.web.listener import Crowd, Site
 from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
@@ -89,6 +89,29 @@ async def test_a_site_that_is_let_in_may_call_and_read_the_headers_of_jobs(opene
         assert "Access-Control-Allow-Origin" not in answer.headers
     async with opened.session.post(url, json={}, headers={"Origin": "https://evil.example"}) as answer:
         assert answer.status == 403
+
+
+CACHED = ["/", "/livez", FIND, "/no/such/path", "/live/x/", "/live/x/media.m3u8", "/assets/player.js"]
+
+
+@pytest.mark.parametrize("path", CACHED)
+async def test_a_cache_keeps_apart_what_each_site_was_told(opened: Api, path: str) -> None:
+    for origin, told in ((None, None), (PORTAL, PORTAL), ("https://evil.example", None)):
+        headers = {"Origin": origin} if origin else {}
+        async with opened.session.get(opened.gateway.url + path, headers=headers) as answer:
+            assert "Origin" in answer.headers.getall("Vary")
+            assert answer.headers.get("Access-Control-Allow-Origin") == told
+
+
+@pytest.mark.parametrize("path", CACHED)
+async def test_where_any_site_is_let_in_all_of_them_are_told_the_same(settings: Settings, path: str) -> None:
+    settings = settings.model_copy(update={"cors_origins": ("*",)})
+    async with Gateway(settings) as gateway, aiohttp.ClientSession() as session:
+        for headers in ({}, {"Origin": PORTAL}):
+            async with session.get(gateway.url + path, headers=headers) as answer:
+                assert answer.headers["Access-Control-Allow-Origin"] == "*"
+                assert "Origin" not in answer.headers.get("Vary", "")
+                assert "ETag" in answer.headers["Access-Control-Expose-Headers"].split(",")
 
 
 async def raw(api: Api, data: bytes) -> bytes:

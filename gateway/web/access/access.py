@@ -35,6 +35,7 @@ COOKIE: Final = "reelgate_play"
 PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
 TOKEN: Final = web.RequestKey("play_token", str)
 GRANT: Final = web.RequestKey("grant", partial[bool])  # says whether what let a request in is good still
+GUARD: Final = web.RequestKey("guard", partial[bool])  # says whether its answer is for those with a key alone
 TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
 WINDOW: Final = 60.0  # seconds
 MOST_ADDRESSES: Final = 10_000
@@ -82,12 +83,12 @@ class Access:
     def check(self, request: web.Request) -> None:
         """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
         foreign = self._check_site(request)
+        scope = _scope(request)
+        if scope is not None:
+            request[GUARD] = partial(self._is_needed)
         if not self.needed:
             request[GRANT] = partial(self._still_open)
             return
-        if is_preflight(request, self.origins):
-            return
-        scope = _scope(request)
         if scope is None or (scope is Scope.PLAY and self._by_token(request, foreign)):
             return
         if foreign and not _bears(request):
@@ -134,6 +135,9 @@ class Access:
         """Whether a key that was good has not been revoked since, and is not past its time."""
         issued_elsewhere = not key.sha256
         return not key.expired(self.wall()) if issued_elsewhere else self.keys.known(key.id) is not None
+
+    def _is_needed(self) -> bool:
+        return self.needed
 
     def _still_open(self) -> bool:
         """Whether there is no key as yet: the first one ends what strangers have begun."""
@@ -228,11 +232,6 @@ def _bears(request: web.Request) -> bool:
     return credentials(request) is not None and request.headers[hdrs.AUTHORIZATION].lower().startswith("bearer ")
 
 
-def is_preflight(request: web.Request, origins: tuple[str, ...]) -> bool:
-    """Whether a browser asks if a page of an allowed site may call; it sends no credentials with that."""
-    return bool(origins) and request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-
-
 def _scope(request: web.Request) -> Scope | None:
     resource = request.match_info.route.resource
     return Scope.READ if resource is None else scope_of(request.method, resource.canonical)
@@ -268,10 +267,30 @@ def _challenges(request: web.Request) -> Iterator[str]:
         yield f"Basic {REALM}"
 
 
+def cache_control(request: web.Request, said: str | None) -> str | None:
+    """What an answer says to caches. Where a key is needed, a cache that several people share may not keep it: it would
+    hand it to whoever asks, also after the key was revoked (RFC 9111, section 5.2.2.7).
+    """
+    guard = request.get(GUARD)
+    if guard is None or not guard() or (said is not None and ("no-store" in said or "private" in said)):
+        return said
+    return f"private, {said}" if said else "private, no-cache"
+
+
+async def keep_private(request: web.Request, response: web.StreamResponse) -> None:
+    """A signal: the same for every answer."""
+    said = cache_control(request, response.headers.get(hdrs.CACHE_CONTROL))
+    if said is not None:
+        response.headers[hdrs.CACHE_CONTROL] = said
+
+
 async def keep_token(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal: whoever came with a token in the address gets it as a cookie for the playlists and segments below."""
+    """A signal: whoever came with a token in the address gets it as a cookie for the playlists and segments below.
+
+    Not with what a cache may keep, which would hand the token on to others.
+    """
     token = request.get(TOKEN)
-    if token is not None:
+    if token is not None and "max-age" not in response.headers.get(hdrs.CACHE_CONTROL, ""):
         path = f"/live/{quote(request.match_info['name'], safe='')}/"
         site = "None; Secure; Partitioned" if request.secure else "Lax"  # of another site's frame only by TLS
         # Cookies that are set by `set_cookie` are in the headers already when this is called.

@@ -17,10 +17,11 @@ from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
-from gateway.web.access.access import TOKEN
+from gateway.web.access.access import cache_control
+from gateway.web.access.cors import Lines, lines
 from gateway.web.access.security import secured
 
-UNCHANGING: Final = {"Cache-Control": "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
+UNCHANGING: Final = {hdrs.CACHE_CONTROL: "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 AT_ONCE: Final = 1000  # pieces in one call to the kernel, which takes 1024 (IOV_MAX)
 
 Piece = bytes | memoryview
@@ -46,25 +47,29 @@ def answer(request: web.Request, what: Lasting, seconds: float) -> web.StreamRes
 
 
 def _is_usual(request: web.Request) -> bool:
-    """Whether nothing about this request shows in the headers of its answer."""
+    """Whether only what `_more` knows of this request shows in the headers of its answer."""
     return (
         request.method == hdrs.METH_GET
         and request.version == HttpVersion11
         and request.keep_alive
         and not request.secure
-        and TOKEN not in request  # a cookie
-        and hdrs.ORIGIN not in request.headers  # what CORS says
     )
 
 
 @lru_cache(maxsize=1024)
-def _head(etag: str, content_type: str, size: int) -> bytes:
-    """All but the date."""
-    headers = {**UNCHANGING, hdrs.ETAG: etag, hdrs.CONTENT_LENGTH: str(size)}
+def _head(etag: str, content_type: str, size: int, more: Lines) -> bytes:
+    """All but the date. `more` is what depends on who may have it."""
+    headers = {**UNCHANGING, hdrs.ETAG: etag, hdrs.CONTENT_LENGTH: str(size), **dict(more)}
     model = web.Response(content_type=content_type, headers=headers)
     secured(model)
-    lines = [f"{name}: {value}" for name, value in model.headers.items()]
-    return "\r\n".join(["HTTP/1.1 200 OK", *lines, ""]).encode()
+    written = [f"{name}: {value}" for name, value in model.headers.items()]
+    return "\r\n".join(["HTTP/1.1 200 OK", *written, ""]).encode()
+
+
+def _more(request: web.Request) -> Lines:
+    """What the signals would add to a usual answer."""
+    kept = cache_control(request, UNCHANGING[hdrs.CACHE_CONTROL])
+    return ((hdrs.CACHE_CONTROL, kept or ""), *lines(request))
 
 
 @lru_cache(maxsize=2)
@@ -96,7 +101,7 @@ class _Straight(web.StreamResponse):
         what, transport = self._what, self._request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        head = _head(what.etag, what.content_type, sum(map(len, what.pieces)))
+        head = _head(what.etag, what.content_type, sum(map(len, what.pieces)), _more(self._request))
         rest = _at_once(transport, [head, _date(int(time.time())), *what.pieces])
         if rest:
             await _send(self._request, self._request.writer, rest, self._seconds)

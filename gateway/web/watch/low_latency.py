@@ -75,16 +75,30 @@ class Written:
         """Made for the first client that wants it so."""
         return gzip.compress(self.plain, 5, mtime=0)
 
-    def answer(self, request: web.Request, cache: str) -> web.Response:
-        """200, or 304 for a client that has it already."""
-        headers = {"Cache-Control": cache, "ETag": self.etag, "Vary": "Accept-Encoding"}
+    def answer(self, request: web.Request) -> web.Response:
+        """200, or 304 for a client that has it already; zipped for who takes it so."""
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if self.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-            return web.Response(status=304, headers=headers)
-        headers["X-Content-Type-Options"] = "nosniff"
-        body = self.plain
+            return self._same(headers)
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
-            body, headers["Content-Encoding"] = self.zipped, "gzip"
-        return web.Response(body=body, content_type=hls.MIME, headers=headers)
+            return self._whole(self.zipped, {**headers, "Content-Encoding": "gzip"})
+        return self._whole(self.plain, headers)
+
+    def shared(self, request: web.Request, seconds: int) -> web.Response:
+        """The same for one answer that many wait for. It is plain, whatever they take: a cache in between asks once
+        for all of them, and zips it itself.
+        """
+        headers = {"Cache-Control": f"max-age={seconds}"}
+        if self.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return self._same(headers)
+        return self._whole(self.plain, headers)
+
+    def _whole(self, body: bytes, headers: dict[str, str]) -> web.Response:
+        more = {"ETag": self.etag, "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=body, content_type=hls.MIME, headers={**headers, **more})
+
+    def _same(self, headers: dict[str, str]) -> web.Response:
+        return web.Response(status=304, headers={**headers, "ETag": self.etag})
 
 
 class Edge:
@@ -109,14 +123,14 @@ class Edge:
         """
         written, low = self._write(want.skip)
         if want.msn is None or low is None:
-            return written.answer(request, "no-cache")
+            return written.answer(request)
         if want.msn > self._ring.segments()[-1].msn + AHEAD:
             raise Failure("bad-request", f"Segment {want.msn} is more than {AHEAD} ahead; read the playlist again.")
         with self._waiter():
             await self._until(request, lambda: self._has(want), is_current)
         written, _ = self._write(want.skip)
         # What was waited for is in it whoever reads it, so a cache may hand it on as long as it is of use.
-        return written.answer(request, f"max-age={self._ring.target_duration}")
+        return written.shared(request, self._ring.target_duration)
 
     async def part(self, request: web.Request, number: int, token: str, is_current: Callable[[], bool]) -> Chunk:
         """The chunk that is this part, once it is there. `not-found`: it is another ring's, has left or never comes."""

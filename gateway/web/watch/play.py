@@ -8,7 +8,7 @@ from math import inf
 from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
 from gateway.web import static
@@ -69,6 +69,7 @@ def routes(streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE) 
         web.get(LIVE_BARE, _add_slash),
         web.get(f"{LIVE}/", play.page),
         web.get(f"{LIVE}/index.m3u8", play.index),
+        web.get(f"{LIVE}/access", _access),
         web.get(f"{LIVE}/init-{{id:[0-9a-f]+}}.mp4", play.init),
         web.get(f"{LIVE}.mp4", play.film),
         web.get(f"{LIVE}.jpg", play.picture),
@@ -101,7 +102,7 @@ class _Play:
         measured = hls.bandwidth(await _sizes(ring, listed.segments[-MEASURED:]), ring.target_duration)
         independent = all(segment.independent for segment in listed.segments)
         text = hls.multivariant(listed.segments[-1].init, measured, independent)
-        return Written.of(text).answer(request, "no-cache")
+        return Written.of(text).answer(request)
 
     async def media(self, request: web.Request) -> web.StreamResponse:
         want = directives(request.query)
@@ -225,6 +226,11 @@ class _Play:
     def _send(self, request: web.Request, init: Init, chunks: Sequence[Chunk], etag: str) -> web.StreamResponse:
         what = Lasting(etag, _content_type(init), [chunk.data for chunk in chunks])
         return answer(request, what, self._limits.fetch)
+
+
+async def _access(_: web.Request) -> web.StreamResponse:
+    """For a proxy that asks before it hands out of its own cache: whoever comes here may watch, there or not."""
+    return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 async def _add_slash(request: web.Request) -> web.StreamResponse:

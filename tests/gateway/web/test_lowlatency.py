@@ -99,6 +99,24 @@ async def test_a_blocking_reload_returns_with_the_part_or_the_segment_it_asks_fo
     assert playlist.entries[-1].msn == 3
 
 
+async def test_a_reload_is_the_same_bytes_for_all_whatever_encodings_they_take(
+    client: Client, streams: FakeStreams
+) -> None:
+    Feeder(streams.add("yard")).feed_until(3)
+    bodies = set()
+    for encodings in ("gzip, deflate, br", "gzip", "identity"):
+        for known in ({}, {"If-None-Match": 'W/"another"'}):
+            answer = await client.get(
+                "/live/yard/media.m3u8?_HLS_msn=2", headers={"Accept-Encoding": encodings, **known}
+            )
+            assert "Vary" not in answer.headers
+            assert "Content-Encoding" not in answer.headers
+            bodies.add(await answer.read())
+    assert len(bodies) == 1
+    now = await client.get("/live/yard/media.m3u8", headers={"Accept-Encoding": "gzip"})
+    assert (now.headers["Content-Encoding"], now.headers["Vary"]) == ("gzip", "Accept-Encoding")
+
+
 async def test_what_is_there_already_is_not_waited_for(client: Client, streams: FakeStreams) -> None:
     Feeder(streams.add("yard")).feed_until(3)
     for query in ("?_HLS_msn=0", "?_HLS_msn=2&_HLS_part=4", "?_HLS_msn=3&_HLS_part=0"):

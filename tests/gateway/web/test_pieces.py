@@ -2,14 +2,17 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from gateway.web.access.access import keep_token
+from gateway.web.access.access import GUARD, keep_private, keep_token
+from gateway.web.access.cors import open_to
 from gateway.web.access.security import harden
 from media.ring import RingLimits
 from tests.support.feeding import TIMESCALE, Feeder
@@ -31,9 +34,26 @@ def told(headers: CIMultiDict[str] | Any) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name not in ("Date", "Connection")}
 
 
-async def test_both_ways_of_answering_say_the_same(streams: FakeStreams) -> None:
+def allowed(origins: tuple[str, ...], origin: str | None) -> str | None:
+    """Whom an answer to that origin lets read it."""
+    return "*" if "*" in origins else origin if origin in origins else None
+
+
+@pytest.mark.parametrize("needs_key", [False, True])
+@pytest.mark.parametrize("origins", [(), ("https://elsewhere.example",), ("*",)])
+async def test_both_ways_of_answering_say_the_same(
+    streams: FakeStreams, origins: tuple[str, ...], needs_key: bool
+) -> None:
     app = an_app(streams)
-    app.on_response_prepare.extend([harden, keep_token])
+    open_to(app, origins)
+    app.on_response_prepare.extend([harden, keep_private, keep_token])
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[GUARD] = partial(bool, needs_key)
+        return await handler(request)
+
+    app.middlewares.append(guarded)
     taken: list[str] = []
 
     async def note(request: web.Request, _: web.StreamResponse) -> None:
@@ -43,17 +63,19 @@ async def test_both_ways_of_answering_say_the_same(streams: FakeStreams) -> None
     async with TestClient(Server(app)) as client:
         Feeder(streams.add("yard")).feed_until(2)
         for path in ("/live/yard/segment-0.m4s", await part_of(client)):
-            taken.clear()
+            for origin in ({}, {"Origin": "https://elsewhere.example"}, {"Origin": "https://other.example"}):
+                taken.clear()
+                other = await client.get(path, headers={**origin, "Connection": "close"})
+                assert len(taken) == 1
+                usual = await client.get(path, headers=origin)
+                assert len(taken) == 1
+                assert (told(other.headers), await other.read()) == (told(usual.headers), body := await usual.read())
+                assert usual.headers["Date"].endswith(" GMT")
+                assert usual.headers["Content-Length"] == str(len(body))
+                assert ("private" in usual.headers["Cache-Control"]) == needs_key
+                assert usual.headers.get("Access-Control-Allow-Origin") == allowed(origins, origin.get("Origin"))
+                assert (usual.headers.get("Vary") == "Origin") == (origins not in ((), ("*",)))
             usual = await client.get(path)
-            assert not taken
-            body = await usual.read()
-            assert usual.headers["Date"].endswith(" GMT")
-            assert usual.headers["Content-Length"] == str(len(body))
-            by_origin = await client.get(path, headers={"Origin": "https://elsewhere.example"})
-            closing = await client.get(path, headers={"Connection": "close"})
-            assert len(taken) == 2
-            for other in (by_origin, closing):
-                assert (told(other.headers), await other.read()) == (told(usual.headers), body)
             head = await client.head(path)
             assert (told(head.headers), await head.read()) == (told(usual.headers), b"")
             again = await client.get(path, headers={"If-None-Match": usual.headers["ETag"]})

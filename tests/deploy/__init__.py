@@ -1,0 +1,1 @@
+"""The gateway behind what people put in front of it."""
