@@ -62,6 +62,7 @@ log = logging.getLogger(__name__)
 
 # Seconds that a shutdown may take at most before a warning is due: orchestrators usually kill after 30.
 PATIENCE: Final = 25.0
+STORE_TROUBLE: Final = "The store cannot be written: the disk of the data folder is full, broken or hangs."
 HANDLER_GRACE: Final = 1.0  # seconds that answers under way get after the jobs have ended
 
 
@@ -179,10 +180,12 @@ class Gateway:
         self.catalog.listeners.append(news.stream_changed)
         self.metrics.watch(self.supervisor, self.feed, retention)
         self.metrics.watch_webhooks(self.webhooks)
+        self.metrics.watch_store(self.store)
         self.metrics.watch_media(self.catalog, self.workers)
         self.figures = Figures(self.catalog, self.feed, time.time)
         self.metrics.watch_health(self.readiness)
         self.readiness.add("tasks", _ailing, blocks=False)
+        self.readiness.add("store", lambda: STORE_TROUBLE if self.store.trouble else None)
         runs = {
             "job-retention": retention.run,
             "loop-lag": self.metrics.measure_lag,

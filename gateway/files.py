@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from gateway.atomic import sync_folder
 from gateway.jobs.failures import Failure
 from gateway.kinds.names import file_below
 
@@ -148,6 +149,7 @@ class Upload:
             self._file.close()
             new = not target.exists()
             self._path.replace(target)
+            sync_folder(target.parent)
             return _found(target, self._name), new
 
     def discard(self) -> None:

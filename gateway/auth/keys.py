@@ -4,8 +4,8 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +14,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.atomic import write_whole
+
 PREFIX: Final = "rg"  # by which a key is known for one wherever it turns up
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: nothing to guess, so one round of SHA-256 is enough
 LONGEST_NAME: Final = 64
 LOOK_AGAIN: Final = 1.0  # seconds until a change of the file is noticed
+PATIENCE: Final = 0.2  # seconds that the event loop gives to one look; a disk that is well takes less than one ms
+FOREVER: Final = 1e6  # seconds
 
 
 class Scope(StrEnum):
@@ -112,14 +116,8 @@ class KeyFile:
             yield
 
     def _write(self, keys: list[Key]) -> None:
-        beside = self._path.with_suffix(".new")
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w") as file:
-            os.fchmod(fd, 0o600)
-            json.dump({"version": 1, "keys": [asdict(key) for key in keys]}, file, indent=1)
-            file.flush()
-            os.fsync(fd)
-        beside.replace(self._path)
+        content = json.dumps({"version": 1, "keys": [asdict(key) for key in keys]}, indent=1)
+        write_whole(self._path, content.encode())
 
 
 class Keys:
@@ -137,6 +135,8 @@ class Keys:
         self._wall = wall
         self._seen: object = None
         self._look_at = float("-inf")
+        self._looking: _Look | None = None
+        self._looked = False
         self._keys: dict[str, Key] = {}
         self.trouble = ""
         self._needed = False
@@ -173,24 +173,69 @@ class Keys:
     def reload(self) -> None:
         """Looks at the file at the next question, however short ago it did."""
         self._look_at = float("-inf")
-        self._seen = None
+        self._seen = self._looking = None
 
     def _look(self) -> None:
-        now = self._clock()
-        if now < self._look_at:
-            return
-        self._look_at = now + LOOK_AGAIN
+        """Reads the file when it is time. A folder that hangs holds nobody: what was read last counts meanwhile."""
+        patience = 0.0
+        if self._looking is None:
+            now = self._clock()
+            if now < self._look_at:
+                return
+            self._look_at = now + LOOK_AGAIN
+            self._looking = _Look(self._path, self._seen)
+            # The first time there is nothing that could count meanwhile.
+            patience = PATIENCE if self._looked else FOREVER
+        found = self._looking.result(patience)
+        if found is not None:
+            self._looking, self._looked = None, True
+            self._take(found)
+
+    def _take(self, found: "_Found") -> None:
+        if found.trouble:
+            self._keys, self._seen, self.trouble, self._needed = {}, None, found.trouble, True
+        elif found.seen is None:
+            self._keys, self._seen = {}, None
+        else:
+            self._seen, self._needed = found.seen, True
+            if found.keys is not None:
+                self._keys, self.trouble = {key.id: key for key in found.keys}, ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look at the file has found: `seen` is None when there is none, `keys` when it is as it was."""
+
+    seen: object = None
+    keys: list[Key] | None = None
+    trouble: str = ""
+
+
+class _Look:
+    """One look at the file, in a thread that nobody has to wait for, not even the end of the process."""
+
+    def __init__(self, path: Path, seen: object) -> None:
+        self._path = path
+        self._before = seen
+        self._found = _Found()
+        self._done = threading.Event()
+        threading.Thread(target=self._run, name="keys", daemon=True).start()
+
+    def result(self, seconds: float) -> _Found | None:
+        """What was found; None when it is not known yet after so many seconds."""
+        return self._found if self._done.wait(seconds) else None
+
+    def _run(self) -> None:
         try:
             status = self._path.stat()
             seen = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if seen != self._seen:
-                self._keys = {key.id: key for key in read(self._path)}
-                self._seen, self.trouble = seen, ""
-            self._needed = True
+            self._found = _Found(seen, read(self._path) if seen != self._before else None)
         except FileNotFoundError:
-            self._keys, self._seen = {}, None
+            pass
         except (KeysError, OSError) as error:
-            self._keys, self._seen, self.trouble, self._needed = {}, None, str(error), True
+            self._found = _Found(trouble=str(error))
+        finally:
+            self._done.set()
 
 
 def digest(text: str) -> str:

@@ -64,6 +64,7 @@ FAILURES: Final[dict[str, FailureCode]] = {
     "queue-full": _row(503, True, "The queue is full"),
     "draining": _row(503, True, "The gateway is shutting down"),
     "capacity-exceeded": _row(503, True, "Not enough capacity"),
+    "store-failing": _row(503, True, "The gateway's store cannot be written or read"),
     "interrupted": _row(503, True, "The gateway restarted before the job ended"),
     "no-keyframe-yet": _row(503, True, "No key frame yet"),
     "job-timeout": _row(504, True, "The job's time ran out"),

@@ -58,6 +58,13 @@ class Archive(Protocol):
     def room(self) -> bool:
         """Whether the store keeps up with what it is given."""
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be kept at the moment; "" when all is well."""
+
+    def accepted(self, job_id: str) -> bool:
+        """Whether a version of a job that goes on is safe."""
+
     def save_job(self, record: Record, result: bytes | None, claim: Claim | None = None) -> None:
         """Keep this version of the record (without its result), soon. A claim lives as long as its job's record."""
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.jobs import invariants, words
+from gateway.jobs.admission import check_store
 from gateway.jobs.claims import Claims
 from gateway.jobs.core import Core, Limits
 from gateway.jobs.effects import Effect, Free, Kill, Late, Moved, Save, Start, Stop, Wake
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 
 # How long the tasks of zombies get to end when the supervisor closes, in seconds.
 CLOSE_GRACE: Final = 0.5
-STORE_RETRY_AFTER: Final = 5
 # Progress of one job is told at most this often, in seconds (contract, pitfall 33).
 PROGRESS_INTERVAL: Final = 0.5
 
@@ -75,9 +75,7 @@ class Supervisor:
 
     def submit(self, draft: Draft, work: Work) -> Job:
         """Admit a job, and start it if it has a slot. Raises Failure (see `Core.accept`), and then there is no job."""
-        if not self._store.room:
-            detail = "The store does not keep up (is the disk full or slow?); try again later."
-            raise Failure("capacity-exceeded", detail, retry_after=STORE_RETRY_AFTER)
+        check_store(self._store)
         effects = self._core.accept(draft, self._loop.time(), self._wall())
         job = self._core.jobs[draft.id]
         self._runs[job.id] = Run(job, work)
@@ -164,17 +162,19 @@ class Supervisor:
     async def delete(self, job_id: str) -> None:
         """Forget a job that has ended; its id is remembered as expired. Those who wait for it still get its record.
 
-        Raises Failure `resource-busy` when it has not ended, or something of it is left.
+        Raises Failure `resource-busy` when it has not ended, or something of it is left, and StoreError when that is
+        not on disk yet.
         """
         job = self.get(job_id)
         if job is not None and job.phase is not Phase.GONE:
             detail = f"The job {job_id} is {job.state} and its worker is not gone; try again later."
             raise Failure("resource-busy", detail, retry_after=1, holder=job_id)
         self._store.delete_job(job_id)
-        await self._store.flush()
+        # At once: a caller that goes away while the disk takes its time leaves nothing half done.
         if job_id in self._runs:
             self._drop(self._runs[job_id])
         self.records.drop([job_id])
+        await self._store.flush()
 
     def in_memory(self) -> frozenset[str]:
         """The ids that must not be dropped: their jobs go on, or are not saved yet, or someone waits for them."""

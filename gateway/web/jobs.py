@@ -1,5 +1,6 @@
 """Reading, awaiting, cancelling and forgetting jobs over HTTP (contract, sections 2.1 and 3 E, F)."""
 
+import asyncio
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,11 +15,14 @@ from gateway.jobs.feed import portable
 from gateway.jobs.job import Job, Record, time_of_day
 from gateway.jobs.ports import EVERYTHING, Query
 from gateway.jobs.state import State
+from gateway.jobs.storage.database import StoreError
 from gateway.kinds.kind import Params
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import may_see, owner, sees_all
 from gateway.web.context import BASE, Face, by_alias, job_path
+from gateway.web.durable import GRACE, on_disk
+from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.problems import reads_prefer
 from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 
@@ -125,6 +129,7 @@ class _Jobs:
         if by_alias(request) and job is not None:
             await self.face.supervisor.wait(job, FOREVER)
         if job is not None:
+            await self._promised(job, 0.0)
             return Outcome.of(self.face.supervisor, job).response(request)
         record = await self._known(request, job_id)  # it has left memory meanwhile, so it has ended and is saved
         return (await Outcome.kept(self.face.supervisor, record)).response(request)
@@ -137,6 +142,8 @@ class _Jobs:
         record = await self._known(request, wanted.id)
         job = self.face.supervisor.get(wanted.id)
         if job is None or job.state.terminal:
+            if job is not None:
+                await self._promised(job, preferences.wait)
             return _cancelled(request, record)
         return await self._cancel(request, job, preferences)
 
@@ -148,15 +155,21 @@ class _Jobs:
         job = self.face.supervisor.get(job_id)
         if job is not None and not job.state.terminal:
             return await self._cancel(request, job, preferences)
-        await self.face.supervisor.delete(job_id)
+        try:
+            async with asyncio.timeout(preferences.wait + GRACE):
+                await self.face.supervisor.delete(job_id)
+        except (StoreError, TimeoutError):
+            detail = f"The job {job_id} is to be forgotten, but that is not on disk yet."
+            raise Failure("store-failing", detail, retry_after=STORE_RETRY_AFTER) from None
         return web.Response(status=204)
 
     async def _cancel(self, request: web.Request, job: Job, preferences: Preferences) -> web.StreamResponse:
         supervisor = self.face.supervisor
         supervisor.cancel(job.id)
+        until = asyncio.get_running_loop().time() + preferences.wait
         held = await supervisor.wait(job, FOREVER if by_alias(request) else preferences.wait)
         response = _cancelled(request, supervisor.records.of(job))
-        await self.face.store.settled(job.id)
+        await self._promised(job, until - asyncio.get_running_loop().time())
         return _applied(response, preferences if held and not by_alias(request) else None)
 
     async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
@@ -169,11 +182,22 @@ class _Jobs:
             waits = await self._poll(job, preferences.wait, seen)
         if job is not None:
             record = self.face.supervisor.records.of(job)
+            await self._promised(job, 0.0)
         if seen is not None and str(record["revision"]) in seen:
             response = web.Response(status=304, headers={hdrs.ETAG: _etag(record)})
         else:
             response = _shown(record)
         return _applied(response, preferences if waits else None)
+
+    async def _promised(self, job: Job, seconds: float) -> None:
+        """Returns when this version of a job is on disk, for so many seconds and the grace: who is told of an end finds
+        it so after a restart. Of one that goes on any version will do. Raises `Failure` `store-failing`.
+        """
+        if not job.state.terminal and self.face.store.accepted(job.id):
+            return
+        if not await on_disk(self.face.store, job.id, max(0.0, seconds) + GRACE):
+            detail = f"How the job {job.id} stands is not on disk yet; it is lost if the gateway ends now."
+            raise Failure("store-failing", detail, retry_after=STORE_RETRY_AFTER)
 
     async def _poll(self, job: Job, seconds: float, seen: set[str] | None) -> bool:
         supervisor = self.face.supervisor

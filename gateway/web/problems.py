@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from gateway.jobs.failures import FAILURES, Failure
+from gateway.jobs.storage.database import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         return _of_http(request, error)
+    except StoreError as error:
+        log.error("store-failed", extra={"request_id": request_id(request), "error": str(error)})
+        return problem(request, Failure("store-failing", "The gateway's store does not answer.", retry_after=5))
     except web.RequestPayloadError:
         return problem(request, Failure("bad-request", UNREADABLE))
     except ConnectionError:

@@ -8,15 +8,18 @@ from aiohttp import hdrs, web
 from pydantic import Field
 
 from gateway.jobs.failures import Failure
+from gateway.jobs.ports import Archive
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Params
 from gateway.web import body
 from gateway.web.context import BASE, Face
+from gateway.web.durable import all_on_disk
 from media.catalog import Catalog
 from media.net.secrets import shown_uri
 from media.stream import Identity, Status, Stream
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
+UNSAVED: Final = "What was asked for is stopped, but that is not on disk yet: it is back if the gateway ends now."
 
 
 class Filter(Params):
@@ -73,8 +76,8 @@ class StreamFilter(Filter):
 def routes(face: Face) -> list[web.RouteDef]:
     """`find`, `find_all` and `terminate` of every family."""
     kinds = [kind.stream_kind for kind in KINDS if kind.stream_kind]
-    families = [_Family(face.parts.catalog, None, StreamFilter)]
-    families += [_Family(face.parts.catalog, kind, KindFilter) for kind in kinds]
+    families = [_Family(face.parts.catalog, face.store, None, StreamFilter)]
+    families += [_Family(face.parts.catalog, face.store, kind, KindFilter) for kind in kinds]
     return [route for family in families for route in family.routes()]
 
 
@@ -83,6 +86,7 @@ class _Family:
     """The streams of one kind, or all of them (`kind` None), and how they are asked for."""
 
     catalog: Catalog
+    store: Archive
     kind: str | None
     filter: type[Filter]
 
@@ -120,9 +124,11 @@ class _Family:
         if asked.empty:
             raise Failure("bad-request", "Say which streams to terminate: by name, uri, id, kind or status.")
         found = self._matching(asked.matches)
+        await self.catalog.terminate(found)
+        # Also when there is none: it may be that it was stopped by a call before, and that is not on disk yet.
+        await all_on_disk(self.store, UNSAVED)
         if not found:
             raise Failure("not-found", "No stream matches.")
-        await self.catalog.terminate(found)
         return _answer(found)
 
     def _matching(self, matches: Callable[[Stream], bool]) -> list[Stream]:

@@ -1,8 +1,8 @@
 """Job methods over HTTP: admit, hold for `wait`, answer as the job then stands (contract, sections 2 and 3)."""
 
+import asyncio
 import hashlib
 import json
-import logging
 import re
 import secrets
 from dataclasses import dataclass, field, replace
@@ -15,18 +15,17 @@ from gateway import prefer
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Claim, Draft, Job, Record
 from gateway.jobs.state import State
-from gateway.jobs.storage.database import StoreError
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import owner
 from gateway.web.context import BASE, Face, by_alias, job_path, versioned
+from gateway.web.durable import GRACE, on_disk
+from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.problems import reads_prefer, render, request_id
 from media.catalog import Catalog
 from media.process.workers import TRACE
-
-log = logging.getLogger(__name__)
 
 RETRY_AFTER: Final = "1"  # seconds, on every answer about a job that goes on
 FOREVER: Final = 1e6  # seconds that a caller by the alias may be held; its job ends long before
@@ -91,6 +90,7 @@ class _Method:
     ) -> web.StreamResponse:
         """Waits for the job as long as the caller wants to, and says how it stands."""
         face = self._face
+        until = asyncio.get_running_loop().time() + preferences.wait
         if by_alias(request):
             await face.supervisor.wait(job, FOREVER)
             preferences = replace(preferences, wait_sent=False)
@@ -98,13 +98,13 @@ class _Method:
             preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next (D4, D6).
         outcome = Outcome.of(face.supervisor, job)
-        try:
-            await face.store.settled(job.id)
-        except StoreError as error:
-            log.error("job-not-saved", extra={"job": job.id, "error": str(error)})
+        left = max(0.0, until - asyncio.get_running_loop().time()) + GRACE
+        # That the job goes on is true after a restart too, if any version of it is on disk.
+        if (outcome.goes_on and face.store.accepted(job.id)) or await on_disk(face.store, job.id, left):
+            response = outcome.response(request)
+        else:
             response = outcome.unsaved(request, face.supervisor.records.of(job))
-            return self._told(request, response, preferences, replayed=replayed)
-        return self._told(request, outcome.response(request), preferences, replayed=replayed)
+        return self._told(request, response, preferences, replayed=replayed)
 
     async def _replay(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
         """The answer of a job that an earlier request has made (contract, D31 and D32)."""
@@ -196,6 +196,11 @@ class Outcome:
     result: bytes | None
     record: Record = field(default_factory=dict)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the job had not ended."""
+        return self.result is None and self.record["error"] is None
+
     @classmethod
     def of(cls, supervisor: Supervisor, job: Job) -> "Outcome":
         """How it stands now."""
@@ -226,9 +231,11 @@ class Outcome:
 
     def unsaved(self, request: web.Request, record: Record) -> web.Response:
         """The answer when the job's record could not be written: nothing that a restart could take back is promised."""
-        detail = "The job was accepted, but its record could not be written; it is lost if the gateway ends."
-        error = Failure("internal", detail).record()
-        return self._about(render(request, error, instance=job_path(self.job_id), job=record))
+        detail = "The job was accepted, but its record is not on disk yet: what it did is lost if the gateway ends now."
+        error = Failure("store-failing", detail).record()
+        response = self._about(render(request, error, instance=job_path(self.job_id), job=record))
+        response.headers[hdrs.RETRY_AFTER] = str(STORE_RETRY_AFTER)
+        return response
 
     def _shutting_down(self, request: web.Request) -> web.Response:
         """A caller by the alias is not answered 202, and only a shutdown wakes it before its job has ended."""

@@ -6,10 +6,11 @@ import signal
 import stat
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from media.faults import Fault
 from media.process.messages import Failed, Finished, Message, Phase, Start
@@ -19,6 +20,8 @@ KNOWN: Final = 256  # files remembered by what the disk says of them
 MAX_BYTES: Final = 256 * 1024 * 1024  # of normalised pictures; the longest unused go first
 
 TRIES: Final = 3  # readings of a file whose picture leaves at once, as others need the room
+
+T = TypeVar("T")
 
 Seen = tuple[str, int, int, int, int]  # path, device, inode, size, mtime in ns
 
@@ -54,6 +57,7 @@ class Pictures:
         folder.mkdir(parents=True, exist_ok=True)
         self._in_use = in_use
         self._on_media = on_media
+        self._disk = ThreadPoolExecutor(1, "pictures")  # its own: a folder that hangs holds up nobody else's calls
         self._taken: Counter[str] = Counter()
         self._turn = asyncio.Lock()  # pictures are taken before or after the store is tidied, never meanwhile
         self._known: OrderedDict[Seen, Picture] = OrderedDict()
@@ -71,6 +75,9 @@ class Pictures:
         seen: Seen | None = await self._on_media(_look, path)
         return seen
 
+    async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
+
     async def known(self, path: Path) -> Picture | None:
         """What an earlier reading found, if the file has not changed since."""
         seen = await self.look(path)
@@ -82,7 +89,7 @@ class Pictures:
     async def take(self, picture: Picture) -> bool:
         """Keeps a picture in the store until `let_go`; False when it is not there any more."""
         async with self._turn:
-            found = await asyncio.to_thread(_touch, self.path(picture.sha256))
+            found = await self._on_disk(_touch, self.path(picture.sha256))
             self._taken[picture.sha256] += found
         return found
 
@@ -99,7 +106,7 @@ class Pictures:
             if len(self._known) > KNOWN:
                 self._known.popitem(last=False)
         async with self._turn:
-            await asyncio.to_thread(_bound, self.folder, {*self._in_use(), *self._taken})
+            await self._on_disk(_bound, self.folder, {*self._in_use(), *self._taken})
 
 
 class Reading:

@@ -1,4 +1,4 @@
-"""An address that swallows packets: a listening socket whose queue is full, so that SYNs get no answer."""
+"""Addresses that never answer: one that swallows packets, and one that takes connections and keeps silent."""
 
 import errno
 import socket
@@ -18,3 +18,12 @@ def black_hole() -> Iterator[int]:
             filler.setblocking(False)
             assert filler.connect_ex(listener.getsockname()) in (0, errno.EINPROGRESS)
         yield listener.getsockname()[1]
+
+
+@contextmanager
+def silent_camera() -> Iterator[str]:
+    """The address of a camera that takes connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"rtsp://127.0.0.1:{listener.getsockname()[1]}/dark"

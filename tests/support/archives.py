@@ -25,6 +25,13 @@ class MemoryArchive:
         self._wall = wall
         self._waiting: dict[str, Saved | None] = {}
 
+    @property
+    def trouble(self) -> str:
+        return "the disk is full" if self.failing else ""
+
+    def accepted(self, job_id: str) -> bool:
+        return job_id in self.records
+
     def save_job(self, record: Record, result: bytes | None, claim: Claim | None = None) -> None:
         self._waiting[record["id"]] = (dict(record), result, claim)
         self.revision = max(self.revision, record["revision"])

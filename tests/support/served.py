@@ -15,13 +15,15 @@ from gateway.settings import Settings
 
 
 @asynccontextmanager
-async def gateway_process(settings: Settings) -> AsyncIterator[tuple[Any, str]]:
-    """`python -m gateway serve` as a process, killed at the end unless it is gone; gives it and its address."""
+async def gateway_process(settings: Settings, **more: str) -> AsyncIterator[tuple[Any, str]]:
+    """`python -m gateway serve` as a process, killed at the end unless it is gone; gives it and its address. `more`
+    settings are by their names in the environment.
+    """
     names = {name.upper(): str(value) for name, value in settings.model_dump().items() if name.endswith("_dir")}
     names["JOBS_MAX_PREFER_WAIT_TIME"] = str(settings.jobs_max_prefer_wait_time)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", "serve",
-        env={**os.environ, **names, "HTTP_PORT": "0"}, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
+        env={**os.environ, **names, **more, "HTTP_PORT": "0"}, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert process.stdout is not None
     try:

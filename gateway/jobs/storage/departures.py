@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from gateway.jobs.ports import Archive
 from gateway.jobs.run import Run
@@ -10,9 +11,11 @@ from gateway.jobs.storage.database import StoreError
 
 log = logging.getLogger(__name__)
 
+STORE_RETRY: Final = 1.0  # seconds until a store that could not be written is asked again
+
 
 class Departures:
-    """Those that wait for the disk; `leave` is called for each that it has. After an error they stay until the next."""
+    """Those that wait for the disk; `leave` is called for each that it has. After an error they wait again."""
 
     def __init__(self, store: Archive, leave: Callable[[Run], None]) -> None:
         self.task: asyncio.Task[None] | None = None
@@ -33,8 +36,9 @@ class Departures:
                 await self._store.flush()
             except StoreError as error:
                 self._ended = ready + self._ended
-                log.error("store-failed", extra={"error": str(error), "jobs": len(self._ended)})
-                return
+                log.error("jobs-not-saved", extra={"error": str(error), "jobs": len(self._ended)})
+                await asyncio.sleep(STORE_RETRY)
+                continue
             for run in ready:
                 run.saved = True
                 self._leave(run)

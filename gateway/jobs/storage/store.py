@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -17,9 +18,18 @@ from gateway.jobs.storage.rows import Statement
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 # Turns of the loop between the first row of a batch and its cut. A busy loop has long turns: most that has just begun
 # has ended by then, and is written once. An idle loop has short ones, so that a single job does not wait for others.
 TURNS: Final = 8
+
+RETRY: Final = 1.0  # seconds until what could not be written is tried again, unless somebody asks for it before
+SLOW: Final = 3.0  # seconds of one write after which the store counts as failing
+LOOK_PATIENCE: Final = 1.0  # seconds that a look at one row may take; a folder that hangs takes longer
+LIST_PATIENCE: Final = 5.0  # of a look at many rows
+CLOSE_PATIENCE: Final = 3.0  # seconds that are left for the last rows when the gateway ends
+SHUT_PATIENCE: Final = 0.5  # seconds for each of the two connections
 
 
 class Store:
@@ -28,6 +38,8 @@ class Store:
     Group commit: `save_*` and `delete_*` only note a row. A batch is cut in a loop callback of its own and written in
     one transaction, so **what is saved in one loop callback is saved together or not at all**; while one batch is being
     written the next one gathers. `flush` is the promise that it is done.
+
+    What could not be written is tried again until it is; `trouble` says meanwhile that it is not.
 
     `retention` (seconds) dates the records of jobs that a restart interrupted; more than `queue_limit` waiting rows
     turn `room` false, and the supervisor accepts no jobs until the disk has caught up.
@@ -49,6 +61,18 @@ class Store:
         self._reader = ThreadPoolExecutor(1, "store-reader")
         self._writing: Batch | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._began: float | None = None  # the loop's time at which the write that is under way began
+        self._error = ""
+        self._asked = asyncio.Event()
+        self._accepted: set[str] = set()
+        self.failures = 0  # writes that failed
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written at the moment; "" when all is well."""
+        if not self._error and self._began is not None and self._loop.time() - self._began > SLOW:
+            return f"a write to the store {self.path} has not ended for over {SLOW:g} s"
+        return self._error
 
     @property
     def revision(self) -> int:
@@ -75,16 +99,24 @@ class Store:
             raise
 
     async def close(self) -> None:
-        """Write what is waiting, and close. Raises StoreError when that could not be written."""
+        """Write what is waiting, and close. Raises StoreError when that could not be written, or not in time."""
         try:
-            await self.flush()
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self.flush()
+        except TimeoutError:
+            detail = f"the store {self.path} has not been written for {CLOSE_PATIENCE:g} s; does its disk hang?"
+            raise StoreError(detail) from None
         finally:
             await self._shut()
 
     @property
     def room(self) -> bool:
-        """Whether the disk keeps up: no more rows are waiting than the bound."""
-        return len(self._pending) < self._queue_limit
+        """Whether the disk keeps up: it can be written, and no more rows are waiting than the bound."""
+        return not self.trouble and len(self._pending) < self._queue_limit
+
+    def accepted(self, job_id: str) -> bool:
+        """Whether a version of a job that goes on is on disk: after a restart there is a record of it."""
+        return job_id in self._accepted
 
     def save_job(self, record: Record, result: bytes | None, claim: Claim | None = None) -> None:
         """Note a version of a job's public record, without its `result` member; `result` is that, serialised.
@@ -135,7 +167,7 @@ class Store:
 
     async def ask(self, query: str, *values: object) -> list[sqlite3.Row]:
         """The rows of a query, of what is on disk."""
-        return await self._on(self._reader, lambda: self._file.select(query, *values).fetchall())
+        return await self._look(LIST_PATIENCE, lambda: self._file.select(query, *values).fetchall())
 
     async def change(self, statement: str, *values: object) -> int:
         """Write at once, in a transaction of its own. Gives the number of rows that it changed."""
@@ -144,7 +176,7 @@ class Store:
     async def flush(self) -> None:
         """Return when all that was saved before this call is on disk. Raises StoreError when it could not be written.
 
-        What could not be written is kept, and tried again with the next save or flush.
+        What could not be written is kept, and tried again.
         """
         batch = self._pending if len(self._pending) else self._writing
         if batch is not None:
@@ -161,25 +193,25 @@ class Store:
 
     async def find(self, job_id: str) -> Record | None:
         """The record of a job, its result included, as last written."""
-        return await self._on(self._reader, self._file.find, job_id)
+        return await self._look(LOOK_PATIENCE, self._file.find, job_id)
 
     async def result(self, job_id: str) -> bytes | None:
         """The serialised result of a DONE job."""
-        return await self._on(self._reader, self._file.result, job_id)
+        return await self._look(LOOK_PATIENCE, self._file.result, job_id)
 
     async def newest(self, limit: int, query: Query = EVERYTHING, without: Collection[str] = ()) -> list[Record]:
         """At most `limit` records of the query, newest first, and not those `without`; without results too large for
         a list.
         """
-        return await self._on(self._reader, self._file.newest, limit, query, without)
+        return await self._look(LIST_PATIENCE, self._file.newest, limit, query, without)
 
     async def claimed(self, key: str) -> tuple[str, str] | None:
         """The id and the fingerprint of the job that has this key."""
-        return await self._on(self._reader, self._file.claimed, key)
+        return await self._look(LOOK_PATIENCE, self._file.claimed, key)
 
     async def expired(self, job_id: str) -> bool:
         """Whether there was such a job, and it was dropped not too long ago."""
-        return await self._on(self._reader, self._file.expired, job_id)
+        return await self._look(LOOK_PATIENCE, self._file.expired, job_id)
 
     async def evict(self, keep: Keep, protected: Collection[str]) -> Eviction:
         """Drop finished jobs over their age, and the oldest of those beyond `keep.count`; never those `protected`.
@@ -195,6 +227,7 @@ class Store:
     # The group commit.
 
     async def _settled(self, batch: Batch) -> None:
+        self._asked.set()
         self._wake()
         # A future for each: who is cancelled here must not cancel what others wait for.
         waiter = self._loop.create_future()
@@ -213,19 +246,55 @@ class Store:
                 await asyncio.sleep(0)
             batch = self._writing = self._pending
             self._pending = Batch()
+            self._asked.clear()
+            self._began = self._loop.time()
             try:
                 await self._on(self._writer, self._file.write, batch)
             except StoreError as error:
-                # Those who wait for the next batch are told too: it will not be tried before someone asks again.
-                waiting, self._pending = self._pending, Batch()
-                self._pending.put_back(waiting)
-                self._pending.put_back(batch)
-                batch.settle(error)
-                waiting.settle(error)
-                return
+                self._failed(batch, error)
+                await self._pause()
+            else:
+                self._written(batch)
             finally:
-                self._writing = None
-            batch.settle(None)
+                self._writing = self._began = None
+
+    def _written(self, batch: Batch) -> None:
+        if self._error:
+            log.warning("store-written-again", extra={"failures": self.failures})
+            self._error = ""
+        for job_id, version in batch.jobs.items():
+            if version is not None and version[0]["finishedAt"] is None:
+                self._accepted.add(job_id)
+            else:
+                self._accepted.discard(job_id)
+        batch.settle(None)
+
+    def _failed(self, batch: Batch, error: StoreError) -> None:
+        """Keeps what could not be written. Those who wait for the next batch are told too, and not held for longer."""
+        self.failures += 1
+        if not self._error:
+            log.error("store-failed", extra={"error": str(error)})
+        self._error = str(error)
+        waiting, self._pending = self._pending, Batch()
+        self._pending.put_back(waiting)
+        self._pending.put_back(batch)
+        self._writing = self._began = None
+        batch.settle(error)
+        waiting.settle(error)
+
+    async def _pause(self) -> None:
+        """Until it is time to try again, or somebody waits for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RETRY):
+                await self._asked.wait()
+
+    async def _look(self, seconds: float, call: Callable[..., T], *args: object) -> T:
+        """Call in the reader's thread. Raises StoreError also when that has not answered in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._on(self._reader, call, *args)
+        except TimeoutError:
+            raise StoreError(f"the store {self.path} has not answered for {seconds:g} s; does its disk hang?") from None
 
     async def _on(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: object) -> T:
         """Call in a thread of ours (never the default executor), with whatever goes wrong put into words: nobody who
@@ -241,7 +310,10 @@ class Store:
             raise StoreError(f"{detail}; {advice}") from error
 
     async def _shut(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
         for thread, close in ((self._reader, self._file.close_reader), (self._writer, self._file.close_writer)):
-            with contextlib.suppress(StoreError):
-                await self._on(thread, close)
-            thread.shutdown()
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(SHUT_PATIENCE):
+                    await self._on(thread, close)
+            thread.shutdown(wait=False)  # one that hangs in the disk must not keep the gateway from ending

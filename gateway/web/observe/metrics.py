@@ -18,6 +18,7 @@ from gateway.jobs.feed import Feed
 from gateway.jobs.job import Job, Record
 from gateway.jobs.retention import Retention
 from gateway.jobs.state import Phase, Reason
+from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
 from gateway.web.listener import Crowd
@@ -78,6 +79,10 @@ class Metrics:
     def watch_media(self, catalog: Catalog, workers: Workers) -> None:
         """From now on streams, viewers and worker processes are counted at each scrape."""
         self.registry.register(_Media(catalog, workers))
+
+    def watch_store(self, store: Store) -> None:
+        """From now on its troubles are read at each scrape."""
+        self.registry.register(_Keeping(store))
 
     def watch_connections(self, crowd: Crowd) -> None:
         """From now on they are counted at each scrape."""
@@ -224,6 +229,16 @@ class _Unforeseen(Collector):
         for kind, count in FAILURES.counts.items():
             failures.add_metric((kind,), count)
         yield failures
+
+
+@dataclass(frozen=True)
+class _Keeping(Collector):
+    """What is looked up of the store."""
+
+    store: Store
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("gateway_store_write_failures", "Writes that failed.", self.store.failures)
 
 
 @dataclass(frozen=True)

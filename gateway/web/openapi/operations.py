@@ -123,25 +123,26 @@ def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
             statuses=(400, 413, 422), strict=True,
         )  # fmt: skip
         yield Operation(
-            "POST", f"{base}/terminate", f"terminate{name}", stop, family, many, example={"status": "FAILED"}, **more
-        )
+            "POST", f"{base}/terminate", f"terminate{name}", stop, family, many, example={"status": "FAILED"},
+            **(more | {"statuses": (*more["statuses"], 503)}),
+        )  # fmt: skip
 
 
 def _of_jobs() -> Iterator[Operation]:
-    base, job, unknown = f"{BASE}/jobs", answer_models.JobRecord, (404, 410)
+    base, job, unknown = f"{BASE}/jobs", answer_models.JobRecord, (404, 410, 503)
     some = {200: Many(job, or_one=True)}
     found, all_of_them = "One job by its id; or those that match, newest first", "The newest jobs"
     body: dict[str, Any] = {"body": SomeJobs, "example": {"state": "RUNNING"}, "prefer": True}
     query: dict[str, Any] = {"query": SomeJobs, "prefer": True}
     stop: dict[str, Any] = {"body": OneJob, "body_required": True, "prefer": True}
-    bad = (400, 404, 410, 413, 422)
+    bad = (400, 404, 410, 413, 422, 503)
     yield Operation("POST", f"{base}/find", "findJobs", found, "jobs", some, statuses=bad, **body)
-    yield Operation("GET", f"{base}/find", "queryJobs", found, "jobs", some, statuses=(404, 410, 422), **query)
+    yield Operation("GET", f"{base}/find", "queryJobs", found, "jobs", some, statuses=(404, 410, 422, 503), **query)
     yield Operation(
         "POST", f"{base}/find_all", "findAllJobs", all_of_them, "jobs", {200: Many(job)}, statuses=bad, **body
     )
     yield Operation(
-        "GET", f"{base}/find_all", "listJobs", all_of_them, "jobs", {200: Many(job)}, statuses=(422,), **query
+        "GET", f"{base}/find_all", "listJobs", all_of_them, "jobs", {200: Many(job)}, statuses=(422, 503), **query
     )
     for name in ("terminate", "cancel"):
         cancelled = "Cancels a job; 202 while its worker is still being stopped"

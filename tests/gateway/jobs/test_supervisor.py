@@ -13,6 +13,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Job
 from gateway.jobs.ports import Query
 from gateway.jobs.state import State
+from gateway.jobs.storage.departures import STORE_RETRY
 from gateway.jobs.supervisor import Supervisor
 from tests.support.archives import MemoryArchive
 from tests.support.works import LateSuccess, Sleep, Stubborn, draft
@@ -442,15 +443,22 @@ async def test_retention_never_drops_awaited(supervisor: Supervisor) -> None:
 async def test_an_ended_job_stays_in_memory_until_the_disk_has_it(
     supervisor: Supervisor, archive: MemoryArchive
 ) -> None:
+    first = supervisor.submit(draft(), Sleep(0.1))
     archive.failing = True
-    first = supervisor.submit(draft(), Sleep())
     await ended(supervisor, first)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(10.0)
     assert supervisor.get(first.id) is first
     archive.failing = False
-    await ended(supervisor, supervisor.submit(draft(), Sleep()))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(STORE_RETRY)
     assert supervisor.get(first.id) is None
+
+
+async def test_no_job_is_begun_while_nothing_can_be_promised(supervisor: Supervisor, archive: MemoryArchive) -> None:
+    archive.failing = True
+    with pytest.raises(Failure, match="store-failing") as refused:
+        supervisor.submit(draft(), Sleep())
+    assert refused.value.retry_after == 5
+    assert supervisor.active() == []
 
 
 async def test_a_store_that_does_not_keep_up_refuses_new_jobs(supervisor: Supervisor, archive: MemoryArchive) -> None:
