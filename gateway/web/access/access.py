@@ -33,7 +33,8 @@ from media.stream import playback
 REALM: Final = 'realm="Reelgate", charset="UTF-8"'
 COOKIE: Final = "reelgate_play"
 PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
-TOKEN: Final = web.RequestKey("play_token", str)
+TOKEN: Final = web.RequestKey("play_token", str)  # that of the address, when it is what let the request in
+PAGE_TOKEN: Final = web.RequestKey("page_token", str)  # that of a player page which was opened with a key
 GRANT: Final = web.RequestKey("grant", partial[bool])  # says whether what let a request in is good still
 GUARD: Final = web.RequestKey("guard", partial[bool])  # says whether its answer is for those with a key alone
 TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
@@ -99,7 +100,7 @@ class Access:
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
         if _is_page(request):
             until = int(min(self.wall() + PAGE, key.expires or inf))
-            request[TOKEN] = self.token(request.match_info["name"], until, key)
+            request[PAGE_TOKEN] = self.token(request.match_info["name"], until, key)
 
     @property
     def needed(self) -> bool:
@@ -285,12 +286,11 @@ async def keep_private(request: web.Request, response: web.StreamResponse) -> No
 
 
 async def keep_token(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal: whoever came with a token in the address gets it as a cookie for the playlists and segments below.
-
-    Not with what a cache may keep, which would hand the token on to others.
+    """A signal: a player page that was opened with a key gets a token for what lies below it, as its scripts have no
+    key. What was opened with a token carries that on in its addresses.
     """
-    token = request.get(TOKEN)
-    if token is not None and "max-age" not in response.headers.get(hdrs.CACHE_CONTROL, ""):
+    token = request.get(PAGE_TOKEN)
+    if token is not None:
         path = f"/live/{quote(request.match_info['name'], safe='')}/"
         site = "None; Secure; Partitioned" if request.secure else "Lax"  # of another site's frame only by TLS
         # Cookies that are set by `set_cookie` are in the headers already when this is called.
