@@ -20,14 +20,14 @@ from gateway.auth.keys import Key, Keys, Scope
 from gateway.auth.play_tokens import PlayTokens, Ticket
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
-from gateway.kinds.kind import Params
+from gateway.kinds.kind import Exact
 from gateway.kinds.names import StreamName
-from gateway.web import body
 from gateway.web.access.principal import PRINCIPAL, SESSION
 from gateway.web.access.scopes import scope_of
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import TokenRecord
 from gateway.web.problems import problem
+from gateway.web.selection import selection
 from media.stream import playback
 
 REALM: Final = 'realm="Reelgate", charset="UTF-8"'
@@ -297,7 +297,7 @@ async def keep_token(request: web.Request, response: web.StreamResponse) -> None
         response.headers.add(hdrs.SET_COOKIE, f"{COOKIE}={token}; Path={path}; HttpOnly; SameSite={site}")
 
 
-class TokenParams(Params):
+class TokenParams(Exact):
     """`name` is that of a stream, there or not; `expiresIn` is in seconds."""
 
     name: StreamName
@@ -308,7 +308,7 @@ def routes(access: Access) -> list[web.RouteDef]:
     """`/stream/play_token`."""
 
     async def play_token(request: web.Request) -> web.StreamResponse:
-        params = body.fields(request, TokenParams, await body.read_object(request))
+        params = await selection(request, TokenParams)
         key = request.get(PRINCIPAL)
         ends = (key.expires if key else None) or inf
         until = int(min(access.wall() + params.expires_in, ends))
