@@ -49,6 +49,7 @@ from media.channel.spec import FileParts
 from media.net.addresses import AddressPolicy
 from media.pictures.picture_store import Pictures
 from media.pictures.stills import Stills
+from media.process import threads
 from media.process.calibration import Calibration
 from media.process.capacity import Capacity
 from media.process.workers import Workers
@@ -63,6 +64,7 @@ log = logging.getLogger(__name__)
 # Seconds that a shutdown may take at most before a warning is due: orchestrators usually kill after 30.
 PATIENCE: Final = 25.0
 STORE_TROUBLE: Final = "The store cannot be written: the disk of the data folder is full, broken or hangs."
+DEFAULT_THREADS: Final = 8  # for uploads, pictures, and what else touches a disk
 HANDLER_GRACE: Final = 1.0  # seconds that answers under way get after the jobs have ended
 
 
@@ -113,6 +115,7 @@ class Gateway:
         stack.callback(guard(asyncio.get_running_loop()))
         for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
             folder.mkdir(parents=True, exist_ok=True)
+        asyncio.get_running_loop().set_default_executor(threads.pool(DEFAULT_THREADS, "gateway"))
         await asyncio.to_thread(sweep, settings.media_dir)
         self.tls = _tls(settings)
         self.jwts = _jwts(settings)
@@ -184,6 +187,7 @@ class Gateway:
         self.metrics.watch_media(self.catalog, self.workers)
         self.figures = Figures(self.catalog, self.feed, time.time)
         self.metrics.watch_health(self.readiness)
+        self.readiness.add("workers", lambda: self.workers.trouble)
         self.readiness.add("tasks", _ailing, blocks=False)
         self.readiness.add("store", lambda: STORE_TROUBLE if self.store.trouble else None)
         runs = {

@@ -8,6 +8,7 @@ from typing import Final
 
 from media.ring import Ring
 from media.stream import ENDED, Status, Stream
+from media.supervision import noted
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Catalog:
     async def close(self) -> None:
         """Ends every stream without forgetting that it is wanted."""
         self.listeners.clear()
-        await self.terminate(list(self.streams()))
+        await asyncio.gather(*(self._closed(stream) for stream in self.streams()))
 
     def ring(self, name: str) -> Ring | None:
         """What a viewer of that name reads."""
@@ -101,6 +102,10 @@ class Catalog:
             stream.move(Status.STOPPED)
         self._forget_name(stream)
 
+    async def _closed(self, stream: Stream) -> None:
+        with noted("stream-stop", stream=stream.identity.id):
+            await self._terminate(stream)
+
     def _forget_name(self, stream: Stream) -> None:
         identity = stream.identity
         if self._named.get(identity.name) is stream:
@@ -119,7 +124,5 @@ class Catalog:
 
     def _tell(self, stream: Stream) -> None:
         for listener in list(self.listeners):
-            try:
+            with noted("stream-listener", stream=stream.identity.id):  # a broken one must not stop a stream
                 listener(stream)
-            except Exception:  # a broken listener must not stop a stream
-                log.exception("stream-listener-failed", extra={"stream": stream.identity.id})

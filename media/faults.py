@@ -53,6 +53,7 @@ CODES: Final = frozenset(
         "uri-in-use",
         "worker-crashed",
         "worker-hung",
+        "worker-unavailable",
     }
 )
 

@@ -12,6 +12,11 @@ LONGEST_DELAY: Final = 30.0
 HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty", "limits-exceeded"})
 
 
+def unforeseen(error: Exception) -> Fault:
+    """For the record of a stream whose keeper failed by something that nobody has thought of."""
+    return Fault("internal", f"Something unforeseen went wrong ({type(error).__name__}); it is tried again.")
+
+
 class Troubles:
     """The last fault, how often the stream began anew, and when it tries again (`next_retry_at`, Unix time)."""
 

@@ -66,6 +66,7 @@ FAILURES: Final[dict[str, FailureCode]] = {
     "capacity-exceeded": _row(503, True, "Not enough capacity"),
     "store-failing": _row(503, True, "The gateway's store cannot be written or read"),
     "interrupted": _row(503, True, "The gateway restarted before the job ended"),
+    "worker-unavailable": _row(503, True, "No worker process can be started"),
     "no-keyframe-yet": _row(503, True, "No key frame yet"),
     "job-timeout": _row(504, True, "The job's time ran out"),
     "source-timeout": _row(504, True, "The source did not answer in time"),

@@ -20,6 +20,7 @@ from gateway.jobs.run import Run, Waker, WorkProgress, wake
 from gateway.jobs.state import Phase, Reason
 from gateway.jobs.storage.departures import Departures
 from gateway.jobs.storage.records import Records
+from media.supervision import supervise
 
 log = logging.getLogger(__name__)
 
@@ -298,9 +299,11 @@ class Supervisor:
 
     def _tick(self, due: float) -> None:
         self._timer = self._armed = None
-        # A loop fires a timer up to one tick of its clock too early.
-        self._apply(self._core.tick(max(due, self._loop.time())))
-        self._arm(self._core.next_tick())
+        try:
+            # A loop fires a timer up to one tick of its clock too early.
+            self._apply(self._core.tick(max(due, self._loop.time())))
+        finally:
+            self._arm(self._core.next_tick())
 
     def _start(self, run: Run) -> None:
         progress = WorkProgress(run.job, self._stage, self._loop.time)
@@ -337,22 +340,19 @@ class Supervisor:
     def _stop(self, run: Run) -> None:
         if run.task is not None:
             run.task.cancel()
-        run.halt = self._loop.create_task(self._halt(run), name=f"job-stop {run.job.id}")
+        run.halt = supervise("job-stop", partial(self._halt, run), run.job.id, partial(self._halt_failed, run))
 
     async def _halt(self, run: Run) -> None:
         """End the work and report it gone. The graces are the core's: this takes as long as it takes."""
         if run.task is not None:
             await asyncio.wait({run.task})
-        for _ in range(2):
-            try:
-                await run.work.stop()
-            except Exception as error:
-                # It may hold anything now. Force, and one more try; if that fails too it stays, and becomes a zombie.
-                words.defect("job-stop-failed", error, run.job)
-                self._kill(run)
-            else:
-                self._apply(self._core.gone(run.job.id, self._loop.time()))
-                return
+        await run.work.stop()
+        self._apply(self._core.gone(run.job.id, self._loop.time()))
+
+    async def _halt_failed(self, run: Run, error: Exception, _: float) -> None:
+        """It may hold anything now: force, and it is tried again; too long, and it is a zombie until that succeeds."""
+        words.defect("job-stop-failed", error, run.job)
+        self._kill(run)
 
     def _kill(self, run: Run) -> None:
         words.killed(run.job)

@@ -15,6 +15,7 @@ from gateway.jobs.storage.database import StoreError
 from gateway.jobs.storage.outbox import Outbox, Parcel
 from gateway.webhooks import signature
 from gateway.webhooks.post import Reply, Unreachable
+from media.supervision import FAILURES
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,9 @@ class Delivery:
         except StoreError as error:
             log.error("webhook-store-failed", extra={"target": self.target.host, "error": str(error)})
             self._resume_at = self._loop.time() + STORE_RETRY
+        except Exception as error:  # of this one event, perhaps: others go on, and it is tried later each time
+            FAILURES.note("webhook", error, target=self.target.host)
+            self._refused(seq, 0.0)
         finally:
             del self._posting[seq]
 

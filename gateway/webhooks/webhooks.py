@@ -1,6 +1,5 @@
 """All webhooks of a gateway: one outbox, and a delivery for each target."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -13,6 +12,7 @@ from gateway.webhooks.delivery import Delivery, Target
 from gateway.webhooks.events import Teller
 from gateway.webhooks.post import Post
 from media.net.addresses import AddressPolicy
+from media.supervision import ended, supervise
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ class Webhooks:
                 post = await stack.enter_async_context(Post(self._policy))
                 self.deliveries = [Delivery(target, self._outbox, post) for target in self._targets]
             for delivery in self.deliveries:
-                task = asyncio.create_task(delivery.run(), name=f"webhooks {delivery.target.host}")
-                stack.push_async_callback(_ended, task)
+                task = supervise("webhooks", delivery.run, delivery.target.host)
+                stack.push_async_callback(ended, task)
             self._stack = stack.pop_all()
         return self
 
@@ -58,8 +58,3 @@ class Webhooks:
     def _awake(self) -> None:
         for delivery in self.deliveries:
             delivery.awake()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})

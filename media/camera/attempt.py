@@ -27,7 +27,7 @@ from media.process.messages import (
     Stop,
     Warned,
 )
-from media.process.workers import Worker, Workers, how_ended
+from media.process.workers import Worker, Workers
 
 log = logging.getLogger(__name__)
 
@@ -168,10 +168,10 @@ class Attempt:
         """Waits until the worker is gone and says why."""
         if self._worker is None:
             raise RuntimeError("an attempt without a worker is not over")
-        status = await asyncio.shield(self._worker.gone)
+        await asyncio.shield(self._worker.gone)
         if self._watchdog:
             self._watchdog.cancel()
-        return self._fault or Fault("worker-crashed", f"The camera's worker ended by {how_ended(status)}.", self._phase)
+        return self._fault or self._worker.crash("The camera's worker", self._phase)
 
     async def stop(self, grace: float) -> None:
         """TEARDOWN when there is something to tear down, SIGKILL otherwise or when `grace` seconds are over."""
@@ -245,6 +245,7 @@ class Attempt:
         now = self._loop.time()
         if self._watchdog is not None and now - self._watchdog.when() >= HEARTBEAT / 3:
             self._heard_at = now
+        self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
         if now - self._heard_at >= HEARTBEAT:
             detail = f"The camera's worker said nothing for {HEARTBEAT:.0f} s."
             self._fault = Fault("worker-hung", detail, self._phase)
@@ -253,8 +254,6 @@ class Attempt:
             detail = f"Nothing to show has come of the camera for {now - self._chunk_at:.0f} s."
             self._fault = Fault("source-timeout", detail, self._phase)
             self._worker.kill()
-        else:
-            self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
 
 
 def _check_offer(described: Described) -> bool:

@@ -21,7 +21,9 @@ from media.process.messages import ChunkMade, InitMade
 from media.process.workers import Workers
 from media.ring import LiveRing, Ring, RingLimits
 from media.stream import ENDED, Identity, Status, Stream, audio_record, timestamp, video_record
+from media.supervision import ended, supervise
 from media.timing.backoff import REFUSED_LOGIN, STEADY, Backoff
+from media.troubles import unforeseen
 
 log = logging.getLogger(__name__)
 
@@ -115,12 +117,10 @@ class CameraStream(Stream):
     def keep(self) -> None:
         """From now on the camera is opened again whenever it goes away."""
         self._demanded_at = self._loop.time()
-        self._keeper = self._loop.create_task(self._keep(), name=f"camera-{self.identity.id}")
+        self._keeper = supervise("camera", self._keep, self.identity.id, self._recover)
 
     async def stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        await ended(self._keeper)
         await self._let_go()
         self._release()
         self._ring.close()
@@ -134,6 +134,9 @@ class CameraStream(Stream):
 
     async def _keep(self) -> None:
         """Runs until `stop` cancels it or the camera is given up."""
+        if self.status in ENDED:
+            return
+        self._seen.next_retry_at = None
         fault = None if self._attempt is not None else await self._reopen()
         while True:
             if fault is None:
@@ -223,6 +226,16 @@ class CameraStream(Stream):
 
     def _release(self) -> None:
         self._parts.calibration.capacity.release(self.identity.id)
+
+    async def _recover(self, error: Exception, seconds: float) -> None:
+        """WAITING after something unforeseen, until the next try."""
+        self._note(unforeseen(error), self._loop.time())
+        self._seen.next_retry_at = self._parts.wall() + seconds
+        await self._let_go()
+        self._attempt = None
+        self._release()
+        if self.status not in ENDED:
+            self.move(Status.WAITING)
 
     async def _pause(self, seconds: float) -> None:
         self._seen.next_retry_at = self._parts.wall() + seconds

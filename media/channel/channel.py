@@ -17,10 +17,12 @@ from media.channel.playlist.playlist import Reel
 from media.channel.playlist.timeline import Timeline
 from media.channel.span import Start
 from media.channel.spec import FileParts, FileSpec, Kept
+from media.channel.start_and_end import first_start, until_end, until_startable
 from media.faults import Fault
 from media.ring import Ring
 from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
-from media.troubles import FIRST_DELAY, HOPELESS, LONGEST_DELAY, Troubles
+from media.supervision import ended, supervise
+from media.troubles import FIRST_DELAY, HOPELESS, LONGEST_DELAY, Troubles, unforeseen
 from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -89,11 +91,7 @@ class FileStream(Stream):
         await reel.acquire(lambda stage: self.on_phase(stage))
         if self._kept and self._before is None:
             await reel.complete()  # a channel that goes on with an old clock needs to know how long a round is
-        if self._spec.start_at:
-            await reel.reach(self._spec.start_at + float(self._parts.ring.segment))
-            if reel.whole and not self._spec.loop and self._spec.start_at >= reel.seconds:
-                detail = f"The channel lasts {reel.seconds:.2f} s: it cannot start at {self._spec.start_at:g} s."
-                raise Fault("limits-exceeded", detail, "opening")
+        await until_startable(reel, self._spec, float(self._parts.ring.segment))
         reel.quiet()
 
     def begin(self) -> None:
@@ -103,13 +101,12 @@ class FileStream(Stream):
 
     def revive(self) -> None:
         """Comes back on air by itself, on its old clock; for a channel that was `kept`, which is WAITING."""
-        self._keeper = self._loop.create_task(self._keep(), name=f"channel-{self.identity.id}")
+        self._keeper = supervise("channel", self._keep, self.identity.id, self._recover)
 
     async def stop(self) -> None:
         self._stopping = True
         if self._keeper is not None and self._keeper is not asyncio.current_task():
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+            await ended(self._keeper)
         await self._replacement.stop()
         await self._release()
         if self.status not in ENDED:
@@ -268,8 +265,7 @@ class FileStream(Stream):
     def _play(self) -> None:
         """Makes the ring; from here on the channel is arithmetic."""
         reel = self._reel
-        if reel is None:
-            raise RuntimeError("a channel without a package cannot be played")
+        assert reel is not None
         loop = reel.timeline(self._parts.ring.segment, self)
         kind = FaultyRing if self._parts.fault_injection else LoopRing
         files = reel.files(self._parts.library.disk)
@@ -283,23 +279,22 @@ class FileStream(Stream):
     def _begins(self, loop: Timeline) -> Start:
         """Where the channel begins, or goes on."""
         now, wall = self._parts.clock(), self._parts.wall()
-        if self._before is not None:
-            before, self._before = self._before, None
+        before, self._before = self._before, None
+        if before is not None:
             return before.after(loop, wall)
-        if self._kept is not None:
-            return self._kept.resumed(now, wall)
-        seconds = Fraction(self._spec.start_at)
-        if loop.length is not None:
-            seconds %= loop.length
-        return Start(now, wall, loop.key_at(seconds) if seconds else 0)
+        return self._kept.resumed(now, wall) if self._kept is not None else first_start(self._spec, loop, now, wall)
 
     def _hand_over(self, new: Reel) -> None:
         """Another version of its files is there: `new` is played from the next join on."""
-        self._seen_mark = self._seen()
-        self._reel = new
+        before = self._seen_mark, self._reel
+        self._seen_mark, self._reel = self._seen(), new
+        try:
+            self._swap()
+        except BaseException:  # its files cannot be opened just now
+            self._seen_mark, self._reel = before
+            raise
         self._replacement.follow(new, self._spec.loop)
         self.forget_warning("file-changed")
-        self._swap()
         self.on_change(self)
 
     def _swap(self) -> None:
@@ -317,7 +312,9 @@ class FileStream(Stream):
 
         It is not given up for what a file is that was changed while it was being packaged: it may change again.
         """
-        delay = FIRST_DELAY
+        if self.status in ENDED:
+            return
+        self._troubles.next_retry_at, delay = None, FIRST_DELAY
         fault = None if self._ring is not None else await self._reopen()
         while True:
             if fault is None:
@@ -339,9 +336,10 @@ class FileStream(Stream):
         """Packages the file again if need be; None when the channel is on air."""
         try:
             await self.open()
+            self._play()
         except Fault as fault:
+            await self._release()  # nothing is left after `open` itself
             return fault
-        self._play()
         self.move(Status.LIVE)
         if self._ring is not None and self._ring.paused:
             self.move(Status.PAUSED)
@@ -353,26 +351,35 @@ class FileStream(Stream):
     async def _watch(self) -> Fault | None:
         """Why the channel went off air; None when it has ended as it should. One that repeats never does."""
         reel, ring = self._reel, self._ring
-        if reel is None or ring is None:
-            raise RuntimeError("there is no channel to watch")
-        ending: asyncio.Future[None] = self._loop.create_future()
-        if not self._spec.loop:
-            ending = self._loop.create_task(_end(ring), name=f"end-{self.identity.id}")
-        either: list[asyncio.Future[Any]] = [self._broken, ending]
+        assert reel is not None
+        assert ring is not None
+        name = f"end-{self.identity.id}"
+        ends = [] if self._spec.loop else [self._loop.create_task(until_end(ring), name=name)]
         try:
+            either: list[asyncio.Future[Any]] = [self._broken, *ends]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ending.cancel()
+            ends[0].cancel() if ends else None
         if not self._broken.done():
-            return None
+            return ends[0].result()  # None; what it failed by was no end
         fault = self._broken.result()
         self._before = ring if await reel.stale() else None
         await self._release()
         return fault
 
-    async def _pause(self, seconds: float) -> None:
+    async def _recover(self, error: Exception, seconds: float) -> None:
+        """Off air after something unforeseen, until the next try."""
+        self._note(unforeseen(error))
+        await self._release()
+        if self.status not in ENDED:
+            self._wait(seconds)
+
+    def _wait(self, seconds: float) -> None:
         self._troubles.next_retry_at = self._parts.wall() + seconds
         self.move(Status.WAITING)
+
+    async def _pause(self, seconds: float) -> None:
+        self._wait(seconds)
         await asyncio.sleep(seconds)
         self._troubles.next_retry_at = None
 
@@ -391,9 +398,3 @@ class FileStream(Stream):
     def _note(self, fault: Fault) -> None:
         self._troubles.note(fault, self._parts.wall())
         log.warning("channel-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
-
-
-async def _end(ring: LoopRing) -> None:
-    """Until the ring has ended; one that repeats never does."""
-    while not ring.ended:
-        await ring.wait(ring.head)

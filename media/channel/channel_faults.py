@@ -88,8 +88,10 @@ class Spell:
     def end(self) -> None:
         """Now, if not before."""
         self._timer.cancel()
-        self._ring.heal(self._clock() - self._began, self._wall())
-        self._on_healed()
+        try:
+            self._ring.heal(self._clock() - self._began, self._wall())
+        finally:
+            self._on_healed()
 
 
 class Spells:

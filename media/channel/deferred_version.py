@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from media.channel.playlist.playlist import Reel
 from media.faults import Fault
 from media.process.capacity import RETRY_AFTER
+from media.supervision import ended, supervise
 
 LATER: Final = ("capacity-exceeded", "resource-busy")  # faults that pass
 
@@ -23,7 +25,7 @@ class Remaking:
 
     def begin(self, version: Callable[[], Reel]) -> None:
         """`version` makes one to be packaged, for each try anew."""
-        self._task = asyncio.get_running_loop().create_task(self._run(version), name=f"remake-{self._name}")
+        self._task = supervise("remake", partial(self._run, version), self._name)
 
     def give_up(self) -> None:
         """Something else was taken. Nothing happens to a task that has just taken its own."""
@@ -33,9 +35,7 @@ class Remaking:
     async def stop(self) -> None:
         """Returns when nothing is under way."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        await ended(task)
 
     async def _run(self, version: Callable[[], Reel]) -> None:
         while True:
@@ -53,7 +53,7 @@ class Remaking:
             if fault.code in LATER:
                 return False
             self._refused(fault)
-        except asyncio.CancelledError:
+        except BaseException:
             await version.release()
             raise
         return True

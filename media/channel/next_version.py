@@ -11,6 +11,7 @@ from media.channel.packages.library import Library
 from media.channel.playlist.playlist import Reel
 from media.faults import Fault
 from media.process.capacity import RETRY_AFTER
+from media.supervision import FAILURES, supervise
 
 
 class Replacement:
@@ -90,7 +91,7 @@ class Replacement:
             if self._coming is not None:
                 return
             self._give_up()
-            self._task = asyncio.get_running_loop().create_task(self._run(reel), name=f"replace-{self._name}")
+            self._task = supervise("replace", partial(self._run, reel), self._name)
 
     async def _run(self, reel: Reel) -> None:
         """Packages what has changed, hands it over, and gives back what was played until then."""
@@ -101,28 +102,42 @@ class Replacement:
     async def _take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
         reel = self._reel
         try:
-            await new.complete()
+            await self._completed(reel, new)
         except Fault as fault:
-            self._coming = None
-            self._release(new)
-            refused(fault)
-            if self._changed and reel is not None:
-                await self._run(reel)
+            self._refuse(new, refused, fault)
+        except Exception as error:
+            FAILURES.note("take", error, stream=self._name)
+            self._refuse(new, refused, Fault("internal", f"it could not be taken: {type(error).__name__}"))
+        else:
             return
+        if self._changed and reel is not None:
+            await self._run(reel)
+
+    async def _completed(self, reel: Reel | None, new: Reel) -> None:
+        await new.complete()
         if reel is not None:
             with suppress(Fault):  # broken: the channel comes back with the new version by itself
                 await reel.complete()  # a timeline that grows has no join yet
         self._coming = None
         self._change(reel, new)
 
+    def _refuse(self, new: Reel, refused: Callable[[Fault], None], fault: Fault) -> None:
+        self._coming = None
+        self._release(new)
+        refused(fault)
+
     def _change(self, reel: Reel | None, new: Reel) -> None:
         """Hands over, unless the channel plays something else by now."""
-        if reel is not None and self._reel is reel and reel.whole:
-            self._changed.clear()
-            self._hand_over(new)
-            self._release(reel)
-        else:
+        if reel is None or self._reel is not reel or not reel.whole:
             self._release(new)
+            return
+        try:
+            self._hand_over(new)
+        except BaseException:
+            self._release(new)
+            raise
+        self._changed.clear()
+        self._release(reel)
 
     async def _renewed(self, reel: Reel) -> Reel | None:
         """None when nothing of what was changed can be played."""

@@ -39,5 +39,5 @@ class SteadyClock:
         self._timer.cancel()
 
     def _pulse(self) -> None:
-        self()
         self._timer = self._loop.call_later(PULSE, self._pulse)
+        self()

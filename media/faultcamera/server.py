@@ -17,6 +17,7 @@ from media.faultcamera.rtsp.auth import Doorkeeper
 from media.faultcamera.rtsp.message import Request
 from media.faultcamera.session import Session
 from media.faultcamera.settings import CameraSettings
+from media.supervision import supervise
 
 LOG_LENGTH: Final = 10_000
 SEND_BUFFER: Final = 128 * 1024  # bytes; Linux doubles it
@@ -57,8 +58,8 @@ class Camera(faults.Faults):
         self._server = await asyncio.start_server(self._accept, settings.host, settings.port)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._own = [
-            asyncio.create_task(broadcast.run(), name="camera broadcast"),
-            asyncio.create_task(self._expire(), name="camera expiry"),
+            supervise("camera-broadcast", broadcast.run),
+            supervise("camera-expiry", self._expire),
         ]
         return self
 

@@ -34,9 +34,9 @@ class Resolver:
         """Addresses of `host`; a literal address is its own answer and asks nobody. Raises Fault `source-dns`."""
         if _is_literal(host):
             return (host,)
+        self._start_thread()
         lookup: Future[tuple[str, ...]] = Future()
         self._queue.put((lookup, host, port))
-        self._start_thread()
         try:
             return await asyncio.wrap_future(lookup)
         except (OSError, ValueError):  # ValueError: a name that cannot be encoded
@@ -44,9 +44,18 @@ class Resolver:
             raise Fault("source-dns", detail, "resolving") from None
 
     def _start_thread(self) -> None:
-        if self._started < self._threads:
+        """One more, as long as there are too few. Fault `worker-unavailable` when there is none at all to be had."""
+        if self._started == self._threads:
+            return
+        try:
+            Thread(target=self._work, name=f"resolve-{self._started + 1}", daemon=True).start()
+        except RuntimeError:
+            if not self._started:
+                raise Fault(
+                    "worker-unavailable", "No thread can be started to look up the name.", "resolving"
+                ) from None
+        else:
             self._started += 1
-            Thread(target=self._work, name=f"resolve-{self._started}", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -55,7 +64,7 @@ class Resolver:
                 continue
             try:
                 lookup.set_result(_lookup(host, port))
-            except (OSError, ValueError) as error:
+            except Exception as error:  # whatever it is, the thread is for the next one too
                 lookup.set_exception(error)
 
 

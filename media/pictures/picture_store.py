@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from media.faults import Fault
 from media.process.messages import Failed, Finished, Message, Phase, Start
-from media.process.workers import Worker, Workers, how_ended
+from media.process.workers import Worker, Workers
 
 KNOWN: Final = 256  # files remembered by what the disk says of them
 MAX_BYTES: Final = 256 * 1024 * 1024  # of normalised pictures; the longest unused go first
@@ -130,7 +130,7 @@ class Reading:
             spec = {"path": str(self._path), "store": str(self._pictures.folder)}
             self._worker = self._workers.spawn(Start("picture", spec), self._on_message)
             status = await asyncio.shield(self._worker.gone)
-            picture = Picture(**_result(self._last, status))
+            picture = Picture(**_result(self._last, self._worker, status))
             if await self._take(picture):
                 await self._pictures.remember(seen, picture)
                 return picture
@@ -164,14 +164,14 @@ class Reading:
             self._last = message
 
 
-def _result(last: Message | None, status: int) -> dict[str, Any]:
+def _result(last: Message | None, worker: Worker, status: int) -> dict[str, Any]:
     if isinstance(last, Finished):
         return last.info
     if isinstance(last, Failed):
         raise Fault(last.code, last.detail, last.phase)
     if status == -signal.SIGXCPU:
         raise Fault("limits-exceeded", "The picture takes too long to decode.", "decoding")
-    raise Fault("worker-crashed", f"The picture's worker ended by {how_ended(status)}.", "decoding")
+    raise worker.crash("The picture's worker", "decoding")
 
 
 def _look(path: Path) -> Seen | None:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from media.chunk import Chunk
 from media.faults import Fault
 from media.process.messages import Failed, Finished, Message, Start
-from media.process.workers import Worker, Workers, how_ended
+from media.process.workers import Worker, Workers
 from media.ring import Ring
 
 Format = Literal["jpeg", "png"]
@@ -60,7 +60,8 @@ class Stills:
     async def take(self, ring: Ring, format_: Format = "jpeg", width: int | None = None) -> Still:
         """The newest key frame as a picture, at most `width` pixels wide.
 
-        Faults: `no-keyframe-yet`, `limits-exceeded`, `worker-crashed`, `worker-hung`, `internal`.
+        Faults: `no-keyframe-yet`, `limits-exceeded`, `worker-crashed`, `worker-hung`, `worker-unavailable`,
+        `internal`.
         """
         number = ring.newest_key()
         if number is None:
@@ -115,20 +116,20 @@ class Stills:
         film = {"init": b64encode(chunk.init.data).decode(), "chunk": b64encode(chunk.data).decode()}
         self.decoded += 1
         worker = self._workers.spawn(Start("still", {**film, "format": key.format, "width": key.width}), said.append)
-        status = await _ended(worker)
+        await _ended(worker)
         last = said[-1] if said else None
         if isinstance(last, Failed):
             raise Fault(last.code, last.detail, last.phase)
         if not isinstance(last, Finished):
-            raise Fault("worker-crashed", f"The picture's worker ended with {how_ended(status)}.", "decoding")
+            raise worker.crash("The picture's worker", "decoding")
         return last
 
 
-async def _ended(worker: Worker) -> int:
+async def _ended(worker: Worker) -> None:
     """Waits for the worker's end, and kills it when nobody waits any longer or it takes too long."""
     try:
         async with asyncio.timeout(LIMIT):
-            return await asyncio.shield(worker.gone)
+            await asyncio.shield(worker.gone)
     except TimeoutError:
         raise Fault("worker-hung", f"The picture was not made within {LIMIT:g} s.", "decoding") from None
     finally:

@@ -7,6 +7,7 @@ from typing import Final
 from media.process.capacity import Capacity
 from media.process.messages import Finished, Message, Start
 from media.process.workers import Workers
+from media.supervision import ended
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +23,17 @@ class Calibration:
         self._workers = workers
         self.capacity = capacity
         self._task: asyncio.Task[None] | None = None
+        self._known = False
 
     async def done(self) -> None:
         """Returns when the speed is known, however many ask."""
-        if self._task is None:
+        if self._task is None or (self._task.done() and not self._known):
             self._task = asyncio.get_running_loop().create_task(self._measure(), name="calibration")
         await asyncio.shield(self._task)
 
     async def close(self) -> None:
         """Gives up."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await ended(self._task)
 
     async def _measure(self) -> None:
         measured: list[float] = []
@@ -47,6 +47,8 @@ class Calibration:
             await asyncio.wait({worker.gone}, timeout=LIMIT)
         finally:
             worker.kill()
+        # One for which there was no process just then says nothing about the machine.
+        self._known = not worker.unmade
         if measured:
             self.capacity.speed = min(MOST, max(LEAST, measured[0]))
         log.info("transcoder-calibrated", extra={"speed": round(self.capacity.speed, 3)})

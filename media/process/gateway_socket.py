@@ -57,15 +57,17 @@ class Channel:
             return None
 
     def _watch(self) -> None:
-        for message in self._incoming:
-            if isinstance(message, Stop):
-                self.grace = message.seconds
-                self.stopping = True
-                self._stopping.set()
-                self._inbox.put(None)
-            else:
-                self._inbox.put(message)
-        os._exit(0)  # the gateway is gone: nothing that this process could finish has a reader
+        try:
+            for message in self._incoming:
+                if isinstance(message, Stop):
+                    self.grace = message.seconds
+                    self.stopping = True
+                    self._stopping.set()
+                    self._inbox.put(None)
+                else:
+                    self._inbox.put(message)
+        finally:  # also when there is no memory to read it into
+            os._exit(0)  # the gateway is gone: nothing that this process could finish has a reader
 
     def _messages(self) -> Iterator[Message]:
         decoder = Decoder()

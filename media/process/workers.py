@@ -2,27 +2,27 @@
 
 import asyncio
 import contextlib
+import errno
 import itertools
-import json
 import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Final
 
+from media.faults import Fault
 from media.process import messages
+from media.process.fork_client import ForkServer, Patience
 from media.process.framing import Decoder, FrameError
 from media.process.messages import Message, Start
+from media.supervision import FAILURES
 
 READ_SIZE: Final = 1024 * 1024
 MAX_OUTGOING: Final = 4 * 1024 * 1024  # bytes waiting for a worker when there is more to send: then it counts as hung
-RESTART_DELAY: Final = 1.0  # seconds between two starts of a fork server that dies at once
 
 # The trace of the request on whose behalf this task runs: each worker is told, and says it where it ends by a defect.
 TRACE: Final[ContextVar[str]] = ContextVar("trace", default="")
@@ -42,6 +42,7 @@ class Worker:
     def __init__(self, task: str, on_message: OnMessage) -> None:
         self.task = task
         self.pid: int | None = None  # None until the fork is reported
+        self.unmade = ""  # why there never was a process
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()  # exit status; negative: a signal
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
@@ -50,16 +51,23 @@ class Worker:
         self._taken = asyncio.Event()
         self._pidfd: int | None = None
         self._kill_wanted = False
-        self._socket, self._far_end = socket.socketpair()
-        self._socket.setblocking(False)
-        self._loop.add_reader(self._socket, self._read)
+        self._socket: socket.socket | None = None
+
+    def connect(self, ask: Callable[[socket.socket], None]) -> None:
+        """Makes a socket pair, and asks with the worker's end of it for a process. Raises `OSError`."""
+        near_end, far_end = socket.socketpair()
+        with far_end:
+            self._socket = near_end
+            near_end.setblocking(False)
+            self._loop.add_reader(near_end, self._read)
+            ask(far_end)
 
     def send(self, message: Message) -> None:
         """Queues one message; never blocks. A worker that has too much to read already is killed.
 
         Raises `FrameError` for a message that fits into no frame.
         """
-        if self._socket.fileno() < 0:
+        if self._socket is None:
             return
         frame = memoryview(messages.encode(message))
         if self.outgoing > MAX_OUTGOING:
@@ -76,7 +84,7 @@ class Worker:
 
     async def room(self, most: int) -> None:
         """Returns when at most so many bytes wait until the worker reads, or nobody is there to read them."""
-        while self.outgoing > most and self._socket.fileno() >= 0:
+        while self.outgoing > most and self._socket is not None:
             self._taken.clear()
             await self._taken.wait()
 
@@ -87,9 +95,21 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def take_far_end(self) -> socket.socket:
-        """The worker's end of the pair; whoever takes it closes it."""
-        return self._far_end
+    def hang_up(self) -> None:
+        """The worker ends by itself, as it has nobody to speak to."""
+        self._close_socket()
+
+    def never(self, why: str) -> None:
+        """There is no process, and there will be none."""
+        self.unmade = why
+        self.ended(-signal.SIGKILL)
+
+    def crash(self, who: str, phase: str = "") -> Fault:
+        """For one that is gone and has not said why: `who` begins the sentence, as "The packager"."""
+        if self.unmade:
+            detail = f"{who} could not be started ({self.unmade}); try again later."
+            return Fault("worker-unavailable", detail, phase)
+        return Fault("worker-crashed", f"{who} ended by {how_ended(self.gone.result())}.", phase)
 
     def forked(self, pid: int, pidfd: int) -> None:
         """The fork server has made the process."""
@@ -100,7 +120,7 @@ class Worker:
     def watch(self) -> None:
         """The fork server is gone and reports no more: the kernel tells of the end instead, without a status."""
         if self._pidfd is None:
-            self.ended(-signal.SIGKILL)  # it never came to be
+            self.never("the process that makes workers has ended")
         elif not self.gone.done():
             self._loop.add_reader(self._pidfd, self.ended, -signal.SIGKILL)
 
@@ -112,34 +132,45 @@ class Worker:
         self._close_socket()
         if self._pidfd is not None:
             self._loop.remove_reader(self._pidfd)
+            with contextlib.suppress(ChildProcessError):  # an orphan is a child of this process if that is number 1
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
             os.close(self._pidfd)
             self._pidfd = None
         if not self.gone.done():
             self.gone.set_result(status)
 
     def _read(self, *, all_of_it: bool = False) -> None:
-        while self._socket.fileno() >= 0:
+        while self._socket is not None:
             try:
                 size = self._socket.recv_into(_INBOX)
             except BlockingIOError:
                 return
-            except ConnectionError:
+            except OSError:
                 size = 0
             if not size:
                 self._close_socket()
                 return
-            try:
-                for header, body in self._decoder.feed(_INBOX[:size]):
-                    self._on_message(messages.decode(header, body))
-            except FrameError as error:
-                log.error("worker-garbled", extra={"pid": self.pid, "task": self.task, "reason": str(error)})
-                self._close_socket()
-                self.kill()
+            self._take(_INBOX[:size])
             if not all_of_it:
                 return  # others on the loop want their turn
 
+    def _take(self, data: memoryview) -> None:
+        """What cannot be taken ends the worker: whoever wanted it hears that it is gone, and may have another."""
+        try:
+            for header, body in self._decoder.feed(data):
+                self._on_message(messages.decode(header, body))
+            return
+        except FrameError as error:
+            log.error("worker-garbled", extra={"pid": self.pid, "task": self.task, "reason": str(error)})
+        except Exception as error:
+            FAILURES.note("worker-message", error, pid=self.pid, task=self.task)
+        self._close_socket()
+        self.kill()
+
     def _write(self) -> None:
         self._taken.set()
+        if self._socket is None:
+            return
         while self._outgoing:
             view = self._outgoing[0]
             try:
@@ -147,7 +178,7 @@ class Worker:
             except BlockingIOError:
                 self._loop.add_writer(self._socket, self._write)
                 return
-            except ConnectionError:
+            except OSError:
                 self._outgoing.clear()
                 break
             if sent == len(view):
@@ -157,154 +188,133 @@ class Worker:
         self._loop.remove_writer(self._socket)
 
     def _close_socket(self) -> None:
-        if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
-            self._socket.close()
+        gone, self._socket = self._socket, None
+        if gone is not None:
+            self._loop.remove_reader(gone)
+            self._loop.remove_writer(gone)
+            gone.close()
         self._taken.set()
 
 
 class Workers:
-    """The fork server and the workers it made. One for a gateway; every worker is gone after `close`."""
+    """The workers of a gateway, and the fork server that makes them. Every worker is gone after `close`."""
 
-    def __init__(self) -> None:
-        self._server: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+    def __init__(self, patience: Patience | None = None) -> None:
         self._numbers = itertools.count(1)
         self._forking: dict[int, Worker] = {}
         self._running: dict[int, Worker] = {}
-        self._started_at = 0.0
-        self._restart: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._server = ForkServer(self, patience or Patience())
 
     @property
     def alive(self) -> int:
         """Workers whose process is not known to be gone."""
         return len(self._forking) + len(self._running)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why no worker can be had just now, in a sentence; None when one can."""
+        return self._server.trouble
+
+    @property
+    def restarts(self) -> int:
+        """How often the fork server was started anew."""
+        return self._server.restarts
+
     def pids(self) -> list[int]:
         """The processes of the workers, and last that of the fork server."""
-        return [*self._running, *([self._server.pid] if self._server else [])]
+        server = self._server.pid
+        return [*self._running, *([server] if server is not None else [])]
 
     def start(self) -> None:
-        """Starts the fork server; workers may be asked for at once and come when it is ready (some 0.2 s)."""
-        loop = asyncio.get_running_loop()
-        self._started_at = loop.time()
-        control, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with far_end:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "media.process.worker.fork_server", str(far_end.fileno())],
-                pass_fds=[far_end.fileno()],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "MALLOC_ARENA_MAX": "2"},
-                start_new_session=True,
-            )
-        control.setblocking(False)
-        self._control = control
-        loop.add_reader(control, self._read_reports)
+        """Starts the fork server; workers may be asked for at once and come when it is ready (some 0.2 s).
+
+        Raises `OSError` when it cannot be started.
+        """
+        self._server.start()
 
     def spawn(self, start: Start, on_message: OnMessage) -> Worker:
-        """A worker for one task, at once; its process follows within milliseconds. `start` may hold secrets."""
-        worker = Worker(start.task, on_message)
-        number = next(self._numbers)
-        self._forking[number] = worker
-        worker.gone.add_done_callback(lambda _: self._forget(number, worker))
-        with worker.take_far_end() as far_end:
-            try:
-                if self._control is None:
-                    raise ConnectionError("no fork server")
-                socket.send_fds(self._control, [json.dumps({"fork": number}).encode()], [far_end.fileno()])
-            except OSError as error:  # down or its queue is full: this worker never comes to be
-                log.error("worker-not-forked", extra={"task": start.task, "reason": type(error).__name__})
-                worker.watch()
-                return worker
-        worker.send(replace(start, trace=TRACE.get()))
+        """A worker for one task, at once; its process follows within milliseconds. `start` may hold secrets.
+
+        Where there is no process, or no file descriptor, to be had, it is `gone` at once, and `crash` says why.
+        """
+        worker = self._asked(start.task, on_message)
+        if not worker.gone.done():
+            worker.send(replace(start, trace=TRACE.get()))
         return worker
 
     async def close(self, grace: float = 1.0) -> None:
-        """Kills every worker and ends the fork server; returns when all are gone or `grace` seconds are over."""
-        self._closed = True
-        if self._restart:
-            self._restart.cancel()
+        """Kills every worker and ends the fork server; returns when all are gone or the time is over, twice `grace`
+        seconds for the workers and the fork server each.
+        """
         workers = [*self._forking.values(), *self._running.values()]
         for worker in workers:
             worker.kill()
         if workers:
             await asyncio.wait([worker.gone for worker in workers], timeout=grace)
-        if self._control is not None:
-            self._drop_control()
-        if self._server is not None:
-            await self._end_server(self._server, grace)
+        await self._server.close(grace)
         for worker in [*self._forking.values(), *self._running.values()]:
             worker.ended(-signal.SIGKILL)  # nobody is left to tell of its end: whoever waits for that is let go
 
-    @staticmethod
-    async def _end_server(server: subprocess.Popen[bytes], grace: float) -> None:
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        pidfd = os.pidfd_open(server.pid)
-        loop.add_reader(pidfd, ended.set)
+    def _asked(self, task: str, on_message: OnMessage) -> Worker:
+        """A worker that the fork server was asked for, if it could be asked."""
+        worker = Worker(task, on_message)
+        number = next(self._numbers)
+        self._forking[number] = worker
+        worker.gone.add_done_callback(lambda _: self._forget(number, worker))
         try:
-            await asyncio.wait_for(ended.wait(), grace)
-        except TimeoutError:
-            server.kill()
-        finally:
-            loop.remove_reader(pidfd)
-            os.close(pidfd)
-            server.wait()
+            worker.connect(lambda far_end: self._server.fork(number, far_end))
+        except OSError as error:  # no descriptor is free, the fork server is down, or its queue is full
+            self._refused(worker, error.strerror or str(error))
+        return worker
 
-    def _read_reports(self) -> None:
-        while self._control is not None:
-            try:
-                message, fds, _, _ = socket.recv_fds(self._control, 4096, 1)
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                message, fds = b"", []
-            if not message:
-                self._server_died()
-                return
-            report = json.loads(message)
-            if "forked" in report:
-                self._on_forked(report["forked"], report["pid"], fds[0])
-            elif worker := self._running.get(report["exited"]):
-                worker.ended(report["status"])
+    def _refused(self, worker: Worker, why: str) -> None:
+        log.error("worker-not-made", extra={"task": worker.task, "reason": why})
+        self._server.refused(why)
+        worker.never(why)
 
-    def _on_forked(self, number: int, pid: int, pidfd: int) -> None:
+    # What the fork server tells.
+
+    def forked(self, number: int, pid: int, pidfd: int | None) -> None:
+        """The process of a worker is there."""
         worker = self._forking.pop(number, None)
-        if worker is None:  # given up in the meantime
+        if pidfd is None:  # there was no descriptor free to take it
+            self._server.kill(pid)
+            if worker is not None:
+                self._refused(worker, os.strerror(errno.EMFILE))
+        elif worker is None:  # given up in the meantime
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
-            return
-        self._running[pid] = worker
-        worker.forked(pid, pidfd)
+        else:
+            self._server.refused("")
+            self._running[pid] = worker
+            worker.forked(pid, pidfd)
+
+    def failed(self, number: int, why: str) -> None:
+        """The process of a worker could not be made."""
+        worker = self._forking.pop(number, None)
+        if worker is not None:
+            self._refused(worker, why)
+
+    def exited(self, pid: int, status: int) -> None:
+        """A process is gone."""
+        worker = self._running.get(pid)
+        if worker is not None:
+            worker.ended(status)
+
+    def server_gone(self) -> None:
+        """Running workers live on and are watched through the kernel."""
+        for worker in [*self._forking.values(), *self._running.values()]:
+            worker.watch()
+
+    def try_one(self) -> None:
+        """A process that is told nothing, and ends at that."""
+        self._asked("none", lambda _: None).hang_up()
 
     def _forget(self, number: int, worker: Worker) -> None:
         self._forking.pop(number, None)
         if worker.pid is not None:
             self._running.pop(worker.pid, None)
-
-    def _drop_control(self) -> None:
-        if self._control is not None:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
-            self._control = None
-
-    def _server_died(self) -> None:
-        """Running workers live on and are watched through the kernel; a new fork server takes the next requests."""
-        self._drop_control()
-        if self._closed:
-            return
-        log.error("forkserver-died", extra={"workers": self.alive})
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()  # it is dead or as good as dead: this takes no time
-        for worker in [*self._forking.values(), *self._running.values()]:
-            worker.watch()
-        loop = asyncio.get_running_loop()
-        delay = max(0.0, RESTART_DELAY - (loop.time() - self._started_at))
-        self._restart = loop.call_later(delay, self.start)
 
 
 def how_ended(status: int) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from media.catalog import Catalog
@@ -25,11 +26,12 @@ from media.process.messages import (
     Stop,
     Warned,
 )
-from media.process.workers import Worker, Workers, how_ended
+from media.process.workers import Worker, Workers
 from media.ring import LiveRing, Ring, RingLimits
 from media.stream import ENDED, Identity, Status, Stream, audio_record, video_record
+from media.supervision import ended, supervise
 from media.transcoding.ring_feed import Feed
-from media.troubles import FIRST_DELAY, LONGEST_DELAY, Troubles
+from media.troubles import FIRST_DELAY, LONGEST_DELAY, Troubles, unforeseen
 from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -134,10 +136,6 @@ class TranscodedStream(Stream):
         return self._ring
 
     @property
-    def source(self) -> str:
-        return self.spec.source
-
-    @property
     def pictures(self) -> frozenset[str]:
         return frozenset({self.mark.sha256} if self.mark else ())
 
@@ -160,7 +158,7 @@ class TranscodedStream(Stream):
 
     def keep(self) -> None:
         """From now on it is kept on air."""
-        self._keeper = self._loop.create_task(self._keep(), name=f"transcoder-{self.identity.id}")
+        self._keeper = supervise("transcoder", self._keep, self.identity.id, self._recover)
 
     async def show(self, mark: Watermark | None) -> None:
         """Returns when the first frame with this watermark (None: without one) is encoded. Raises `Fault`.
@@ -189,9 +187,7 @@ class TranscodedStream(Stream):
         self.on_change(self)
 
     async def stop(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
+        await ended(self._keeper)
         self._refuse(Fault("resource-busy", f"The transcoder {self.identity.name!r} has been ended."))
         await self._end_worker()
         self._parts.calibration.capacity.release(self.identity.id)
@@ -244,7 +240,7 @@ class TranscodedStream(Stream):
         self._seen.heard_at = self._loop.time()
         self._feed = feed
         self._worker = worker = self._parts.workers.spawn(Start("transcode", spec), self._on_message)
-        self._feeding = self._loop.create_task(feed.run(worker), name=f"transcoder-feed-{self.identity.id}")
+        self._feeding = supervise("transcoder-feed", partial(feed.run, worker), self.identity.id)
         either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not self._ready.done():
@@ -252,10 +248,8 @@ class TranscodedStream(Stream):
         self._seen.info, self._seen.frame_at = self._ready.result(), self._loop.time()
 
     async def _end_worker(self) -> None:
-        if self._feeding is not None:
-            self._feeding.cancel()
-            await asyncio.wait({self._feeding})
-            self._feeding = None
+        await ended(self._feeding)
+        self._feeding = None
         worker = self._worker
         if worker is None:
             return
@@ -273,6 +267,7 @@ class TranscodedStream(Stream):
     async def _keep(self) -> None:
         """Runs until `stop` cancels it."""
         delay, troubles = FIRST_DELAY, self._seen.troubles
+        troubles.next_retry_at = None
         fault = await self._reopen() if self._worker is None else None
         while True:
             began = self._loop.time()
@@ -288,6 +283,15 @@ class TranscodedStream(Stream):
             troubles.next_retry_at = None
             delay = min(LONGEST_DELAY, delay * 2)
             fault = await self._reopen()
+
+    async def _recover(self, error: Exception, seconds: float) -> None:
+        """WAITING after something unforeseen, until the next try."""
+        self._note(unforeseen(error))
+        self._seen.troubles.next_retry_at = self._parts.wall() + seconds
+        await self._end_worker()
+        self._worker = None
+        if self.status not in ENDED:
+            self.move(Status.WAITING)
 
     async def _reopen(self) -> Fault | None:
         try:
@@ -320,8 +324,7 @@ class TranscodedStream(Stream):
         return self._why(worker)
 
     def _why(self, worker: Worker) -> Fault:
-        ended = how_ended(worker.gone.result())
-        return self._fault or Fault("worker-crashed", f"The transcoder's worker ended by {ended}.", "live")
+        return self._fault or worker.crash("The transcoder's worker", "live")
 
     def _on_message(self, message: Message) -> None:
         self._seen.heard_at = self._loop.time()

@@ -217,6 +217,8 @@ class _Media(Collector):
             watching.add_metric((kind,), count)
         yield watching
         yield GaugeMetricFamily("gateway_workers", "Worker processes.", self.workers.alive)
+        text = "Starts of the process that makes workers, but the first."
+        yield CounterMetricFamily("gateway_forkserver_restarts", text, self.workers.restarts)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,17 @@ from media.faults import Fault
 class PackageFile:
     """What the page cache holds is read at once (RWF_NOWAIT, preadv2(2)); the rest by a thread of `executor`.
 
-    `executor` None: the event loop's own. The file may be removed or replaced meanwhile: its bytes stay. Raises
-    `OSError` when it cannot be opened.
+    `executor` None: the event loop's own. The file may be removed or replaced meanwhile: its bytes stay. Fault:
+    `file-changed` when it is not there, `internal` when it cannot be opened.
     """
 
     def __init__(self, path: Path, executor: Executor | None = None) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Fault("file-changed", "The package is gone from the disk; it is made again.") from None
+        except OSError as error:
+            raise Fault("internal", f"The package cannot be opened ({error.strerror}).") from error
         self._executor = executor
         self._at_once = True  # whether the file system can say "not now"
         self._readers = 0

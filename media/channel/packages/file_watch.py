@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from media.supervision import ended, supervise
+
 PERIOD: Final = 1.0  # seconds between two looks
 
 Identity = str | None  # what a file is, as one word; None: it is not there, or not to be read
@@ -28,7 +30,7 @@ class FileWatch:
         """From now on `told` hears of changes. `identity` is what the file was when it was last read."""
         self._watchers.setdefault(path, {})[told] = identity
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="file-watch")
+            self._task = supervise("file-watch", self._run)
 
     def remove(self, path: Path, told: Told) -> None:
         """The inverse; nothing happens if it does not watch."""
@@ -40,9 +42,7 @@ class FileWatch:
 
     async def close(self) -> None:
         """Ends the task."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await ended(self._task)
 
     async def _run(self) -> None:
         while True:

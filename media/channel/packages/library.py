@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -14,9 +15,11 @@ from media.channel.packages.file_watch import FileWatch, Identity
 from media.channel.packages.index import Entry, Head, Index, TornPackage
 from media.channel.playlist.loop import SEGMENT, Loop
 from media.faults import Fault
+from media.process import threads
 from media.process.capacity import Capacity
 from media.process.messages import Failed, Finished, Message, Order, Progress, Ready, Start, Warned
-from media.process.workers import Worker, Workers, how_ended
+from media.process.workers import Worker, Workers
+from media.supervision import FAILURES, ended, supervise
 from media.watermark import Watermark
 
 T = TypeVar("T")
@@ -73,9 +76,16 @@ class Package:
         return self.folder / index.DATA_NAME
 
     def open(self, disk: Executor) -> PackageFile:
-        """Its data file: one descriptor for all channels. Close it after use."""
+        """Its data file: one descriptor for all channels. Close it after use.
+
+        Raises `Fault`; when the file is gone, who acquires the package next has it made anew.
+        """
         if self._file is None or self._file.closed:
-            self._file = PackageFile(self.data, disk)
+            try:
+                self._file = PackageFile(self.data, disk)
+            except Fault as fault:
+                self.fault = fault if fault.code == "file-changed" else self.fault
+                raise
             return self._file
         return self._file.share()
 
@@ -202,8 +212,8 @@ class Library:
         self.watch = FileWatch(lambda paths: self.on_media(file_identity.of, paths))
         self._packages: dict[str, Package] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
-        self._disk = ThreadPoolExecutor(READERS, "library")
-        self._media = ThreadPoolExecutor(READERS, "media-folder")
+        self._disk = threads.pool(READERS, "library")
+        self._media = threads.pool(READERS, "media-folder")
         self._loop = asyncio.get_running_loop()
 
     async def acquire(self, path: Path, mark: Watermark | None = None) -> Package:
@@ -247,13 +257,7 @@ class Library:
     async def close(self) -> None:
         """Ends what is under way."""
         await self.watch.close()
-        self._untidy = False
-        if self._tidying is not None:
-            await asyncio.wait({self._tidying})
-        for task in self._making.values():
-            task.cancel()
-        if self._making:
-            await asyncio.wait(list(self._making.values()))
+        await ended(self._tidying, *self._making.values())
         for pool in (self._disk, self._media):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -302,12 +306,16 @@ class Library:
         """Removes what is too much; once more if it is under way already."""
         self._untidy = True
         if self._tidying is None or self._tidying.done():
-            self._tidying = self._loop.create_task(self._keep_tidy(), name="library-tidy")
+            self._tidying = supervise("library-tidy", self._keep_tidy)
 
     async def _keep_tidy(self) -> None:
         while self._untidy:
             self._untidy = False
-            await self._remove_surplus()
+            try:
+                await self._remove_surplus()
+            except BaseException:
+                self._untidy = True
+                raise
 
     async def _remove_surplus(self) -> None:
         found = await self.on_disk(cache_folder.stored, self._cache_dir)
@@ -333,6 +341,9 @@ class Library:
         except OSError as error:
             log.error("package-unreadable", extra={"package": package.key, "reason": error.strerror})
             package.fail(cache_folder.unwritable(error))
+        except Exception as error:  # channels and jobs wait for it: they must hear that it will not come
+            FAILURES.note("package", error, package=package.key)
+            package.fail(Fault("internal", f"The file could not be packaged ({type(error).__name__}).", "packaging"))
 
     async def _load(self, package: Package) -> bool:
         """Whether it is there, whole."""
@@ -356,12 +367,11 @@ class Library:
     async def _run_packager(self, package: Package, path: Path) -> None:
         mark = package.mark.order() if package.mark else None
         start = Start("package", {"path": str(path), "folder": str(package.folder), "mark": mark})
-        package.worker = self._workers.spawn(start, lambda message: self._heard(package, message))
-        watching = self._loop.create_task(
-            progress.watch(package.worker, lambda: package.told, package.stall), name=f"progress-{package.key}"
-        )
+        worker = package.worker = self._workers.spawn(start, lambda message: self._heard(package, message))
+        watch = partial(progress.watch, worker, lambda: package.told, package.stall)
+        watching = supervise("package-progress", watch, package.key)
         try:
-            status = await asyncio.shield(package.worker.gone)
+            await asyncio.shield(worker.gone)
         finally:
             watching.cancel()
         package.stalled = False
@@ -372,7 +382,7 @@ class Library:
         elif await self._load(package):
             self._tidy()
         else:
-            package.fail(Fault("worker-crashed", f"The packager ended by {how_ended(status)}.", "packaging"))
+            package.fail(worker.crash("The packager", "packaging"))
 
 
 def _load(folder: Path, segment: Fraction) -> tuple[Index, Loop]:

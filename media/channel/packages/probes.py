@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from media.process.messages import Failed, Finished, Message, Start
-from media.process.workers import Workers, how_ended
+from media.process.workers import Workers
 
 AT_ONCE: Final = 2  # workers
 LIMIT: Final = 10.0  # seconds for one file
@@ -46,6 +46,8 @@ class Probes:
         while waiting:
             identity, path = waiting.pop()
             found = await self._ask(path)
+            if found.get("error", {}).get("code") == "worker-unavailable":
+                return  # it says nothing about the file, and the next one would not fare better
             self._known[identity] = found
             if len(self._known) > KNOWN:
                 self._known.popitem(last=False)
@@ -56,7 +58,7 @@ class Probes:
         worker = self._workers.spawn(Start("probe", {"path": str(path)}), said.append)
         try:
             async with asyncio.timeout(LIMIT):
-                status = await asyncio.shield(worker.gone)
+                await asyncio.shield(worker.gone)
         except TimeoutError:
             return _error("worker-hung", f"Looking into the file took more than {LIMIT:g} s.")
         finally:
@@ -68,7 +70,8 @@ class Probes:
             return last.info
         if isinstance(last, Failed):
             return _error(last.code, last.detail)
-        return _error("worker-crashed", f"The worker that looked into the file ended by {how_ended(status)}.")
+        crash = worker.crash("The worker that looked into the file")
+        return _error(crash.code, crash.detail)
 
 
 def _error(code: str, detail: str) -> Probe:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from media.channel.playlist.loop import Loop
 from media.channel.playlist.playlist_timeline import Programme
 from media.channel.playlist.timeline import Timeline
 from media.faults import Fault
+from media.supervision import noted
 from media.watermark import Watermark
 
 AT_ONCE: Final = 4  # packagers of one channel side by side
@@ -125,7 +126,8 @@ class Reel:
 
     async def _give_back(self) -> None:
         for package in self._packages:
-            await self._library.release(package)
+            with noted("release"):
+                await self._library.release(package)
 
     async def stale(self) -> bool:
         """Whether one of the files is not any more what it was when its packaging began."""
@@ -203,8 +205,11 @@ class Reel:
         return self._timeline
 
     def files(self, disk: Executor) -> list[PackageFile]:
-        """The data files of the packages; to be closed."""
-        return [package.open(disk) for package in self._packages]
+        """The data files of the packages; to be closed. Raises `Fault`, and then none is open."""
+        with ExitStack() as stack:
+            files = [stack.enter_context(closing(package.open(disk))) for package in self._packages]
+            stack.pop_all()
+        return files
 
     def _loop(self, number: int, segment: Fraction, audience: Audience) -> Loop:
         package = self._packages[number]

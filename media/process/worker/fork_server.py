@@ -4,13 +4,18 @@ It speaks over one SOCK_SEQPACKET socket, given by number on the command line; e
 
     gateway -> {"fork": 7} + the worker's end of a socket pair
             <- {"forked": 7, "pid": 4711} + a pidfd        (opened before the child can be reaped: no pid is confused)
+            <- {"failed": 7, "why": "..."}                 (no process, or no descriptor, is to be had just now)
             <- {"exited": 4711, "status": -9}              (reaped; negative: the signal that ended it)
+            -> {"kill": 4711}                              (the pidfd was lost on its way)
+            -> {"ping": 1}
+            <- {"pong": 1}
 
 When the gateway's end closes, for whatever reason, every worker is killed and the process ends: that is what makes
-"the gateway was killed" leave nothing behind.
+"the gateway was killed" leave nothing behind. Being out of processes or descriptors ends nothing here.
 """
 
 import contextlib
+import errno
 import gc
 import json
 import os
@@ -19,7 +24,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Final
+from typing import Any, Final
 
 from media.process.worker import tasks
 
@@ -59,24 +64,44 @@ def _serve_one(control: socket.socket, children: set[int], wake: tuple[int, int]
         return False
     if not message:
         return False
-    request = json.loads(message)
-    pid = os.fork()
-    if pid == 0:
-        control.close()
-        _be_a_worker(fds[0], wake)
-    children.add(pid)
-    pidfd = os.pidfd_open(pid)
-    for fd in fds:
-        os.close(fd)
-    _tell(control, {"forked": request["fork"], "pid": pid}, pidfd)
-    os.close(pidfd)
+    match json.loads(message):
+        case {"fork": number}:
+            try:
+                _fork(control, number, fds, children, wake)
+            except OSError as error:
+                _tell(control, {"failed": number, "why": error.strerror})
+            finally:
+                for fd in fds:
+                    os.close(fd)
+        case {"kill": pid} if pid in children:
+            os.kill(pid, signal.SIGKILL)
+        case {"ping": number}:
+            _tell(control, {"pong": number})
     return True
 
 
-def _be_a_worker(fd: int, wake: tuple[int, int]) -> None:
+def _fork(control: socket.socket, number: int, fds: list[int], children: set[int], wake: tuple[int, int]) -> None:
+    """Makes one worker and tells of it. Raises `OSError`, and then there is none."""
+    if not fds:  # this process had no descriptor free to take it
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    pid = os.fork()
+    if pid == 0:
+        _be_a_worker(control, fds[0], wake)
+    children.add(pid)
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    _tell(control, {"forked": number, "pid": pid}, pidfd)
+    os.close(pidfd)
+
+
+def _be_a_worker(control: socket.socket, fd: int, wake: tuple[int, int]) -> None:
     """The child's whole life; never returns."""
     status = 70
     try:
+        control.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for inherited in wake:
@@ -103,10 +128,18 @@ def _reap(control: socket.socket, children: set[int]) -> None:
         _tell(control, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _tell(control: socket.socket, message: dict[str, int], *fds: int) -> None:
-    # A gateway that is gone shows itself at the next read.
-    with contextlib.suppress(ConnectionError):
-        socket.send_fds(control, [json.dumps(message).encode()], fds)
+def _tell(control: socket.socket, message: dict[str, Any], *fds: int) -> None:
+    """A gateway that is gone shows itself at the next read. One whose user has too many descriptors on their way gets
+    the message without its own (ETOOMANYREFS, unix(7)).
+    """
+    data = json.dumps(message).encode()
+    with contextlib.suppress(OSError):
+        try:
+            socket.send_fds(control, [data], fds)
+        except ConnectionError:
+            raise
+        except OSError:
+            control.send(data)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A worker process: reads one `Start` from its socket, does that task, and ends."""
 
+import errno
 import resource
 import socket
 import sys
@@ -30,6 +31,9 @@ class Task:
 
 GIB: Final = 1024**3
 
+# What a machine is out of for a moment: descriptors, processes (threads too), memory of the kernel's.
+SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS)
+
 
 def _webrtc(channel: Channel, spec: dict[str, Any]) -> None:
     # Only when it is asked for: it belongs to an extra, and no other worker has a use for what it loads.
@@ -53,7 +57,11 @@ TASKS: Final[dict[str, Task]] = {
 def main(sock: socket.socket) -> int:
     """The whole life of a worker; returns its exit status."""
     channel = Channel(sock)
-    start = channel.start()
+    try:
+        start = channel.start()
+    except RuntimeError:  # there is no thread to be had (`threading`), and nothing was begun
+        channel.send(_out_of("The worker", "no thread can be started"))
+        return 1
     task = TASKS[start.task]
     _limit(task)
     try:
@@ -63,6 +71,9 @@ def main(sock: socket.socket) -> int:
     except MemoryError:
         channel.send(Failed("limits-exceeded", "", f"The {start.task} task needs more memory than it may have."))
     except Exception as error:
+        if (why := short_of(error)) is not None:
+            channel.send(_out_of(f"The {start.task} task", why))
+            return 1
         # FFmpeg's texts hold the URL with its password, so neither the record nor the log gets the text.
         where = "".join(traceback.format_tb(error.__traceback__))
         trace = f" trace={start.trace}" if start.trace else ""
@@ -70,6 +81,17 @@ def main(sock: socket.socket) -> int:
         channel.send(Failed("internal", "", f"The {start.task} task failed unexpectedly ({type(error).__name__})."))
         return 1
     return 0
+
+
+def short_of(error: Exception) -> str | None:
+    """What the machine has no more of, if that is why."""
+    if isinstance(error, OSError) and error.errno in SHORT:
+        return error.strerror
+    return "no thread can be started" if str(error) == "can't start new thread" else None
+
+
+def _out_of(who: str, why: str) -> Failed:
+    return Failed("worker-unavailable", "", f"{who} could not be done, as the machine is short of something ({why}).")
 
 
 def _limit(task: Task) -> None:

@@ -316,9 +316,25 @@ async def test_a_work_that_cannot_stop_is_killed_tried_again_and_then_a_zombie(s
     work = Unstoppable(60.0)
     job = supervisor.submit(draft(timeout=1.0), work)
     assert await ended(supervisor, job) is State.CANCELLED
-    assert work.calls == ["run", "stop", "kill", "stop", "kill", "kill"]
+    assert work.calls == ["run", "stop", "kill", "kill", "stop", "kill"]
     assert supervisor.records.of(job)["zombie"] is True
     await supervisor.drain(0.0)
+
+
+async def test_a_zombie_is_none_any_more_when_its_work_can_be_stopped_at_last(supervisor: Supervisor) -> None:
+    class Stubborn(Sleep):
+        async def stop(self) -> None:
+            await super().stop()
+            if self.calls.count("stop") < 5:
+                raise OSError(24, "Too many open files")
+
+    work = Stubborn(60.0)
+    job = supervisor.submit(draft(timeout=1.0), work)
+    assert await ended(supervisor, job) is State.CANCELLED
+    assert supervisor.records.of(job)["zombie"] is True
+    await asyncio.sleep(10)
+    assert work.calls.count("stop") == 5
+    assert supervisor.live() == []
 
 
 async def test_a_work_knows_its_remaining_time_and_tells_its_stage(supervisor: Supervisor) -> None:

@@ -25,7 +25,10 @@ class Mute(Worker):
 
     def __init__(self, task: str, on_message: OnMessage) -> None:
         super().__init__(task, on_message)
-        self.far_end = self.take_far_end()
+        self.connect(self._keep)
+
+    def _keep(self, far_end: socket.socket) -> None:
+        self.far_end = far_end.dup()
         self.far_end.sendall(messages.encode(Ready({})))
 
     def kill(self) -> None:

@@ -33,6 +33,7 @@ class Site:
     up: bool = True
     jpegs: bool = False
     code: str = "source-refused"
+    error: Exception | None = None
     connects: list[float] = field(default_factory=list)
     live: "set[FakeAttempt]" = field(default_factory=set)
 
@@ -63,6 +64,8 @@ class FakeAttempt(Attempt):
             await self._sink.turn()
             self.site.connects.append(self._loop.time())
             await asyncio.sleep(0.01)
+            if self.site.error is not None:
+                raise self.site.error
             if not self.site.up:
                 raise Fault(self.site.code, "nobody is there", "connecting")
         if self.site.jpegs:
@@ -248,3 +251,30 @@ async def test_a_stop_while_waiting_or_resting_leaves_nothing() -> None:
     await asyncio.gather(waiting.stop(), resting.stop())
     assert (waiting.status, resting.status) == (Status.STOPPED, Status.STOPPED)
     assert not site.live
+
+
+async def test_a_camera_comes_back_after_something_that_nobody_has_thought_of() -> None:
+    site = Site()
+    (stream,) = cameras(site)
+    await opened(stream)
+    site.error = OSError(24, "Too many open files")
+    site.go_down()
+    await until(lambda: stream.record()["lastError"] is not None and stream.status is Status.WAITING, 5)
+    await until(lambda: stream.record()["lastError"]["code"] == "internal", 5)
+    assert stream.record()["nextRetryAt"] is not None
+    site.error, site.up = None, True
+    await until(lambda: stream.status is Status.LIVE, 60)
+    assert stream.record()["nextRetryAt"] is None
+    await stream.stop()
+
+
+async def test_a_want_of_processes_does_not_give_a_camera_up() -> None:
+    site = Site(code="worker-unavailable")
+    (stream,) = cameras(site)
+    await opened(stream)
+    site.go_down()
+    await asyncio.sleep(600)
+    assert (len(site.connects) > 10, stream.status) == (True, Status.WAITING)
+    site.up = True
+    await until(lambda: stream.status is Status.LIVE, 60)
+    await stream.stop()

@@ -28,6 +28,16 @@ OFFER = Offer("v=0", "127.0.0.1")
 class Deaf(Worker):
     """A worker without a process: it reads when the test does, and is gone as soon as it is killed."""
 
+    def __init__(self, task: str, on_message: OnMessage) -> None:
+        super().__init__(task, on_message)
+        self.connect(self._keep)
+
+    def _keep(self, far_end: socket.socket) -> None:
+        self.far_end = far_end.dup()
+
+    def take_far_end(self) -> socket.socket:
+        return self.far_end
+
     def kill(self) -> None:
         self.ended(-signal.SIGKILL)
 

@@ -59,3 +59,21 @@ async def test_a_channel_that_follows_an_older_version_is_told_again_while_anoth
     await disk.looked(3)
     assert (first, second) == (["new", "new"], ["new"])
     await watch.close()
+
+
+async def test_a_look_that_fails_unforeseen_is_not_the_last() -> None:
+    class Short(Disk):
+        async def look(self, paths: list[Path]) -> dict[Path, Identity]:
+            if self.looks in (1, 2):
+                self.looks += 1
+                raise RuntimeError("can't start new thread")
+            return await super().look(paths)
+
+    disk = Short()
+    watch = FileWatch(disk.look)
+    told: list[Identity] = []
+    watch.add(FILM, told.append, "old")
+    disk.film = "new"
+    await disk.looked(6)
+    assert told == ["new"]
+    await watch.close()

@@ -17,7 +17,7 @@ from media.channel.playlist.playlist import Reel
 from media.faults import Fault
 from media.process.capacity import Capacity
 from media.process.messages import Message, Ready, Start
-from media.process.workers import Workers
+from media.process.workers import Worker, Workers
 from tests.media.channel.test_channel_ring import write_package
 from tests.support.processes import until
 
@@ -26,6 +26,8 @@ class Packager:
     """A worker of which nobody but the test hears."""
 
     pid = None
+    unmade = ""
+    crash = Worker.crash
 
     def __init__(self, start: Start, heard: Callable[[Message], None]) -> None:
         self.folder = Path(start.spec["folder"])

@@ -1,0 +1,37 @@
+"""Where a channel of files begins, what it waits for until then, and its end."""
+
+from fractions import Fraction
+
+from media.channel.channel_ring import LoopRing
+from media.channel.playlist.playlist import Reel
+from media.channel.playlist.timeline import Timeline
+from media.channel.span import Start
+from media.channel.spec import FileSpec
+from media.faults import Fault
+
+
+async def until_startable(reel: Reel, spec: FileSpec, segment: float) -> None:
+    """Until the position at which the channel starts is packaged, and one segment (seconds) behind it.
+
+    Raises `Fault`: `limits-exceeded` for a position that a channel that plays once does not have.
+    """
+    if not spec.start_at:
+        return
+    await reel.reach(spec.start_at + segment)
+    if reel.whole and not spec.loop and spec.start_at >= reel.seconds:
+        detail = f"The channel lasts {reel.seconds:.2f} s: it cannot start at {spec.start_at:g} s."
+        raise Fault("limits-exceeded", detail, "opening")
+
+
+def first_start(spec: FileSpec, loop: Timeline, now: float, wall: float) -> Start:
+    """The start of a channel that has not been on air: `now` on the channels' clock, `wall` the same as Unix time."""
+    seconds = Fraction(spec.start_at)
+    if loop.length is not None:
+        seconds %= loop.length
+    return Start(now, wall, loop.key_at(seconds) if seconds else 0)
+
+
+async def until_end(ring: LoopRing) -> None:
+    """Until the ring has ended; one that repeats never does."""
+    while not ring.ended:
+        await ring.wait(ring.head)
