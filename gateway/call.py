@@ -111,6 +111,8 @@ class Call:
             async with session.post(self._path(), json=dict(self._asked.fields), headers=self._headers()) as answer:
                 status, content = answer.status, await _content(answer)
             self._warn(answer)
+            if following := answer.links.get("next"):
+                self._note(f"there is more: cursor={URL(str(following['url'])).query.get('cursor')}")
             if status == 202 and not self._asked.no_follow:
                 status, content = await self._follow(session, content["id"], content)
         return self._report(status, content)

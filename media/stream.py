@@ -91,6 +91,11 @@ class Stream(ABC):
         """What viewers read; None while there is nothing to see."""
 
     @property
+    def source(self) -> str | None:
+        """The name of the stream that it is made of; None for one that comes from elsewhere."""
+        return None
+
+    @property
     def pictures(self) -> frozenset[str]:
         """The hashes of the stored pictures that it shows, or will."""
         return frozenset()

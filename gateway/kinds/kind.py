@@ -38,6 +38,14 @@ class Params(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, strict=True)
 
 
+class Exact(Params):
+    """The parameters of a method that would do more than was asked for, if it passed over a member: stop more streams,
+    list more, take a watermark away. So a member that is not known is an error, whatever `Prefer: handling` says.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the kinds work with."""

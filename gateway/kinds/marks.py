@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Work
-from gateway.kinds.kind import Ask, Params, Parts, Plan
+from gateway.kinds.kind import Ask, Exact, Params, Parts, Plan
 from gateway.kinds.mediafile import media_file
 from media.pictures.picture_store import Reading
 from media.placement import Anchor, Placement
@@ -41,7 +41,7 @@ class MarkParams(Params):
 MarkField = Annotated[str, Field(min_length=1, max_length=1024)] | MarkParams
 
 
-class ChangeParams(Params):
+class ChangeParams(Exact):
     """`watermark` is another picture; without it the one that is there is moved or faded, and with nothing at all (or
     `watermark` null) it is removed. What is not said stays as it is."""
 

@@ -20,9 +20,20 @@ def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object. One that is there twice is an error (RFC 7493, 2.3): most readers take the last alone,
+    so that half of what was said would be lost, and a filter would mean more.
+    """
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        raise wrong({name: "It is there twice." for name in found if names.count(name) > 1})
+    return found
+
+
 TOO_DEEP: Final = "The body is nested too deeply."
 PATIENCE: Final = 10.0  # seconds for a body, which is small
-_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once)
 
 
 async def read(request: web.Request) -> bytes:
@@ -56,20 +67,32 @@ def parse(model: type[M], body: dict[str, Any], *, strict: bool = False) -> tupl
     """The parameters, and the names of the fields that mean nothing. Raises `Failure` `invalid-field` with `errors[]`.
 
     A field within a field is named with its path, as in `encoder.fps`. `strict` (`Prefer: handling=strict`) makes a
-    field that means nothing an error, too.
+    field that means nothing an error, too; a model that is `Exact` always does.
     """
+    known = _fields(model)
+    strict = strict or model.model_config.get("extra") == "forbid"
     ignored = tuple(sorted(_unknown(model, body)))
     errors = [{"field": name, "detail": "There is no such field."} for name in ignored] if strict else []
+    errors += _contradictions(model, body)
     try:
-        params = model.model_validate_json(json.dumps(body))
+        params = model.model_validate_json(json.dumps({name: body[name] for name in body if name in known}))
     except RecursionError:  # it takes a little more to write it than to read it
         raise Failure("bad-request", TOO_DEEP) from None
     except ValidationError as error:
         errors += [_error(each) for each in error.errors(include_url=False, include_context=False, include_input=False)]
     if errors:
-        names = ", ".join(dict.fromkeys(each["field"] for each in errors))
-        raise Failure("invalid-field", f"Check these fields: {names}.", errors=errors)
+        raise _invalid(errors)
     return params, ignored
+
+
+def wrong(details: dict[str, str]) -> Failure:
+    """The failure for fields that are wrong: by their names, what is wrong with each."""
+    return _invalid([{"field": name, "detail": detail} for name, detail in details.items()])
+
+
+def _invalid(errors: list[dict[str, str]]) -> Failure:
+    names = ", ".join(dict.fromkeys(each["field"] for each in errors))
+    return Failure("invalid-field", f"Check these fields: {names}.", errors=errors)
 
 
 def strict(request: web.Request) -> bool:
@@ -92,6 +115,16 @@ def _unknown(model: type[BaseModel], body: dict[str, Any], path: str = "") -> It
                 yield path + name
         elif (inner := known[name]) is not None and isinstance(value, dict):
             yield from _unknown(inner, value, f"{path}{name}.")
+
+
+def _contradictions(model: type[BaseModel], body: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """The fields that are said twice, by an old name and a new one, and not alike."""
+    for field in model.model_fields.values():
+        alias = field.validation_alias
+        said = [name for name in map(str, alias.choices) if name in body] if isinstance(alias, AliasChoices) else []
+        for name in said[1:]:
+            if body[name] != body[said[0]]:
+                yield {"field": name, "detail": f"It is another name of {said[0]}, which says something else."}
 
 
 @cache

@@ -17,9 +17,10 @@ from gateway import files
 from gateway.files import TYPES, Found, Upload
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
-from gateway.kinds.kind import Flag, Params
-from gateway.web import body
+from gateway.kinds.kind import Flag
 from gateway.web.context import BASE
+from gateway.web.paging import PageParams, Position, cut, linked
+from gateway.web.selection import refuse_query, selection
 from media.catalog import Catalog
 from media.channel.packages.probes import Identity, Probe, Probes
 from media.stream import ENDED
@@ -82,9 +83,10 @@ class ProbeRecord(BaseModel):
     error: ProbeError | None = None
 
 
-class ListParams(Params):
-    """`probe`: have files that are not known looked into, for some seconds; those that are left have a null `probe`,
-    and are looked into when the list is asked for again.
+class ListParams(PageParams):
+    """All files by name, or a page of them: `limit` is how many at the most, `cursor` is from the `Link` with
+    `rel="next"` of the answer before. `probe`: have files that are not known looked into, for some seconds; those that
+    are left have a null `probe`, and are looked into when the list is asked for again.
     """
 
     probe: Flag = False
@@ -145,16 +147,18 @@ class _Shelf:
     places: asyncio.Semaphore
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
-        """All files, by name; 200 and an empty array when there is none."""
-        asked = dict(request.query) if request.method == "GET" else await body.read_object(request, optional=True)
-        wanted = body.fields(request, ListParams, asked)
-        found = await asyncio.to_thread(files.listed, self.root)
-        if wanted.probe:
+        """All files by name, or a page of them; 200 and an empty array when there is none."""
+        asked = await selection(request, ListParams)
+        found, following = cut(await asyncio.to_thread(files.listed, self.root), _name, (str,), asked)
+        if asked.probe:
             await self.probes.learn(await asyncio.to_thread(self._videos, found), LOOKING)
-        return web.json_response([self._record(each) for each in found], headers=FRESH)
+        response = web.json_response([self._record(each) for each in found], headers=FRESH)
+        linked(request, response, following, limit=asked.limit, probe="true" if asked.probe else None)
+        return response
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         """Takes the body as a file: 201 when it is new, 200 when it has replaced one, whole or not at all."""
+        refuse_query(request)
         name = request.match_info["name"]
         upload = Upload(self.root, name)
         self._check_free(name)
@@ -180,6 +184,7 @@ class _Shelf:
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Deletes one; not while a stream plays it, which could not come back after a restart."""
+        refuse_query(request)
         name = request.match_info["name"]
         await asyncio.to_thread(files.known, self.root, name)
         self._check_free(name)
@@ -246,6 +251,10 @@ class _Paced(web.FileResponse):
             if request.transport is not None:
                 request.transport.abort()  # the answer is under way: there is no other way to say so
             raise ConnectionAbortedError("the file was taken too slowly") from None
+
+
+def _name(found: Found) -> Position:
+    return (found.name,)
 
 
 async def _whole(call: Callable[..., T], *arguments: object) -> T:

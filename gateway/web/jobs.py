@@ -13,27 +13,31 @@ from gateway import prefer
 from gateway.jobs.failures import Failure
 from gateway.jobs.feed import portable
 from gateway.jobs.job import Job, Record, time_of_day
-from gateway.jobs.ports import EVERYTHING, Query
+from gateway.jobs.ports import Query
 from gateway.jobs.state import State
 from gateway.jobs.storage.database import StoreError
-from gateway.kinds.kind import Params
+from gateway.kinds.kind import Exact
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import may_see, owner, sees_all
 from gateway.web.context import BASE, Face, by_alias, job_path
 from gateway.web.durable import GRACE, on_disk
 from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
+from gateway.web.paging import PageParams, cursor, linked, no_cursor, position
 from gateway.web.problems import reads_prefer
+from gateway.web.selection import refuse_query, selection
 from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
 
 MAX_LIMIT: Final = 1000
+USUAL_LIMIT: Final = 100
+MOST_ALIKE: Final = 1000  # jobs of one millisecond
 ID: Final = re.compile(r"[0-9a-f]{32}")
 DATE: Final = re.compile(r"[0-9]{4}-")
 ONE: Final = "{id:(?!(?:find|find_all|terminate|cancel)$)[^/]+}"  # those are methods
 ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
-class OneJob(Params):
+class OneJob(Exact):
     """A job by its id."""
 
     id: str
@@ -48,9 +52,9 @@ def _text(value: Any) -> Any:
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
 
 
-class SomeJobs(Params):
-    """`id` alone asks for one job; else `ids` or the filters, newest first, for an array. `since` and `until` (of the
-    creation, both included) have a zone."""
+class SomeJobs(Exact):
+    """`id` asks for one job, and stands alone. `ids`, alone too, or the filters ask for an array, newest first. `since`
+    and `until` (of the creation, both included) have a zone."""
 
     id: str | None = None
     ids: list[str] | None = Field(default=None, max_length=MAX_LIMIT)
@@ -58,7 +62,13 @@ class SomeJobs(Params):
     kind: str | None = None
     since: Moment | None = None
     until: Moment | None = None
-    limit: int = Field(default=100, ge=1, le=MAX_LIMIT)
+    limit: int = Field(default=USUAL_LIMIT, ge=1, le=MAX_LIMIT)
+
+    def check_alone(self) -> None:
+        """Raises `Failure` when something is said beside `id` or `ids`, which would not narrow down what they name."""
+        first = next((name for name in ("id", "ids") if getattr(self, name) is not None), None)
+        if first and (more := self.model_fields_set - {first}):
+            raise body.wrong(dict.fromkeys(sorted(more), f"It cannot be said beside {first}, which stands alone."))
 
     def query(self) -> Query:
         """The filters, as the store knows them."""
@@ -75,6 +85,22 @@ def _time(at: datetime) -> str:
         return time_of_day(at.astimezone(UTC).timestamp())
     except (OverflowError, ValueError):  # the first and the last day that there are, in another zone
         return at.isoformat()
+
+
+class JobPage(PageParams):
+    """The newest jobs, or a page of them: `limit` (100) is how many at the most, `cursor` is from the `Link` with
+    `rel="next"` of the answer before."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = USUAL_LIMIT
+
+    def place(self) -> tuple[str | None, int, str]:
+        """Where the list goes on: the time of creation, how many jobs of that time were given already, and the last."""
+        if self.cursor is None:
+            return None, 0, ""
+        created, given, last = position(self.cursor, (str, int, str))
+        if not 0 <= given <= MOST_ALIKE:
+            raise no_cursor()
+        return created, given, last
 
 
 def routes(face: Face) -> list[web.RouteDef]:
@@ -102,7 +128,8 @@ class _Jobs:
     async def find(self, request: web.Request) -> web.StreamResponse:
         """One job by `id`; an array by `ids` or filters, which may be empty."""
         preferences = self._preferences(request)
-        wanted = await _wanted(request, preferences)
+        wanted = await selection(request, SomeJobs)
+        wanted.check_alone()
         if wanted.id is not None:
             return await self._one(request, wanted.id, preferences)
         if wanted.ids is not None:
@@ -112,9 +139,19 @@ class _Jobs:
         return web.json_response(await self._list(request, wanted.limit, wanted.query()))
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
-        """The newest jobs."""
-        wanted = await _wanted(request, self._preferences(request))
-        return web.json_response(await self._list(request, wanted.limit, EVERYTHING))
+        """The newest jobs, or a page of them. Where the machine's clock was set back, a page may miss some."""
+        asked = await selection(request, JobPage)
+        created, given, last = asked.place()
+        found = await self._list(request, given + asked.limit + 1, Query(until=created))
+        ids = [job["id"] for job in found]
+        start = ids.index(last) + 1 if last in ids else max(0, given - 1)  # it may be forgotten by now
+        end = start + asked.limit
+        response = web.json_response(found[start:end])
+        if end < len(found):
+            job = found[end - 1]
+            alike = sum(each["createdAt"] == job["createdAt"] for each in found[:end])
+            linked(request, response, cursor((job["createdAt"], alike, job["id"])), limit=asked.limit)
+        return response
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """One job; 200 whatever its state."""
@@ -137,8 +174,7 @@ class _Jobs:
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Asks for a job's end and holds until it has ended, as long as `Prefer: wait` says."""
         preferences = self._preferences(request)
-        strict = preferences.handling == "strict"
-        wanted, _ = body.parse(OneJob, await body.read_object(request), strict=strict)
+        wanted = await selection(request, OneJob)
         record = await self._known(request, wanted.id)
         job = self.face.supervisor.get(wanted.id)
         if job is None or job.state.terminal:
@@ -149,6 +185,7 @@ class _Jobs:
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Cancels a job that goes on; forgets one that has ended (204, and 410 from then on)."""
+        refuse_query(request)
         preferences = self._preferences(request)
         job_id = request.match_info["id"]
         await self._known(request, job_id)
@@ -262,19 +299,3 @@ def _seen(request: web.Request) -> set[str] | None:
     """The revisions that the caller has; only a GET may ask by them (RFC 9110, 13.1.2)."""
     lines = request.headers.getall(hdrs.IF_NONE_MATCH, [])
     return set(ETAG.findall(", ".join(lines))) if lines and request.method == hdrs.METH_GET else None
-
-
-async def _wanted(request: web.Request, preferences: Preferences) -> SomeJobs:
-    content = _query(request) if request.method == "GET" else await body.read_object(request, optional=True)
-    return body.parse(SomeJobs, content, strict=preferences.handling == "strict")[0]
-
-
-def _query(request: web.Request) -> dict[str, Any]:
-    """A query string as if it had been a body: `limit` is a number, `ids` are separated by commas."""
-    content: dict[str, Any] = dict(request.query)
-    limit = content.get("limit", "")
-    if limit.isascii() and limit.isdigit() and len(limit) < 10:
-        content["limit"] = int(limit)
-    if "ids" in content:
-        content["ids"] = content["ids"].split(",")
-    return content

@@ -1,6 +1,5 @@
 """Finding and terminating streams over HTTP: one family of routes for all streams, and one for each kind."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,10 +9,11 @@ from pydantic import Field
 from gateway.jobs.failures import Failure
 from gateway.jobs.ports import Archive
 from gateway.kinds import KINDS
-from gateway.kinds.kind import Params
-from gateway.web import body
+from gateway.kinds.kind import Exact, Flag
 from gateway.web.context import BASE, Face
 from gateway.web.durable import all_on_disk
+from gateway.web.paging import PageParams, Position, cut, linked
+from gateway.web.selection import selection
 from media.catalog import Catalog
 from media.net.secrets import shown_uri
 from media.stream import Identity, Status, Stream
@@ -22,33 +22,51 @@ FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 UNSAVED: Final = "What was asked for is stopped, but that is not on disk yet: it is back if the gateway ends now."
 
 
-class Filter(Params):
-    """What all families can be asked by."""
+class Filter(Exact):
+    """Which streams are meant: all that is said must fit, and null says nothing.
 
+    `mediaSessionId` is another word for `id`; `name`, `localStreamName` and `toStream` are words for the stream's name;
+    `remoteStreamName` is the name of what a transcoder reads. `uri` is a list's as it was given, or one of those in it.
+    Every stream here is published: `published` false means none. `display` is taken and changes nothing.
+    """
+
+    id: str | None = None
+    media_session_id: str | None = None
+    name: str | None = None
+    local_stream_name: str | None = None
+    to_stream: str | None = None
+    remote_stream_name: str | None = None
+    uri: str | tuple[str, ...] | None = None
     status: Status | None = Field(default=None, strict=False)
+    published: Flag | None = None
+    display: list[str] | None = None
 
     def matches(self, stream: Stream) -> bool:
-        """Whether the stream is among those asked for."""
-        return self.status is None or stream.status is self.status
+        """Whether the stream is among those that are meant."""
+        identity = stream.identity
+        return (
+            self.published is not False
+            and self._ids <= {identity.id}
+            and {self.name, self.local_stream_name, self.to_stream} <= {None, identity.name}
+            and self.remote_stream_name in (None, stream.source)
+            and (self.uri is None or self._names(identity))
+            and self.status in (None, stream.status)
+        )
 
     @property
-    def empty(self) -> bool:
-        """Whether it asks for everything."""
-        return all(value is None for value in self.model_dump().values())
+    def selects(self) -> bool:
+        """Whether it says which: something that does not fit every stream."""
+        said = self.model_dump(exclude={"published", "display"}, exclude_none=True)
+        return bool(said) or self.published is False
 
+    def by_id(self, catalog: Catalog) -> list[Stream]:
+        """The stream that is asked for by its id, also when it has stopped; none when it is not."""
+        found = catalog.by_id(self._ids.pop()) if len(self._ids) == 1 else None
+        return [found] if found is not None and self.matches(found) else []
 
-class KindFilter(Filter):
-    """The filter of `/rtsp/*` and `/vod/*`. `uri` is a list's as it was given, or one of those in it."""
-
-    uri: str | tuple[str, ...] | None = None
-    local_stream_name: str | None = None
-
-    def matches(self, stream: Stream) -> bool:
-        return (
-            super().matches(stream)
-            and self.local_stream_name in (None, stream.identity.name)
-            and (self.uri is None or self._names(stream.identity))
-        )
+    @property
+    def _ids(self) -> set[str]:
+        return {each for each in (self.id, self.media_session_id) if each is not None}
 
     def _names(self, identity: Identity) -> bool:
         if isinstance(self.uri, str):
@@ -56,28 +74,29 @@ class KindFilter(Filter):
         return self.uri == identity.uri
 
 
-class StreamFilter(Filter):
-    """The filter of `/stream/*`. A stopped stream is found by its `id` for ten minutes."""
+class AnyKindFilter(Filter):
+    """The filter of `/stream/*`: as those of one kind, and `kind` is rtsp, vod or transcoder."""
 
-    id: str | None = None
-    name: str | None = None
     kind: str | None = None
 
     def matches(self, stream: Stream) -> bool:
-        identity = stream.identity
-        return (
-            super().matches(stream)
-            and self.id in (None, identity.id)
-            and self.name in (None, identity.name)
-            and self.kind in (None, identity.kind)
-        )
+        return super().matches(stream) and self.kind in (None, stream.identity.kind)
+
+
+class StreamPage(PageParams):
+    """All streams, or a page of them: `limit` is how many at the most, `cursor` is from the `Link` with `rel="next"` of
+    the answer before. `published` and `display` are as in a filter.
+    """
+
+    published: Flag | None = None
+    display: list[str] | None = None
 
 
 def routes(face: Face) -> list[web.RouteDef]:
     """`find`, `find_all` and `terminate` of every family."""
     kinds = [kind.stream_kind for kind in KINDS if kind.stream_kind]
-    families = [_Family(face.parts.catalog, face.store, None, StreamFilter)]
-    families += [_Family(face.parts.catalog, face.store, kind, KindFilter) for kind in kinds]
+    families = [_Family(face.parts.catalog, face.store, None, AnyKindFilter)]
+    families += [_Family(face.parts.catalog, face.store, kind, Filter) for kind in kinds]
     return [route for family in families for route in family.routes()]
 
 
@@ -101,29 +120,27 @@ class _Family:
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """Those that match, stopped ones too when asked for by id; 404 when none does."""
-        asked = body.fields(request, self.filter, await body.read_object(request, optional=True))
-        found = self._matching(asked.matches)
-        stopped = self.catalog.by_id(asked.id) if isinstance(asked, StreamFilter) and asked.id else None
-        if stopped is not None and stopped not in found and asked.matches(stopped):
-            found.append(stopped)
+        asked = await selection(request, self.filter)
+        found = self._matching(asked)
+        found += [each for each in asked.by_id(self.catalog) if self._is_ours(each) and each not in found]
         if not found:
             raise Failure("not-found", "No stream matches.")
         return _answer(found)
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
-        """All that are not stopped; 200 and an empty array when there is none."""
-        if request.method == hdrs.METH_POST and body.strict(request):
-            body.parse(Params, await body.read_object(request, optional=True), strict=True)  # there is no field
-        else:
-            await body.read(request)
-        return _answer(self._matching(lambda _: True))
+        """All that are not stopped, by age, or a page of them; 200 and an empty array when there is none."""
+        asked = await selection(request, StreamPage)
+        page, following = cut(self._matching(Filter(published=asked.published)), _age, AGE, asked)
+        response = _answer(page)
+        linked(request, response, following, limit=asked.limit)
+        return response
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Stops those that match, and answers when they are gone. A filter is needed: nothing stops everything."""
-        asked = body.fields(request, self.filter, await body.read_object(request, optional=True))
-        if asked.empty:
-            raise Failure("bad-request", "Say which streams to terminate: by name, uri, id, kind or status.")
-        found = self._matching(asked.matches)
+        asked = await selection(request, self.filter)
+        if not asked.selects:
+            raise Failure("bad-request", "Say which streams to terminate: by name, uri, id, status or another filter.")
+        found = self._matching(asked)
         await self.catalog.terminate(found)
         # Also when there is none: it may be that it was stopped by a call before, and that is not on disk yet.
         await all_on_disk(self.store, UNSAVED)
@@ -131,10 +148,19 @@ class _Family:
             raise Failure("not-found", "No stream matches.")
         return _answer(found)
 
-    def _matching(self, matches: Callable[[Stream], bool]) -> list[Stream]:
-        return [
-            stream for stream in self.catalog.streams() if self.kind in (None, stream.identity.kind) and matches(stream)
-        ]
+    def _matching(self, asked: Filter) -> list[Stream]:
+        return [each for each in self.catalog.streams() if self._is_ours(each) and asked.matches(each)]
+
+    def _is_ours(self, stream: Stream) -> bool:
+        return self.kind in (None, stream.identity.kind)
+
+
+AGE: Final = (float, str)
+
+
+def _age(stream: Stream) -> Position:
+    """The order of a list: who was asked for first; an id belongs to one stream alone."""
+    return float(stream.identity.created_at), stream.identity.id
 
 
 def _answer(streams: list[Stream]) -> web.Response:

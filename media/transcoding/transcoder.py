@@ -136,6 +136,10 @@ class TranscodedStream(Stream):
         return self._ring
 
     @property
+    def source(self) -> str:
+        return self.spec.source
+
+    @property
     def pictures(self) -> frozenset[str]:
         return frozenset({self.mark.sha256} if self.mark else ())
 

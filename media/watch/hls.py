@@ -1,5 +1,6 @@
 """HLS playlists (RFC 8216; low latency: draft-pantos-hls-rfc8216bis) of fragmented MP4, from what a ring holds."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ HOLD_BACK: Final = 3  # part targets from the live edge where players stay (rfc8
 SKIP_UNTIL: Final = 6  # target durations from the live edge that a delta update lists (4.4.3.8: at least 6)
 SHORTEST_WINDOW: Final = 3  # target durations that a live playlist lists at least (RFC 8216, section 6.2.2)
 MIME: Final = "application/vnd.apple.mpegurl"
+_ADDRESS: Final = re.compile(r'^[^#\n]+$|(?<=[:,]URI=")[^"]+', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,11 @@ def media_playlist(
     if ended:
         lines.append("#EXT-X-ENDLIST")
     return "\n".join(lines) + "\n"
+
+
+def carrying(text: str, query: str) -> str:
+    """The playlist with `query` (`token=x`) at the end of every address in it: lines that are no tag, and `URI`s."""
+    return _ADDRESS.sub(lambda found: f"{found[0]}{'&' if '?' in found[0] else '?'}{query}", text)
 
 
 def bandwidth(pieces: Sequence[tuple[int, Fraction]], target_duration: int) -> Bandwidth:

@@ -20,20 +20,21 @@ from gateway.auth.keys import Key, Keys, Scope
 from gateway.auth.play_tokens import PlayTokens, Ticket
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
-from gateway.kinds.kind import Params
+from gateway.kinds.kind import Exact
 from gateway.kinds.names import StreamName
-from gateway.web import body
 from gateway.web.access.principal import PRINCIPAL, SESSION
 from gateway.web.access.scopes import scope_of
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import TokenRecord
 from gateway.web.problems import problem
+from gateway.web.selection import selection
 from media.stream import playback
 
 REALM: Final = 'realm="Reelgate", charset="UTF-8"'
 COOKIE: Final = "reelgate_play"
 PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
-TOKEN: Final = web.RequestKey("play_token", str)
+TOKEN: Final = web.RequestKey("play_token", str)  # that of the address, when it is what let the request in
+PAGE_TOKEN: Final = web.RequestKey("page_token", str)  # that of a player page which was opened with a key
 GRANT: Final = web.RequestKey("grant", partial[bool])  # says whether what let a request in is good still
 GUARD: Final = web.RequestKey("guard", partial[bool])  # says whether its answer is for those with a key alone
 TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
@@ -99,7 +100,7 @@ class Access:
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
         if _is_page(request):
             until = int(min(self.wall() + PAGE, key.expires or inf))
-            request[TOKEN] = self.token(request.match_info["name"], until, key)
+            request[PAGE_TOKEN] = self.token(request.match_info["name"], until, key)
 
     @property
     def needed(self) -> bool:
@@ -285,19 +286,18 @@ async def keep_private(request: web.Request, response: web.StreamResponse) -> No
 
 
 async def keep_token(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal: whoever came with a token in the address gets it as a cookie for the playlists and segments below.
-
-    Not with what a cache may keep, which would hand the token on to others.
+    """A signal: a player page that was opened with a key gets a token for what lies below it, as its scripts have no
+    key. What was opened with a token carries that on in its addresses.
     """
-    token = request.get(TOKEN)
-    if token is not None and "max-age" not in response.headers.get(hdrs.CACHE_CONTROL, ""):
+    token = request.get(PAGE_TOKEN)
+    if token is not None:
         path = f"/live/{quote(request.match_info['name'], safe='')}/"
         site = "None; Secure; Partitioned" if request.secure else "Lax"  # of another site's frame only by TLS
         # Cookies that are set by `set_cookie` are in the headers already when this is called.
         response.headers.add(hdrs.SET_COOKIE, f"{COOKIE}={token}; Path={path}; HttpOnly; SameSite={site}")
 
 
-class TokenParams(Params):
+class TokenParams(Exact):
     """`name` is that of a stream, there or not; `expiresIn` is in seconds."""
 
     name: StreamName
@@ -308,7 +308,7 @@ def routes(access: Access) -> list[web.RouteDef]:
     """`/stream/play_token`."""
 
     async def play_token(request: web.Request) -> web.StreamResponse:
-        params = body.fields(request, TokenParams, await body.read_object(request))
+        params = await selection(request, TokenParams)
         key = request.get(PRINCIPAL)
         ends = (key.expires if key else None) or inf
         until = int(min(access.wall() + params.expires_in, ends))

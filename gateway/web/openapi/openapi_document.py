@@ -44,6 +44,7 @@ PREFER: Final = (
     "after `timeout` seconds. What is left out or cannot be used is the server's default, which is also the maximum; "
     "`handling=strict` makes unknown fields an error. It never causes an error by itself."
 )
+NEXT: Final = 'The next page, if there is one: `<address>; rel="next"` (RFC 8288).'
 STRICT: Final = "`handling=strict` (RFC 7240) makes unknown fields an error; else they are ignored."
 INTRODUCTION: Final = """\
 Open cameras, loop files as live channels, check pictures; watch all of it in any browser.
@@ -154,6 +155,8 @@ def _answer(each: Operation, status: int, result: Any) -> dict[str, Any]:
         names.append("Location")
     if names:
         answer["headers"] = {name: {"required": True, "schema": {"type": "string"}} for name in names}
+    if each.paged:
+        answer["headers"] = {"Link": {"required": False, "description": NEXT, "schema": {"type": "string"}}}
     return answer
 
 

@@ -13,7 +13,7 @@ from gateway.web.access.access import TokenParams
 from gateway.web.access.session import SessionParams
 from gateway.web.context import BASE
 from gateway.web.files import FileRecord, ListParams
-from gateway.web.jobs import OneJob, SomeJobs
+from gateway.web.jobs import JobPage, OneJob, SomeJobs
 from gateway.web.observe.events import EventsParams
 from gateway.web.observe.figures import HistoryParams
 from gateway.web.openapi import answer_models
@@ -42,7 +42,8 @@ class Operation:
 
     `results` maps a status to a model, to `Many` of it, to a media type, or to None for an empty answer; `statuses` are
     those of problems, beside those that all guarded operations have. `job`: admits one; `prefer`: knows all of Prefer;
-    `strict`: knows its `handling` alone; `etag`: knows If-None-Match; `resumes`: knows Last-Event-ID.
+    `strict`: knows its `handling` alone; `etag`: knows If-None-Match; `resumes`: knows Last-Event-ID; `paged`: the
+    answer may have a Link to the next page.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Operation:
     etag: bool = False
     resumes: bool = False
     job: bool = False
+    paged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,6 @@ def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
     yield Operation(
         "POST", f"{BASE}/stream/play_token", "makePlayToken", watch, "stream", {200: answer_models.TokenRecord},
         body=TokenParams, example={"name": "lobby", "expiresIn": 300}, body_required=True, statuses=(400, 413, 422),
-        strict=True,
     )  # fmt: skip
     samples = "What was measured of a stream in the last ten minutes, every two seconds"
     yield Operation(
@@ -109,41 +110,42 @@ def _of_streams(kinds: Sequence[Kind]) -> Iterator[Operation]:
         body=HistoryParams, example={"name": "lobby", "seconds": 60}, body_required=True, statuses=(400, 404, 413, 422),
         strict=True,
     )  # fmt: skip
-    families: list[tuple[str, type[BaseModel]]] = [("stream", streams.StreamFilter)]
-    families += [(kind.stream_kind, streams.KindFilter) for kind in kinds if kind.stream_kind]
+    families: list[tuple[str, type[BaseModel]]] = [("stream", streams.AnyKindFilter)]
+    families += [(kind.stream_kind, streams.Filter) for kind in kinds if kind.stream_kind]
     many = {200: Many(answer_models.StreamRecord)}
     for family, asked in families:
         base, name = f"{BASE}/{family}", family.capitalize()
-        more: dict[str, Any] = {"body": asked, "statuses": (400, 404, 413, 422), "strict": True}
+        more: dict[str, Any] = {"body": asked, "statuses": (400, 404, 413, 422)}
         find, stop = "Those that match; 404 when none does", "Stops those that match; a filter is needed"
         yield Operation("POST", f"{base}/find", f"find{name}", find, family, many, example={}, **more)
-        yield Operation("GET", f"{base}/find_all", f"list{name}", "All of them", family, many)
-        yield Operation(
-            "POST", f"{base}/find_all", f"findAll{name}", "All of them", family, many,
-            statuses=(400, 413, 422), strict=True,
-        )  # fmt: skip
+        yield from _pages(family, "All of them", streams.StreamPage, many)
         yield Operation(
             "POST", f"{base}/terminate", f"terminate{name}", stop, family, many, example={"status": "FAILED"},
             **(more | {"statuses": (*more["statuses"], 503)}),
         )  # fmt: skip
 
 
+def _pages(family: str, summary: str, asked: type[BaseModel], many: dict[int, Any], *more: int) -> Iterator[Operation]:
+    """The two operations of a `find_all`. `more` are statuses of problems beside those that every list has."""
+    path, name, statuses = f"{BASE}/{family}/find_all", family.capitalize(), (400, 408, 413, 422, *more)
+    yield Operation("GET", path, f"list{name}", summary, family, many, query=asked, statuses=statuses, paged=True)
+    yield Operation(
+        "POST", path, f"findAll{name}", summary, family, many,
+        body=asked, example={"limit": 10}, statuses=statuses, paged=True,
+    )  # fmt: skip
+
+
 def _of_jobs() -> Iterator[Operation]:
     base, job, unknown = f"{BASE}/jobs", answer_models.JobRecord, (404, 410, 503)
     some = {200: Many(job, or_one=True)}
-    found, all_of_them = "One job by its id; or those that match, newest first", "The newest jobs"
+    found = "One job by its id; or those that match, newest first"
     body: dict[str, Any] = {"body": SomeJobs, "example": {"state": "RUNNING"}, "prefer": True}
     query: dict[str, Any] = {"query": SomeJobs, "prefer": True}
     stop: dict[str, Any] = {"body": OneJob, "body_required": True, "prefer": True}
     bad = (400, 404, 410, 413, 422, 503)
     yield Operation("POST", f"{base}/find", "findJobs", found, "jobs", some, statuses=bad, **body)
-    yield Operation("GET", f"{base}/find", "queryJobs", found, "jobs", some, statuses=(404, 410, 422, 503), **query)
-    yield Operation(
-        "POST", f"{base}/find_all", "findAllJobs", all_of_them, "jobs", {200: Many(job)}, statuses=bad, **body
-    )
-    yield Operation(
-        "GET", f"{base}/find_all", "listJobs", all_of_them, "jobs", {200: Many(job)}, statuses=(422, 503), **query
-    )
+    yield Operation("GET", f"{base}/find", "queryJobs", found, "jobs", some, statuses=(*bad, 408), **query)
+    yield from _pages("jobs", "The newest jobs", JobPage, {200: Many(job)}, 503)
     for name in ("terminate", "cancel"):
         cancelled = "Cancels a job; 202 while its worker is still being stopped"
         both = {200: job, 202: job}
@@ -155,7 +157,7 @@ def _of_jobs() -> Iterator[Operation]:
     )  # fmt: skip
     yield Operation(
         "DELETE", one, "deleteJob", "Cancels a job that goes on; forgets one that has ended", "jobs",
-        {200: job, 202: job, 204: None}, statuses=(*unknown, 409), prefer=True,
+        {200: job, 202: job, 204: None}, statuses=(*unknown, 409, 422), prefer=True,
     )  # fmt: skip
     yield Operation(
         "GET", f"{one}/result", "getJobResult", "What the job method would have answered; 202 while the job goes on",
@@ -171,29 +173,7 @@ def _of_media() -> Iterator[Operation]:
     base, many, missing = f"{BASE}/media", {200: Many(FileRecord)}, (404, 422)
     one, sent = f"{base}/{{name}}", {200: FileRecord, 201: FileRecord}
     put = "Takes the body as a file, whole or not at all; 201 when it is new"
-    yield Operation(
-        "GET",
-        f"{base}/find_all",
-        "listMedia",
-        "All files of the media folder",
-        "media",
-        many,
-        query=ListParams,
-        statuses=(422,),
-        strict=True,
-    )
-    yield Operation(
-        "POST",
-        f"{base}/find_all",
-        "findAllMedia",
-        "All files",
-        "media",
-        many,
-        body=ListParams,
-        example={"probe": True},
-        statuses=(400, 413, 422),
-        strict=True,
-    )
+    yield from _pages("media", "All files of the media folder", ListParams, many)
     yield Operation(
         "PUT", one, "putMedia", put, "media", sent, body_bytes=True, statuses=(400, 403, 404, 408, 409, 413, 422, 503)
     )

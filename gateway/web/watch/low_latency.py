@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
+from gateway.web.access.access import TOKEN
 from gateway.web.watch.mse import arrival, is_gone
 from media.chunk import Chunk
 from media.ring import Ring
@@ -76,29 +77,38 @@ class Written:
         return gzip.compress(self.plain, 5, mtime=0)
 
     def answer(self, request: web.Request) -> web.Response:
-        """200, or 304 for a client that has it already; zipped for who takes it so."""
-        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-        if self.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-            return self._same(headers)
-        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
-            return self._whole(self.zipped, {**headers, "Content-Encoding": "gzip"})
-        return self._whole(self.plain, headers)
+        """200, or 304 for a client that has it already; zipped for who takes it so.
+
+        Asked for with a token in the address it carries the token in each of its own, since no player keeps a cookie of
+        another site. It is that viewer's alone then: no cache may keep it.
+        """
+        if (token := request.get(TOKEN)) is not None:
+            own = Written.of(hls.carrying(self.plain.decode(), f"token={token}"))
+            return own.zippable(request, "private, no-store")
+        return self.zippable(request, "no-cache")
 
     def shared(self, request: web.Request, seconds: int) -> web.Response:
         """The same for one answer that many wait for. It is plain, whatever they take: a cache in between asks once
         for all of them, and zips it itself.
         """
-        headers = {"Cache-Control": f"max-age={seconds}"}
+        if TOKEN in request:
+            return self.answer(request)
+        return self._render(request, lambda: self.plain, {"Cache-Control": f"max-age={seconds}"})
+
+    def zippable(self, request: web.Request, cache: str) -> web.Response:
+        """Zipped for who takes it so, plain for others."""
+        headers = {"Cache-Control": cache, "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+            return self._render(request, lambda: self.zipped, {**headers, "Content-Encoding": "gzip"})
+        return self._render(request, lambda: self.plain, headers)
+
+    def _render(self, request: web.Request, body: Callable[[], bytes], headers: dict[str, str]) -> web.Response:
+        headers["ETag"] = self.etag
         if self.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-            return self._same(headers)
-        return self._whole(self.plain, headers)
-
-    def _whole(self, body: bytes, headers: dict[str, str]) -> web.Response:
-        more = {"ETag": self.etag, "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=body, content_type=hls.MIME, headers={**headers, **more})
-
-    def _same(self, headers: dict[str, str]) -> web.Response:
-        return web.Response(status=304, headers={**headers, "ETag": self.etag})
+            headers.pop("Content-Encoding", None)
+            return web.Response(status=304, headers=headers)
+        headers["X-Content-Type-Options"] = "nosniff"
+        return web.Response(body=body(), content_type=hls.MIME, headers=headers)
 
 
 class Edge:

@@ -102,6 +102,17 @@ async def test_what_is_no_job_is_printed_as_it_is(world: World) -> None:
     assert (await run(world, "jobs/find", "id=x"))[2] == "failed: 404 job-unknown: There is no job 'x'.\n"
 
 
+@pytest.mark.looptime
+async def test_where_a_list_goes_on_is_told(world: World) -> None:
+    for _ in range(2):
+        await world.start()
+    status, output, notes = await run(world, "jobs/find_all", "limit=1")
+    assert (status, len(json.loads(output))) == (0, 1)
+    assert notes.startswith("there is more: cursor=")
+    status, output, notes = await run(world, "jobs/find_all", "limit=1", notes.strip().removeprefix("there is more: "))
+    assert (status, len(json.loads(output)), notes) == (0, 1, "")
+
+
 def test_values_are_json_or_else_text() -> None:
     read = dict(call.field(text) for text in ("a=1", "b=true", 'c="1"', "d=x=y", "e={}", "f=", "g=null"))
     assert read == {"a": 1, "b": True, "c": "1", "d": "x=y", "e": {}, "f": "", "g": None}

@@ -424,7 +424,30 @@ async def test_find_by_filters_is_an_array_and_by_id_one_job(world: World) -> No
     assert one.body["id"] == ids[0]
     for bad in ({"since": "yesterday"}, {"since": "2001-09-09T03:46:45"}, {"state": "GONE"}, {"limit": 0}):
         assert (await world.post("/jobs/find", bad)).status == 422
-    assert (await world.post("/jobs/find", {"jib": 1}, "handling=strict")).status == 422
+    for handling in (None, "handling=lenient", "handling=strict"):
+        assert (await world.post("/jobs/find", {"jib": 1}, handling)).status == 422
+
+
+async def test_jobs_are_listed_in_pages_also_those_of_one_millisecond(world: World) -> None:
+    for _ in range(3):
+        await asyncio.gather(*(world.start() for _ in range(4)))  # at one time
+        await asyncio.sleep(1)
+    await world.start("wait=0", seconds=60)  # one is in memory still
+    whole = [job["id"] for job in (await world.get(f"{BASE}/jobs/find_all")).body]
+    assert len(whole) == 13
+    for limit in (1, 2, 3, 5, 13):
+        target, seen = f"{BASE}/jobs/find_all?limit={limit}", []
+        while target:
+            page = await world.get(target)
+            assert len(page.body) <= limit
+            seen += [job["id"] for job in page.body]
+            target = page.headers.get("Link", "").partition(">")[0].removeprefix("<")
+        assert seen == whole
+    first = await world.get(f"{BASE}/jobs/find_all?limit=7")
+    gone = first.body[-1]["id"]
+    assert (await world.request("DELETE", f"{BASE}/jobs/{gone}")).status == 204
+    rest = await world.get(first.headers["Link"].partition(">")[0].removeprefix("<"))
+    assert [job["id"] for job in rest.body] == whole[7:]
 
 
 async def test_forgotten_and_expired_are_410_and_unknown_404(world: World) -> None:

@@ -101,8 +101,10 @@ async def test_a_transcoder_is_a_stream_with_a_grid_of_its_own(api: Api) -> None
     chunks = await torture_pictures.collected(ring, ring.segments()[0].first, ring.head + 12)
     keys = [chunk.decode_time for chunk in chunks if chunk.independent]
     assert {b - a for a, b in pairwise(keys)} == {90000}
-    found = await api.post("/transcoder/find", {"localStreamName": "marked"})
-    assert [each["id"] for each in found.body] == [stream["id"]]
+    for family, asked in (("transcoder", {"localStreamName": "marked"}), ("stream", {"remoteStreamName": "grey"})):
+        found = await api.post(f"/{family}/find", asked)
+        assert [each["id"] for each in found.body] == [stream["id"]]
+    assert (await api.post("/transcoder/find", {"remoteStreamName": "marked"})).status == 404
     await only_worker(api.gateway.workers)
     stopped = await api.post("/transcoder/terminate", {"uri": torture_pictures.URI})
     assert [each["status"] for each in stopped.body] == ["STOPPED"]
