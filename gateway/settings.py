@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gateway.webhooks.signature import secret_bytes
 from gateway.webhooks.types import chosen
+from media.net import tls
 
 FILE = Path("settings.env")
 # As browsers write it: without a path, in lower case (RFC 6454, 6.2).
@@ -119,6 +120,7 @@ class Settings(BaseSettings):
     camera_connect_timeout: Seconds = 5.0
     camera_keyframe_timeout: Seconds = 20.0
     camera_parameters_timeout: Seconds = 10.0
+    tls_ca: OptionalPath = None
     hls_segment_duration: Annotated[int, Field(ge=1, le=60)] = 2
     hls_window: Annotated[int, Field(ge=3, le=100)] = 8
     transcode_cores: Annotated[float, Field(ge=0)] = 0
@@ -148,6 +150,16 @@ class Settings(BaseSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together: set both, or none")
         return self
+
+    @field_validator("tls_ca")
+    @classmethod
+    def _believed(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                tls.context(verify=True, ca=str(path))
+            except OSError as error:
+                raise ValueError(f"tls_ca must be a file of certificates in PEM ({type(error).__name__})") from None
+        return path and path.absolute()
 
     @model_validator(mode="after")
     def _tokens_named(self) -> "Settings":

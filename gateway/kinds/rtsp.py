@@ -33,7 +33,8 @@ class RtspParams(Params):
 
     `onDemand`: the camera is let go when nobody has watched for `idleTimeout` seconds, and comes back with the next
     viewer. `reconnect` false: the stream is FAILED when the camera goes away. `preflight` false: the camera is not
-    asked (OPTIONS, DESCRIBE) before a worker opens it.
+    asked (OPTIONS, DESCRIBE) before a worker opens it. `tlsVerify`, also spelt `tls_verify`: an `rtsps://` camera must
+    show a certificate that `tls_ca`, or else the system, trusts for the name in its address.
     """
 
     uri: str
@@ -46,6 +47,7 @@ class RtspParams(Params):
     idle_timeout: Annotated[float, Field(ge=1, le=86400, strict=False)] = 30.0
     reconnect: Flag = True
     preflight: Flag = True
+    tls_verify: Flag = Field(default=False, validation_alias=AliasChoices("tlsVerify", "tls_verify"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ def split_address(uri: str) -> Address:
     return Address(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), username, Secret(password))
 
 
-def _invalid(detail: str) -> Failure:
-    return Failure("invalid-field", detail, errors=[{"field": "uri", "detail": detail}])
+def _invalid(detail: str, field: str = "uri") -> Failure:
+    return Failure("invalid-field", detail, errors=[{"field": field, "detail": detail}])
 
 
 class OpenCamera:
@@ -119,6 +121,8 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
     address = split_address(params.uri)
     name = params.local_stream_name or name_for(address.shown)
     settings = parts.settings
+    if params.tls_verify and urlsplit(address.uri).scheme != "rtsps":
+        raise _invalid("Only an rtsps:// address has a certificate to be verified.", "tlsVerify")
     spec = CameraSpec(
         uri=address.uri,
         username=address.username,
@@ -129,6 +133,8 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
         keyframe_timeout=settings.camera_keyframe_timeout,
         parameters_timeout=settings.camera_parameters_timeout,
         preflight=params.preflight,
+        tls_verify=params.tls_verify,
+        tls_ca=str(settings.tls_ca or ""),
     )
     identity = Identity(name, "rtsp", address.shown, address.has_credentials, parts.wall(), ask.job_id)
     manner = Manner(params.reconnect, params.idle_timeout if params.on_demand else None)
@@ -144,6 +150,7 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
         "idleTimeout": params.idle_timeout,
         "reconnect": params.reconnect,
         "preflight": params.preflight,
+        "tlsVerify": params.tls_verify,
     }
     return Plan((f"name:{name}", f"uri:{address.shown}"), echo, OpenCamera(stream, parts))
 
@@ -151,7 +158,8 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
 def restore(wanted: dict[str, Any], parts: Parts) -> CameraStream:
     """A camera that was wanted before the gateway went down: it begins WAITING and opens itself."""
     camera = wanted["camera"]
-    spec = CameraSpec(**{**camera, "password": Secret(camera["password"])})
+    now = {"password": Secret(camera["password"]), "tls_ca": str(parts.settings.tls_ca or "")}
+    spec = CameraSpec(**{**camera, **now})
     manner = Manner(**wanted.get("manner", {}))
     stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING, manner)
     parts.catalog.publish(stream)

@@ -106,6 +106,11 @@ class Attempt:
         help. When it is cancelled the worker lives on until `stop`.
         """
         spec = await self._checked(spec)
+        if spec.encrypted and spec.transport != "tcp":
+            if spec.transport == "udp":
+                detail = "An rtsps:// camera is opened by TCP: by UDP what it sends would not be encrypted."
+                self._sink.warned("transport-changed", detail)
+            spec = replace(spec, transport="tcp")
         if spec.transport != "auto":
             return await self._open_by(spec, place)
         second: Transport = "udp" if first == "tcp" else "tcp"

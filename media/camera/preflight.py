@@ -1,7 +1,6 @@
 """Finding out whether a camera can be opened, and why not, before a worker process is spent on it."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +9,7 @@ from typing import Final
 
 from media.camera.spec import CameraSpec
 from media.faults import Fault
+from media.net import tls
 from media.net.addresses import AddressPolicy
 from media.net.resolver import Resolve, system_resolver
 from media.net.secrets import Secret
@@ -19,13 +19,20 @@ from media.rtsp.target import Target
 from media.rtsp.wire import Answer, Connection
 
 MAX_REDIRECTS: Final = 3
+ASKING: Final = 2.0  # seconds to find out which TLS a camera speaks that does not speak ours
 MAX_DESCRIBES: Final = 3  # without credentials, with them, and once more after a stale nonce
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _BUSY: Final = (453, 503)  # Not Enough Bandwidth: what cameras say at their limit of sessions (RFC 2326, 11.3.11)
 
 # When several addresses fail, the most telling failure is reported.
-_TELLING: Final = ("source-unreachable", "source-timeout", "source-protocol-error", "source-refused")
+_TELLING: Final = (
+    "source-unreachable",
+    "source-timeout",
+    "source-protocol-error",
+    "source-refused",
+    "source-untrusted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +103,12 @@ async def preflight(
 
     The limit is `spec.connect_timeout`, for all of it. What was checked by `policy` is what is connected to: names are
     resolved once, and a redirect is checked anew. An `rtsps://` camera is spoken to encrypted, but its certificate is
-    **not verified**. DESCRIBE makes no session, so this costs the camera next to nothing.
+    verified only with `spec.tls_verify`. DESCRIBE makes no session, so this costs the camera next to nothing.
 
     Raises Fault, with its phase: `source-dns`, `source-forbidden`, `source-refused`, `source-unreachable`,
-    `source-timeout`, `source-auth-failed`, `source-not-found`, `source-busy`, `source-protocol-error`,
-    `source-no-media`, `unsupported-scheme`. No text of it holds a path, a query or credentials. May be cancelled at any
-    time; the connection is closed then, at once.
+    `source-timeout`, `source-untrusted`, `source-auth-failed`, `source-not-found`, `source-busy`,
+    `source-protocol-error`, `source-no-media`, `unsupported-scheme`. No text of it holds a path, a query or
+    credentials. May be cancelled at any time; the connection is closed then, at once.
     """
     loop = asyncio.get_running_loop()
     progress = _Progress(on_phase, until=loop.time() + spec.connect_timeout)
@@ -146,7 +153,7 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
         progress.enter("resolving")
         addresses = policy.allowed((known,) if known else await resolve(target.host, target.port))
         progress.enter("connecting")
-        connection, address = await _connect(addresses, target, progress.until)
+        connection, address = await _connect(addresses, target, spec, progress.until)
         auth = Authenticator(spec.username, spec.password) if trusted else Authenticator("")
         visit = _Visit(target, address, auth, progress)
         try:
@@ -161,18 +168,38 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
     raise Fault("source-protocol-error", f"the camera redirects more than {MAX_REDIRECTS} times")
 
 
-async def _connect(addresses: tuple[str, ...], target: Target, until: float) -> tuple[Connection, str]:
+async def _connect(
+    addresses: tuple[str, ...], target: Target, spec: CameraSpec, until: float
+) -> tuple[Connection, str]:
     """The first of `addresses` that accepts; each has an equal share of the time that is left."""
     faults: list[Fault] = []
+    context = tls.context(verify=spec.tls_verify, ca=spec.tls_ca) if target.tls_name else None
     for index, address in enumerate(addresses):
         try:
             async with asyncio.timeout(_share(until, len(addresses) - index)):
-                return await Connection.open(address, target.port, target.tls_name), address
+                return await Connection.open(address, target.port, target.tls_name, context), address
         except OSError as error:
-            faults.append(_connect_fault(error, address, target.port))
+            if context and isinstance(error, tls.BROKEN) and not isinstance(error, ConnectionRefusedError):
+                spoken = await _spoken(address, target)
+                faults.append(tls.fault(error, f"{address} port {target.port}", spoken))
+            else:
+                faults.append(_connect_fault(error, address, target.port))
     if not faults:
         raise Fault("source-dns", f"the name {target.host!r} has no address")
     raise max(faults, key=lambda fault: _TELLING.index(fault.code))
+
+
+async def _spoken(address: str, target: Target) -> str:
+    """The version of TLS that a camera agrees to when it may have any; "" when it agrees to none."""
+    try:
+        async with asyncio.timeout(ASKING):
+            connection = await Connection.open(address, target.port, target.tls_name, tls.ancient())
+    except OSError:
+        return ""
+    try:
+        return connection.tls_version
+    finally:
+        connection.abort()
 
 
 def _share(until: float, parts: int) -> float | None:
@@ -182,8 +209,6 @@ def _share(until: float, parts: int) -> float | None:
 
 def _connect_fault(error: OSError, address: str, port: int) -> Fault:
     where = f"{address} port {port}"
-    if isinstance(error, ssl.SSLError):
-        return Fault("source-protocol-error", f"{where} does not speak TLS; is it an rtsp:// address?")
     if isinstance(error, ConnectionRefusedError):
         return Fault("source-refused", f"{where} refuses connections; check the port, and that the camera serves RTSP")
     if isinstance(error, TimeoutError):

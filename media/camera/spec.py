@@ -15,7 +15,8 @@ class CameraSpec:
 
     Limits are in seconds: to the answer of DESCRIBE, from PLAY to a decoded key frame, to codec parameters, and from
     PLAY to the first packet. Without `preflight` the camera is not asked before a worker opens it. `relay`: it wants a
-    login that FFmpeg cannot do.
+    login that FFmpeg cannot do. `tls_verify`: the certificate of an `rtsps://` camera must be good, by the CAs in the
+    file `tls_ca` or ("") those that the system trusts.
     """
 
     uri: str
@@ -30,6 +31,21 @@ class CameraSpec:
     preflight: bool = True
     silence_timeout: float = 5.0
     relay: bool = False
+    tls_verify: bool = False
+    tls_ca: str = ""
+
+    @property
+    def relayed(self) -> bool:
+        """Whether FFmpeg is to meet the camera through a relay only.
+
+        By UDP, FFmpeg sends where the camera's answer to SETUP says. It verifies a certificate for the IP address that
+        it is given, never for the name.
+        """
+        return self.relay or self.transport == "udp" or (self.encrypted and self.tls_verify)
+
+    @property
+    def encrypted(self) -> bool:
+        return self.uri.lower().startswith("rtsps:")
 
     def within(self, seconds: float) -> "CameraSpec":
         """The same, with no limit longer than this."""

@@ -1,14 +1,52 @@
-"""TLS to cameras, which sign their certificates themselves."""
+"""TLS to cameras: which certificates are believed, and what a failure of it means."""
 
 import ssl
 from contextlib import suppress
+from typing import Final
+
+from media.faults import Fault
+
+BROKEN: Final = (ssl.SSLError, ConnectionError)  # a handshake that failed: some just close the connection
+OLD: Final = {"SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1"}
 
 
-def unverified() -> ssl.SSLContext:
-    """A context that encrypts and **verifies nothing**."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def context(*, verify: bool, ca: str = "") -> ssl.SSLContext:
+    """TLS 1.2 or newer (RFC 8996). With `verify` only to whom a CA of the file `ca` has certified, "" for those that
+    the system trusts, and for the name that was asked for. Without, it encrypts and **verifies nothing**: most cameras
+    sign their certificates themselves. Raises `OSError` for a file that cannot be read or holds no certificate.
+    """
+    if verify:
+        return ssl.create_default_context(cafile=ca or None)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
     with suppress(ssl.SSLError):  # cameras keep old ciphers and small keys
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    return context
+        made.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return made
+
+
+def ancient() -> ssl.SSLContext:
+    """A context for whatever version the other end speaks, to find out which; nothing may be said by it."""
+    made = context(verify=False)
+    made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    return made
+
+
+def fault(error: OSError, where: str, spoken: str = "") -> Fault:
+    """What a failed handshake with `where` means; `spoken` is the version that it agreed to with `ancient`, if any."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        detail = (
+            f"{where} shows a certificate that is not trusted ({error.verify_message.rstrip('.')}); check the name in "
+            "the address, give the certificate's CA as the setting tls_ca, or switch tlsVerify off"
+        )
+        return Fault("source-untrusted", detail)
+    if spoken in OLD:
+        detail = (
+            f"{where} speaks {OLD[spoken]} at the most, which is too old to be trusted; update the camera, or use "
+            "rtsp:// in a network that you trust"
+        )
+        return Fault("source-protocol-error", detail)
+    if spoken:
+        reason = getattr(error, "reason", None) or type(error).__name__
+        return Fault("source-protocol-error", f"{where} speaks {spoken}, and broke off its handshake ({reason})")
+    return Fault("source-protocol-error", f"{where} does not speak TLS; is it an rtsp:// address?")

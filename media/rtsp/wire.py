@@ -2,12 +2,12 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from media.faults import Fault
-from media.net.tls import unverified
 
 MAX_HEADERS: Final = 16 * 1024
 MAX_BODY: Final = 64 * 1024
@@ -46,17 +46,23 @@ class Connection:
         self._sequence = 0
 
     @classmethod
-    async def open(cls, address: str, port: int, tls_name: str = "") -> "Connection":
-        """Connect to a literal IP address; with a `tls_name` by TLS, encrypted but **not verified**.
+    async def open(
+        cls, address: str, port: int, tls_name: str = "", context: ssl.SSLContext | None = None
+    ) -> "Connection":
+        """Connect to a literal IP address; by TLS with a `context` and the name to ask for.
 
-        Cameras come with certificates that they signed themselves. Raises OSError (ssl.SSLError is one).
+        Raises OSError (ssl.SSLError is one).
         """
-        context = unverified() if tls_name else None
-        name = tls_name or None
         reader, writer = await asyncio.open_connection(
-            address, port, ssl=context, server_hostname=name, limit=MAX_HEADERS
+            address, port, ssl=context, server_hostname=tls_name if context else None, limit=MAX_HEADERS
         )
         return cls(reader, writer)
+
+    @property
+    def tls_version(self) -> str:
+        """As OpenSSL has it, `TLSv1.3`; "" for a plain connection."""
+        spoken = self._writer.get_extra_info("ssl_object")
+        return (spoken.version() or "") if spoken else ""
 
     def abort(self) -> None:
         self._writer.transport.abort()

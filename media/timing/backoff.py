@@ -15,6 +15,7 @@ SLOW: Final = {
     "source-auth-failed": 60.0,
     "source-auth-or-busy": 60.0,
     "source-not-found": 30.0,
+    "source-untrusted": 30.0,
     "source-no-media": 30.0,
     "source-no-parameters": 30.0,
     "source-busy": 5.0,

@@ -71,6 +71,7 @@ const CODES = {
   "source-auth-or-busy": "it refuses a login that has worked",
   "source-no-keyframe": "no key frame in time",
   "source-no-media": "it sends nothing that can be used",
+  "source-untrusted": "its certificate is not trusted",
   "source-forbidden": "its address is not allowed",
   "worker-crashed": "its worker crashed",
   "worker-hung": "its worker stopped responding",

@@ -9,7 +9,7 @@ import av
 
 _PLAY: Final = "hello state="  # libavformat/rtspdec.c says so as it begins to play
 _REFUSED: Final = re.compile(r"method ([A-Z_]+) failed: (\d{3})")
-_REDIRECT: Final = re.compile(r"Redirecting to (\S+)")  # and it says so before it connects
+_REDIRECT: Final = re.compile(r"Redirecting to (.*)", re.DOTALL)  # and it says so before it connects
 _MISSED: Final = re.compile(r"RTP: missed (-?\d+) packets")
 
 

@@ -1,10 +1,11 @@
 """Opens a camera with FFmpeg: by which options and which way, within which time, and what its failures mean."""
 
 import errno
+import re
+import ssl
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -15,8 +16,10 @@ from media.camera.worker.relay import Relay
 from media.camera.worker.tcp_handle import Line
 from media.codecs import libav
 from media.faults import Fault
+from media.net import tls
 
 REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
+MAX_LOCATION: Final = 800  # characters; FFmpeg cuts a line of its log off at 1023
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 
 
@@ -24,7 +27,7 @@ class Opened:
     """A camera from OPTIONS to PLAY and the first packet. Making one raises `Fault`, and then nothing is left open.
 
     `on_play` is told when FFmpeg asks for PLAY, `on_forbidden` when it is about to follow a redirect to another address
-    than the checked one; it must not return. A camera whose login FFmpeg cannot do is opened through a `Relay`.
+    than the checked one; it must not return. A camera with which FFmpeg cannot be left alone is opened by a `Relay`.
     """
 
     def __init__(self, camera: CameraSpec, on_play: Callable[[], None], on_forbidden: Callable[[Fault], None]) -> None:
@@ -81,10 +84,12 @@ class Opened:
             self._line.close()
 
     def _relayed(self) -> Relay | None:
-        if not self._camera.relay:
+        if not self._camera.relayed:
             return None
         try:
             return Relay(self._camera)
+        except ssl.SSLError as error:
+            raise tls.fault(error, "the camera", "TLS") from None
         except OSError as error:
             raise _NotOpened(error, isinstance(error, TimeoutError)).fault(None, playing=False) from None
 
@@ -96,9 +101,10 @@ class Opened:
             "allowed_media_types": "video+audio" if camera.audio else "video",
             "analyzeduration": "0",
             "probesize": "32",
-            "protocol_whitelist": "rtsp,rtsps,rtp,udp,tcp,tls,http",
+            "protocol_whitelist": _protocols(camera),
             "user_agent": "Reelgate",
             "codec_whitelist": libav.WHITELIST,
+            "tls_verify": "0",  # FFmpeg 9 verifies unless it is told not to; what is to be verified comes by the relay
             **(UDP_OPTIONS if udp else {}),
         }
         url = self._relay.url if self._relay is not None else camera.url()
@@ -117,8 +123,26 @@ class Opened:
 
     def _redirected(self, location: str) -> None:
         """FFmpeg follows by itself, and resolves names by itself: only the checked address may be behind it."""
-        if self._camera.address and urlsplit(location).hostname != self._camera.address:
+        if self._camera.address and not stays(location, self._camera):
             self._on_forbidden(_elsewhere())
+
+
+def _protocols(camera: CameraSpec) -> str:
+    """What FFmpeg may open: by TCP no UDP. Without its own scheme in the list it follows no redirect."""
+    if camera.relayed:
+        return "tcp,rtp,udp" if camera.transport == "udp" else "tcp"
+    return "rtsps,tcp,tls" if camera.encrypted else "rtsp,rtsps,tcp,tls"
+
+
+def stays(location: str, camera: CameraSpec) -> bool:
+    """Whether a redirect, in the words of FFmpeg's log, leads to the address that was checked, no less encrypted.
+
+    Nothing is left to how FFmpeg reads an address: no userinfo, no blanks, no name, and no text that may be cut off.
+    """
+    host = f"[{camera.address}]" if ":" in camera.address else camera.address
+    scheme = "rtsps" if camera.encrypted else "rtsps?"
+    form = rf"{scheme}://{re.escape(host)}(:\d{{1,5}})?(/[!-?A-\[\]-~]*)?\n?"
+    return len(location) <= MAX_LOCATION and re.fullmatch(form, location) is not None
 
 
 def _elsewhere() -> Fault:

@@ -1,4 +1,4 @@
-"""Stands between FFmpeg and a camera whose login FFmpeg cannot do: a relay on loopback for one connection."""
+"""Stands between FFmpeg and a camera with which it cannot be left alone: a relay on loopback for one connection."""
 
 import re
 import secrets
@@ -12,8 +12,9 @@ from typing import Final
 
 from media.camera.spec import CameraSpec
 from media.faults import Fault
-from media.net.tls import unverified
+from media.net import tls
 from media.rtsp.auth import Authenticator
+from media.rtsp.rewrite import cleaned
 from media.rtsp.target import Target
 
 READ_SIZE: Final = 65536
@@ -49,19 +50,24 @@ class Relay:
     """Serves whoever comes first with `url`, which nobody else is told; everything else is closed.
 
     The one connection to the camera goes to its checked address. Requests are sent on under the camera's own address
-    and with the answer to its challenge; what comes back passes as it is, but for a challenge that can be answered and
-    for a redirect, which ends it all (`redirected`). Raises `OSError` when the camera cannot be connected to.
+    and with the answer to its challenge; media pass as they are, and what the camera says is written anew (`cleaned`):
+    it must not choose where FFmpeg sends. FFmpeg does not see a challenge that can be answered, and a redirect ends it
+    all (`redirected`). Raises `OSError` when the camera cannot be connected to.
     """
 
     def __init__(self, camera: CameraSpec) -> None:
         self.redirected = False
         self._base = camera.uri.encode()
+        self._address = camera.address
         self._auth = Authenticator(camera.username, camera.password)
         self._asked: _Asked | None = None
         self._camera = _connected(camera)
-        self._door = socket.create_server(("127.0.0.1", 0), backlog=1)
+        self._known = False  # whoever is connected has shown that it knows the secret
+        # FFmpeg opens its UDP ports for the family of the address that it believes the camera to have.
+        family, here = (socket.AF_INET6, "[::1]") if ":" in camera.address else (socket.AF_INET, "127.0.0.1")
+        self._door = socket.create_server((here.strip("[]"), 0), family=family, backlog=1)
         self._door.settimeout(camera.connect_timeout)
-        self.url = f"rtsp://127.0.0.1:{self._door.getsockname()[1]}/{secrets.token_urlsafe(16)}"
+        self.url = f"rtsp://{here}:{self._door.getsockname()[1]}/{secrets.token_urlsafe(16)}"
         self._viewer: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
@@ -124,8 +130,9 @@ class Relay:
             if request is None:
                 raise _Over
             place = self.url.encode()
-            if self._asked is None and self._auth.scheme == "" and not request[2].startswith(place):
-                raise _Over  # somebody else, who does not know the secret
+            self._known = self._known or request[2].startswith(place)
+            if not self._known:
+                raise _Over
             uri = self._base + request[2].removeprefix(place) if request[2].startswith(place) else request[2]
             self._asked = _Asked(request[1], uri, message[request.start(3) :])
             self._ask(self._asked)
@@ -142,12 +149,17 @@ class Relay:
         at = 0
         passed = bytearray()
         while end := _message_end(buffer, at):
-            if buffer[at] == FRAME or not self._handled(bytes(buffer[at:end])):
-                passed += buffer[at:end]
+            passed += buffer[at:end] if buffer[at] == FRAME else self._answer(bytes(buffer[at:end]))
             at = end
         del buffer[:at]
         with suppress(ConnectionError):  # it has hung up; what it said before is still to be read
             viewer.sendall(passed)
+
+    def _answer(self, message: bytes) -> bytes:
+        """What FFmpeg gets of it."""
+        head = _end_of_head(message)
+        made = cleaned(message[:head], message[head:], self._address)
+        return b"" if self._handled(made) else made
 
     def _handled(self, message: bytes) -> bool:
         """Whether this answer is not for FFmpeg."""
@@ -176,7 +188,8 @@ def _connected(camera: CameraSpec) -> socket.socket:
     if not target.tls_name:
         return connection
     try:
-        return unverified().wrap_socket(connection, server_hostname=target.tls_name)
+        context = tls.context(verify=camera.tls_verify, ca=camera.tls_ca)
+        return context.wrap_socket(connection, server_hostname=target.tls_name)
     except OSError:
         connection.close()
         raise

@@ -1,7 +1,9 @@
 """Tests of media/camera/preflight.py: where redirects may lead, and cameras behind TLS."""
 
+import asyncio
 import ssl
 import subprocess
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from media.camera.preflight import MAX_REDIRECTS
 from media.camera.spec import CameraSpec
 from media.net.secrets import Secret
-from tests.support.camera_peers import Guard, Peer, camera, fault_of, go, peer_that, redirect_to, resolver_of
+from tests.peers.tls_front import certificate
+from tests.support.camera_peers import Guard, Peer, camera, fault_of, go, peer_that, raw_peer, redirect_to, resolver_of
 
 BASIC = 'Basic realm="Cam"'
 DIGEST = 'Digest realm="Cam", qop="auth", algorithm=SHA-256, nonce="{nonce}"'
@@ -154,3 +157,38 @@ async def test_tls_to_a_plain_camera_and_the_other_way_round_break_the_protocol(
     async with peer_that(camera, tls=tls) as peer:
         fault = await fault_of(spec_for(peer))
         assert (fault.code, fault.phase) == ("source-protocol-error", "options")
+
+
+@pytest.mark.parametrize(("newest", "name"), [("TLSv1", "TLS 1.0"), ("TLSv1_1", "TLS 1.1")])
+@pytest.mark.parametrize("verify", [False, True])
+async def test_a_camera_of_an_older_tls_is_told_what_it_speaks_and_that_it_is_too_old(
+    newest: str, name: str, verify: bool
+) -> None:
+    async with peer_that(camera, tls=old_tls(newest)) as peer:
+        fault = await fault_of(replace(spec_for(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live", tls_verify=verify))
+        assert not peer.asked
+    assert (fault.code, fault.phase) == ("source-protocol-error", "connecting")
+    assert f"speaks {name} at the most, which is too old to be trusted" in fault.detail
+
+
+async def test_a_camera_that_speaks_no_tls_at_all_is_told_so() -> None:
+    async with raw_peer(hang_up_after_a_word) as peer:
+        fault = await fault_of(replace(spec_for(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
+    assert (fault.code, fault.phase) == ("source-protocol-error", "connecting")
+    assert "does not speak TLS" in fault.detail
+
+
+async def hang_up_after_a_word(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What an RTSP server makes of the bytes of a handshake."""
+    writer.write(b"RTSP/1.0 400 Bad Request\r\n\r\n")
+    await writer.drain()
+
+
+def old_tls(newest: str) -> ssl.SSLContext:
+    """A server of years ago."""
+    context = certificate("factory")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, ssl.TLSVersion[newest]
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
