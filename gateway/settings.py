@@ -71,6 +71,9 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_names), Af
 Events = Annotated[Names, AfterValidator(_events)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_none)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+OptionalNetworks = Annotated[
+    tuple[IPv4Network | IPv6Network, ...] | None, NoDecode, BeforeValidator(_networks), BeforeValidator(_blank_is_none)
+]
 Seconds = Annotated[float, Field(gt=0)]
 Rate = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_blank_is_none)]
 OptionalSeconds = Annotated[int | None, BeforeValidator(_blank_is_none)]
@@ -94,6 +97,7 @@ class Settings(BaseSettings):
     jwt_issuer: str = ""
     jwt_audience: str = ""
     cors_origins: Origins = ()
+    trusted_proxies: OptionalNetworks = None
     media_dir: Path = Path("media-files")
     media_max_bytes: Annotated[int, Field(ge=1)] = 4 * 1024**3
     data_dir: Path = Path("data")
@@ -177,6 +181,13 @@ class Settings(BaseSettings):
     def keys_file(self) -> Path:
         """Where `python -m gateway keys` keeps the API keys."""
         return self.data_dir / "keys.json"
+
+    @property
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of trusted proxies: those of this machine, where nobody else can reach the gateway."""
+        if self.trusted_proxies is not None:
+            return self.trusted_proxies
+        return (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")) if self.loopback_only else ()
 
     @property
     def loopback_only(self) -> bool:

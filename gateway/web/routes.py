@@ -9,6 +9,7 @@ from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
 from gateway.web import dashboard_page, docs_page, files, jobs, problems, streams, submit
 from gateway.web.access import access, cors, principal, rate_limit, security, session
+from gateway.web.access.outer import PROXIES, Proxies
 from gateway.web.context import BASE, Face, with_alias
 from gateway.web.observe import events, figures, health, metrics
 from gateway.web.openapi import openapi_document
@@ -29,6 +30,7 @@ def application(
     rate = face.parts.settings.rate_limit
     limited = [rate_limit.middleware(rate, principal.caller)] if rate else []
     app = web.Application(client_max_size=MAX_BODY)
+    app[PROXIES] = Proxies(face.parts.settings.proxies)
     opened = cors.open_to(app, guard.origins)
     app.middlewares.extend([problems.middleware, *opened, access.middleware(guard), *limited])
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]

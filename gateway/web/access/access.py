@@ -22,6 +22,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Exact
 from gateway.kinds.names import StreamName
+from gateway.web.access.outer import outer
 from gateway.web.access.principal import PRINCIPAL, SESSION
 from gateway.web.access.scopes import scope_of
 from gateway.web.context import BASE
@@ -116,7 +117,8 @@ class Access:
             return False
         origin = request.headers.get(hdrs.ORIGIN)
         site = request.headers.get("Sec-Fetch-Site")
-        same = site == "same-origin" if site else urlsplit(origin or "").netloc == request.headers.get(hdrs.HOST)
+        hosts = (outer(request).host, request.headers.get(hdrs.HOST))
+        same = site == "same-origin" if site else urlsplit(origin or "").netloc in hosts
         if origin is None or same:
             return False
         if origin in self.origins or "*" in self.origins:
@@ -177,7 +179,7 @@ class Access:
         key = self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
         if key is not None:
             return key
-        address = request.remote or ""
+        address = outer(request).address
         if wait := self.tries.wait(address):
             detail = "Too many wrong keys came from this address; try again later."
             raise Failure("rate-limited", detail, retry_after=int(wait) + 1)
@@ -292,7 +294,8 @@ async def keep_token(request: web.Request, response: web.StreamResponse) -> None
     token = request.get(PAGE_TOKEN)
     if token is not None:
         path = f"/live/{quote(request.match_info['name'], safe='')}/"
-        site = "None; Secure; Partitioned" if request.secure else "Lax"  # of another site's frame only by TLS
+        secure = outer(request).scheme == "https"  # only then a frame of another site may have it
+        site = "None; Secure; Partitioned" if secure else "Lax"
         # Cookies that are set by `set_cookie` are in the headers already when this is called.
         response.headers.add(hdrs.SET_COOKIE, f"{COOKIE}={token}; Path={path}; HttpOnly; SameSite={site}")
 

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway.auth.keys import Key, Scope
 from gateway.jobs.job import Record
+from gateway.web.access.outer import outer
 
 PRINCIPAL: Final = web.RequestKey("principal", Key)
 SESSION: Final = "reelgate_session"  # the cookie of a browser that is signed in
@@ -19,7 +20,7 @@ def owner(request: web.Request) -> str | None:
 
 def caller(request: web.Request) -> str:
     """Whom to count a call for: the key, or else the address it comes from."""
-    return owner(request) or request.remote or ""
+    return owner(request) or outer(request).address
 
 
 def sees_all(request: web.Request) -> bool:

@@ -10,6 +10,7 @@ from gateway.jobs.failures import Failure
 from gateway.kinds.kind import Params
 from gateway.web import body
 from gateway.web.access.access import REALM, Access
+from gateway.web.access.outer import outer
 from gateway.web.access.principal import SESSION
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import SessionRecord
@@ -46,14 +47,22 @@ def routes(access: Access) -> list[web.RouteDef]:
         token = access.session_of(key, params.key, LASTS)
         # Strict: the page itself is for everybody, so a link from elsewhere needs no cookie to open it.
         response.set_cookie(
-            SESSION, token, max_age=LASTS, path="/", httponly=True, samesite="Strict", secure=request.secure
+            SESSION,
+            token,
+            max_age=LASTS,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=outer(request).scheme == "https",
         )
         return response
 
     async def end(request: web.Request) -> web.StreamResponse:
         await body.read(request)
         response = _answer(access, None)
-        response.del_cookie(SESSION, path="/", httponly=True, samesite="Strict", secure=request.secure)
+        response.del_cookie(
+            SESSION, path="/", httponly=True, samesite="Strict", secure=outer(request).scheme == "https"
+        )
         return response
 
     return [

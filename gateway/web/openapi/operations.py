@@ -195,12 +195,12 @@ def _of_media() -> Iterator[Operation]:
 def _of_sessions() -> Iterator[Operation]:
     base, session = f"{BASE}/session", {200: answer_models.SessionRecord}
     start = "Signs a browser in with a key, by a cookie"
-    yield Operation("GET", base, "findSession", "Who one is, and what one may do", "session", session)
+    yield Operation("GET", base, "findSession", "Who one is, and what one may do", "session", session, statuses=(429,))
     yield Operation(
         "POST", f"{base}/start", "startSession", start, "session", session,
         body=SessionParams, body_required=True, statuses=(400, 401, 413, 422, 429), strict=True,
     )  # fmt: skip
-    yield Operation("POST", f"{base}/end", "endSession", "Signs a browser out", "session", session, statuses=(413,))
+    yield Operation("POST", f"{base}/end", "endSession", "Signs a browser out", "session", session, statuses=(413, 429))
 
 
 def _of_operating() -> Iterator[Operation]:

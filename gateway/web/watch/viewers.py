@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
+from gateway.web.access.outer import outer
 from media.ring import Ring
 
 RETRY: Final = 10  # seconds after which somebody may have left
@@ -77,7 +78,7 @@ class Viewers:
 
     def asked(self, name: str, request: web.BaseRequest) -> None:
         """An HLS player has asked for something. Failure: `capacity-exceeded`, for one that is not counted yet."""
-        where = (name, request.remote or "")
+        where = (name, outer(request).address)
         key = (*where, request.headers.get(hdrs.USER_AGENT, "")[:200])
         if key not in self._players and self._names[where] >= PLAYERS:
             key = (*where, OTHERS)
