@@ -1,10 +1,12 @@
 """Acknowledged means on disk: the gateway dies right behind each answer, and what it answered is so afterwards."""
 
+import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from tests.support.promises import BASE, LOOKS, OF_THE_MOMENT, PROMISES, Caller,
 from tests.support.served import gateway_process
 
 pytestmark = pytest.mark.media
+
+HELD = 0.3  # seconds
 
 
 @dataclass
@@ -42,11 +46,22 @@ async def caller_of(url: str, settings: Settings, peers: Peers) -> AsyncIterator
         yield Caller(url, session, settings.data_dir, peers.camera, peers.silent)
 
 
+@contextmanager
+def slow_disk(data_dir: Path) -> Iterator[None]:
+    """Holds the database's lock for `HELD` seconds: a change that is answered in this time is not on disk."""
+    with closing(sqlite3.connect(data_dir / "reelgate.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = asyncio.get_running_loop().call_later(HELD, other.rollback)
+        yield
+        timer.cancel()
+
+
 async def fulfilled(promise: Promise, caller: Caller, needed: Any, pid: int, number: signal.Signals) -> Any:
     """Calls, and sends the gateway this signal right behind the answer."""
     method, path, body = promise.filled(caller, needed)
-    status, answer = await caller.ask(method, path, body, promise.prefer)
-    os.kill(pid, number)
+    with slow_disk(caller.data_dir):
+        status, answer = await caller.ask(method, path, body, promise.prefer)
+        os.kill(pid, number)
     assert status == promise.status, answer
     return answer or needed
 
