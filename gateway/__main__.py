@@ -14,6 +14,7 @@ from gateway.app import Gateway
 from gateway.auth import keys_command
 from gateway.auth.jwts import JwtError
 from gateway.auth.keys import Keys
+from gateway.auth.seal import KeyFileError
 from gateway.jobs.storage.database import StoreError
 from gateway.settings import Settings
 from gateway.tls import TlsError
@@ -62,7 +63,8 @@ async def serve(settings: Settings) -> int:
     if reason:
         print(f"reelgate: refusing to listen on {settings.http_host}: {reason}", file=sys.stderr)
         return 2
-    raise_file_limit()
+    if (warning := raise_file_limit()) is not None:
+        print(f"reelgate: {warning}", file=sys.stderr)
     stop = asyncio.Event()
     gateway = Gateway(settings)
     loop = asyncio.get_running_loop()
@@ -80,7 +82,7 @@ async def serve(settings: Settings) -> int:
             garbage.settle()
             print(f"reelgate ready {gateway.url}", flush=True)
             await stop.wait()
-    except (StoreError, TlsError, JwtError) as error:
+    except (StoreError, TlsError, JwtError, KeyFileError) as error:
         print(f"reelgate: {error}", file=sys.stderr)
         return 2
     except OSError as error:

@@ -30,6 +30,7 @@ from gateway.tls import Tls, TlsError
 from gateway.web.access.access import Access
 from gateway.web.context import Face
 from gateway.web.listener import Crowd, Site, most_connections
+from gateway.web.media_use import MediaUse
 from gateway.web.observe.events import News
 from gateway.web.observe.figures import Figures
 from gateway.web.observe.metrics import Metrics
@@ -113,7 +114,13 @@ class Gateway:
     async def _start(self, stack: AsyncExitStack) -> None:
         settings = self.settings
         stack.callback(guard(asyncio.get_running_loop()))
-        for folder in (settings.media_dir, settings.data_dir, settings.cache_dir):
+        # First of all the store, whose lock keeps a second gateway from touching anything in the folders of this one.
+        self.store = Store(settings.data_dir / "reelgate.db", retention=settings.jobs_retention)
+        self._policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
+        self.webhooks = Webhooks(_targets(settings), chosen(settings.webhook_events), self.store, self._policy)
+        await self.store.open()
+        stack.push_async_callback(self.store.close)
+        for folder in (settings.media_dir, settings.cache_dir):
             folder.mkdir(parents=True, exist_ok=True)
         asyncio.get_running_loop().set_default_executor(threads.pool(DEFAULT_THREADS, "gateway"))
         await asyncio.to_thread(sweep, settings.media_dir)
@@ -122,11 +129,6 @@ class Gateway:
         self.workers = Workers()
         self.workers.start()
         stack.push_async_callback(self.workers.close)
-        self.store = Store(settings.data_dir / "reelgate.db", retention=settings.jobs_retention)
-        self._policy = AddressPolicy(settings.source_deny, settings.source_allow, settings.loopback_only)
-        self.webhooks = Webhooks(_targets(settings), chosen(settings.webhook_events), self.store, self._policy)
-        await self.store.open()
-        stack.push_async_callback(self.store.close)
         await stack.enter_async_context(self.webhooks)
         self.capacity = Capacity(settings.transcode_cores or len(os.sched_getaffinity(0)))
         cache_dir = settings.cache_dir.resolve()
@@ -146,7 +148,7 @@ class Gateway:
         self.feed = Feed(self.store.revision)
         self.metrics = Metrics()
         self._watch(stack)
-        self._seal = Seal.at(settings.data_dir / "reelgate.key")
+        self._seal = await asyncio.to_thread(Seal.at, settings.data_dir / "reelgate.key")
         await self._restore()
         self.catalog.listeners.append(self._remember)
         await self._listen(stack)
@@ -230,7 +232,8 @@ class Gateway:
             settings.jobs_default_timeout,
         )
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
-        face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness)
+        use = MediaUse(settings.media_dir, self.catalog, self.supervisor.active)
+        face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness, use)
         guard = self.access = Access(self.keys, tokens, tokens.for_sessions(), settings.cors_origins, jwts=self.jwts)
         app = self.application = application(face, limits, guard, self.figures)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)

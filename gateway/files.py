@@ -2,14 +2,16 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from gateway.atomic import sync_folder
 from gateway.jobs.failures import Failure
@@ -95,20 +97,42 @@ def listed(root: Path) -> list[Found]:
 
 
 def remove(root: Path, name: str) -> None:
-    """Deletes a file; of a link, the link. Raises `Failure`."""
+    """Deletes a file; of a link, the link. No link is followed on the way to it. Raises `Failure`."""
     file_below(root, name, "name", "file-not-found")
+    *folders, last = name.split("/")
     try:
-        (root / name).unlink()
+        with _folder(root.resolve(), folders) as folder:
+            os.unlink(last, dir_fd=folder)
+            os.fsync(folder)
     except FileNotFoundError:
         raise _missing(name) from None
+    except NotADirectoryError:
+        detail = f"The way to {name!r} leads through a link; delete it by its own name."
+        raise Failure("file-not-regular", detail) from None
     except OSError as error:
         raise Failure("forbidden", f"The gateway may not delete {name!r}: {error.strerror}.") from None
 
 
+@contextlib.contextmanager
+def _folder(root: Path, names: list[str]) -> Iterator[int]:
+    """A descriptor of a folder below the root. Raises `NotADirectoryError` for a link on the way."""
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            before, fd = fd, os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            os.close(before)
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def sweep(root: Path) -> None:
-    """Deletes what uploads have left that a crash cut short."""
+    """Deletes what uploads have left that a crash cut short. One that is still under way, in another gateway on the
+    same folder, is locked and stays.
+    """
     for path in root.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 
 
@@ -122,20 +146,24 @@ class Upload:
         self._root = root
         self._name = check_name(name)
         self._path = root / f"{UNFINISHED}{secrets.token_hex(8)}"
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._head = b""
 
     def write(self, data: bytes) -> None:
         """The next bytes. The first ones must be those of a format that is of use: `file-not-media` if not."""
         if self._file is None:
             with _writing(self._name):
-                self._file = self._path.open("xb")
+                # Not buffered: nothing is left to be written by a `close`, which may find the disk full as well.
+                self._file = self._path.open("xb", buffering=0)
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is under way: see `sweep`
         if len(self._head) < HEAD:
             self._head = (self._head + data)[:HEAD]
             if len(self._head) == HEAD:
                 self._checked()
+        left = memoryview(data)
         with _writing(self._name):
-            self._file.write(data)
+            while left:  # a disk that is almost full takes a part
+                left = left[self._file.write(left) :]
 
     def commit(self) -> tuple[Found, bool]:
         """The file is whole: puts it in its place. Returns it, and whether it is new there."""
@@ -144,7 +172,6 @@ class Upload:
         self._checked()
         target = self._target()
         with _writing(self._name):
-            self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
             new = not target.exists()
@@ -155,8 +182,9 @@ class Upload:
     def discard(self) -> None:
         """Nothing is left of what was not committed. May always be called."""
         if self._file is not None:
-            self._file.close()
-            self._path.unlink(missing_ok=True)
+            for rid in (self._file.close, self._path.unlink):
+                with contextlib.suppress(OSError):
+                    rid()
 
     def _checked(self) -> None:
         if format_of(self._head) is None:

@@ -100,6 +100,11 @@ class Stream(ABC):
         """The hashes of the stored pictures that it shows, or will."""
         return frozenset()
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The real paths of the files that it plays."""
+        return ()
+
     def bitrate(self) -> int | None:
         """Bits a second of the newest whole segment; None while there is no picture."""
         ring = self.ring if self._status in (Status.LIVE, Status.PAUSED) else None

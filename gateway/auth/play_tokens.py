@@ -4,11 +4,12 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from gateway.atomic import write_whole
 
 VERSION: Final = "p2"
 SECRET_BYTES: Final = 32
@@ -36,17 +37,10 @@ class PlayTokens:
     @classmethod
     def kept_in(cls, path: Path) -> "PlayTokens":
         """With the secret of a file, made when missing; only its owner may read it. Raises `OSError`."""
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            secret = path.read_bytes()
-            if len(secret) == SECRET_BYTES:
-                return cls(secret)
-            path.unlink()  # cut short by a crash
-            return cls.kept_in(path)
-        secret = secrets.token_bytes(SECRET_BYTES)
-        with os.fdopen(fd, "wb") as file:
-            file.write(secret)
+        secret = path.read_bytes() if path.exists() else b""
+        if len(secret) != SECRET_BYTES:  # missing, or cut short by something
+            secret = secrets.token_bytes(SECRET_BYTES)
+            write_whole(path, secret)
         return cls(secret)
 
     def for_sessions(self) -> "PlayTokens":

@@ -1,13 +1,18 @@
 """Keeps what holds passwords unreadable in the store: sealed with a key that lies beside it."""
 
-import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from gateway.atomic import write_whole
+
 
 class SealError(ValueError):
     """What was to be opened was sealed with another key, or has been changed."""
+
+
+class KeyFileError(Exception):
+    """The file of the key holds something else; the text says what to do."""
 
 
 class Seal:
@@ -18,18 +23,20 @@ class Seal:
 
     @classmethod
     def at(cls, path: Path) -> "Seal":
-        """With the key of this file, which is made, for its owner's eyes only, when missing. Raises `OSError`."""
+        """With the key of this file, which is made, for its owner's eyes only, when it is missing or empty: nothing was
+        ever sealed with an empty one. Raises `OSError`, and `KeyFileError` for a file that is no key.
+        """
+        key = path.read_bytes() if path.exists() else b""
+        if not key:
+            key = Fernet.generate_key()
+            write_whole(path, key)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            try:
-                return cls(path.read_bytes())
-            except ValueError:
-                raise OSError(f"{path.name} is no key; move it away, and cameras are asked for anew") from None
-        key = Fernet.generate_key()
-        with os.fdopen(fd, "wb") as file:
-            file.write(key)
-        return cls(key)
+            return cls(key)
+        except ValueError:
+            raise KeyFileError(
+                f"{path} is no key. Put the right one back from a backup; or move it away, and a new one is made: "
+                "streams from before then do not come back, and are started anew by their callers"
+            ) from None
 
     def close(self, text: str) -> str:
         """The text, sealed; the same text gives another result each time."""

@@ -82,6 +82,7 @@ class Draft:
     `pool` names the slots it needs; `names` are reserved from acceptance until its worker is gone ("name:lobby",
     "uri:rtsp://..."). `wait` and `timeout` are the effective seconds. `request` is the redacted echo for the record.
     `timeout_cause` looks up the failure code that fits a deadline in a given stage. `result_limit` is in bytes.
+    `files` are the paths of those that it needs, as long as it has not ended.
     `request_id` and `trace` (of a W3C traceparent) go into log lines.
     """
 
@@ -94,6 +95,7 @@ class Draft:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     timeout_cause: Callable[[str], str | None] | None = None
     result_limit: int = RESULT_LIMIT
+    files: tuple[str, ...] = ()
     claim: Claim | None = None
     request_id: str = ""
     trace: str = ""

@@ -85,12 +85,14 @@ class Ask:
 class Plan:
     """A request that was found good: the names it needs, what its record echoes (no secrets), and its work.
 
+    `files` are the real paths of the files that must not be deleted meanwhile.
     `names` are `name:lobby` and `uri:rtsp://…`: no stream may hold them, and no other job while this one is active.
     """
 
     names: tuple[str, ...]
     echo: dict[str, Any]
     work: Work
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,8 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
         "startAt": params.start_at,
         "watermark": echo_of(params.watermark),
     }
-    return Plan((f"name:{params.local_stream_name}",), echo, OpenFile(stream, mark, parts.catalog))
+    work = OpenFile(stream, mark, parts.catalog)
+    return Plan((f"name:{params.local_stream_name}",), echo, work, tuple(map(str, paths)))
 
 
 async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:

@@ -10,6 +10,7 @@ from gateway.jobs.ports import Archive
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Parts
 from gateway.prefer import Limits
+from gateway.web.media_use import MediaUse
 from gateway.web.observe.metrics import Metrics
 from gateway.web.observe.readiness import Readiness
 
@@ -19,8 +20,8 @@ ALIAS: Final = "/rest-api"  # for old clients: the same methods, and never 202
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """Shared by all handlers: jobs and their store, the parts of the kinds, `Prefer`'s limits, news, figures, and
-    what is broken.
+    """Shared by all handlers: jobs and their store, the parts of the kinds, `Prefer`'s limits, news, figures, what
+    is broken, and the use of the media folder if there is one.
     """
 
     supervisor: Supervisor
@@ -30,6 +31,7 @@ class Face:
     feed: Feed
     metrics: Metrics
     readiness: Readiness = field(default_factory=Readiness)
+    media_use: MediaUse | None = None
 
 
 def job_path(job_id: str) -> str:

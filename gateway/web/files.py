@@ -19,11 +19,10 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Flag
 from gateway.web.context import BASE
+from gateway.web.media_use import MediaUse
 from gateway.web.paging import PageParams, Position, cut, linked
 from gateway.web.selection import refuse_query, selection
-from media.catalog import Catalog
 from media.channel.packages.probes import Identity, Probe, Probes
-from media.stream import ENDED
 
 T = TypeVar("T")
 
@@ -120,11 +119,9 @@ class FileRecord(BaseModel):
         )
 
 
-def routes(
-    root: Path, catalog: Catalog, max_bytes: int, probes: Probes, pace: Pace | None = None
-) -> list[web.RouteDef]:
+def routes(root: Path, use: MediaUse, max_bytes: int, probes: Probes, pace: Pace | None = None) -> list[web.RouteDef]:
     """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
-    shelf = _Shelf(root, catalog, max_bytes, probes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
+    shelf = _Shelf(root, use, max_bytes, probes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
     one = f"{BASE}/media/{{name:(?!find_all$).+}}"
     return [
         web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
@@ -140,7 +137,7 @@ class _Shelf:
     """The handlers."""
 
     root: Path
-    catalog: Catalog
+    use: MediaUse
     max_bytes: int
     probes: Probes
     pace: Pace
@@ -161,7 +158,7 @@ class _Shelf:
         refuse_query(request)
         name = request.match_info["name"]
         upload = Upload(self.root, name)
-        self._check_free(name)
+        self.use.check(name)
         if (request.content_length or 0) > self.max_bytes:
             raise self._too_large()
         if self.places.locked():
@@ -169,8 +166,8 @@ class _Shelf:
         async with self.places:
             try:
                 await self._receive(request, upload)
-                self._check_free(name)
-                found, new = await _whole(upload.commit)
+                with self.use.changing(name):
+                    found, new = await _whole(upload.commit)
             finally:
                 await _whole(upload.discard)
         headers = {**FRESH, hdrs.LOCATION: f"{BASE}/media/{quote(name)}"}
@@ -183,12 +180,12 @@ class _Shelf:
         return _Paced(path, {**INERT, hdrs.CONTENT_TYPE: content_type}, self.pace.limit(found.size))
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        """Deletes one; not while a stream plays it, which could not come back after a restart."""
+        """Deletes one; not while a stream plays it, which could not come back after a restart, or a job is about to."""
         refuse_query(request)
         name = request.match_info["name"]
         await asyncio.to_thread(files.known, self.root, name)
-        self._check_free(name)
-        await asyncio.to_thread(files.remove, self.root, name)
+        with self.use.changing(name):
+            await _whole(files.remove, self.root, name)
         return web.Response(status=204)
 
     async def _receive(self, request: web.Request, upload: Upload) -> None:
@@ -224,13 +221,6 @@ class _Shelf:
 
     def _record(self, found: Found) -> dict[str, object]:
         return FileRecord.of(found, self.probes.known(found.identity)).model_dump(by_alias=True)
-
-    def _check_free(self, name: str) -> None:
-        for stream in self.catalog.streams():
-            identity = stream.identity
-            if f"vod-live://{name}" in identity.uris and stream.status not in ENDED:
-                detail = f"The stream {identity.name!r} plays {name!r}; terminate it first."
-                raise Failure("file-in-use", detail, streamId=identity.id)
 
     def _too_large(self) -> Failure:
         return Failure("too-large", f"The file is over {self.max_bytes} bytes; media_max_bytes sets the limit.")

@@ -22,13 +22,20 @@ log = logging.getLogger(__name__)
 SILENCE: Final = 75.0  # seconds for the head of a request, the first or the next; over the 60 s of usual proxies
 HANDSHAKE: Final = 10  # seconds for that of TLS
 BACKLOG: Final = 1024
+FEW_FILES: Final = 512  # open files below which an operator is warned
 MALFORMED: Final = "What came is no HTTP/1.1 request, or one that can be read in two ways, or its head is too long."
 
 
-def raise_file_limit() -> None:
-    """As many files as the system allows: each connection is one."""
+def raise_file_limit() -> str | None:
+    """As many files as the system allows: each connection is one. Gives a line for who starts it if they are few."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY or hard >= FEW_FILES:
+        return None
+    return (
+        f"only {hard} files may be open at once (the hard limit of this process), so that connections and streams are "
+        f"refused early; allow {FEW_FILES} or more (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker)"
+    )
 
 
 def most_connections(asked: int) -> int:

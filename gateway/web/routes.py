@@ -11,6 +11,7 @@ from gateway.web import dashboard_page, docs_page, files, jobs, problems, stream
 from gateway.web.access import access, cors, principal, rate_limit, security, session
 from gateway.web.access.outer import PROXIES, Proxies
 from gateway.web.context import BASE, Face, with_alias
+from gateway.web.media_use import MediaUse
 from gateway.web.observe import events, figures, health, metrics
 from gateway.web.openapi import openapi_document
 from gateway.web.watch import play, whep
@@ -35,7 +36,8 @@ def application(
     app.middlewares.extend([problems.middleware, *opened, access.middleware(guard), *limited])
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
-    media = files.routes(settings.media_dir, face.parts.catalog, settings.media_max_bytes, Probes(face.parts.workers))
+    use = face.media_use or MediaUse(settings.media_dir, face.parts.catalog, face.supervisor.active)
+    media = files.routes(settings.media_dir, use, settings.media_max_bytes, Probes(face.parts.workers))
     records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
     app.add_routes(with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)]))
     app.add_routes(openapi_document.routes(kinds))

@@ -79,6 +79,8 @@ class _Method:
         job_id = secrets.token_hex(16)
         plan = await kind.plan(params, Ask(job_id, ignored), face.parts)
         check_free(face.parts.catalog, plan.names)
+        if face.media_use is not None:
+            face.media_use.check_still(plan.files)
         if by_alias(request) and not face.supervisor.can_wait:
             raise Failure("capacity-exceeded", "Too many callers are waiting already; try again later.", retry_after=1)
         draft = _draft(request, kind, plan, (job_id, preferences, claim))
@@ -152,6 +154,7 @@ def _draft(request: web.Request, kind: Kind, plan: Plan, terms: tuple[str, Prefe
         kind=kind.name,
         pool=kind.pool,
         names=plan.names,
+        files=plan.files,
         wait=preferences.wait,
         timeout=preferences.timeout,
         request={**asked, "key": key} if (key := owner(request)) else asked,

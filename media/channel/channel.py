@@ -66,6 +66,10 @@ class FileStream(Stream):
         return self._ring
 
     @property
+    def files(self) -> tuple[str, ...]:
+        return self._spec.paths
+
+    @property
     def pictures(self) -> frozenset[str]:
         marks = (self.mark, self._reel.mark if self._reel else None, self._seen())
         return frozenset(mark.sha256 for mark in marks if mark)

@@ -90,7 +90,7 @@ class Database:
 
     def _take_lock(self) -> None:
         """One gateway for one file: a second one would declare the first one's jobs interrupted."""
-        self._lock = self.path.with_name(self.path.name + ".lock").open("w")
+        self._lock = self.path.with_name(self.path.name + ".lock").open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
