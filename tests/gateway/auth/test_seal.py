@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.auth.seal import Seal, SealError
+from gateway.auth.seal import KeyFileError, Seal, SealError
 
 KEY = b64encode(bytes(32))
 
@@ -43,5 +43,5 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     with pytest.raises(SealError):
         Seal.at(tmp_path / "another").open(sealed)
     path.write_bytes(b"short")
-    with pytest.raises(OSError, match="no key"):
+    with pytest.raises(KeyFileError, match="no key"):
         Seal.at(path)
