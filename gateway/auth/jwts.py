@@ -10,9 +10,9 @@ from gateway.auth.keys import Key, Scope
 if TYPE_CHECKING:
     from jwt import PyJWK
 
-# Kind of key -> the one algorithm that is taken with it (RFC 8725, section 3.1): never what the token says, never one
-# with a shared secret, never none.
-ALGORITHMS: Final = {("RSA", ""): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+# Kind of key -> the names of the one algorithm that is taken with it (RFC 8725, section 3.1): never what the token
+# says, never one with a shared secret, never none. RFC 9864 has given EdDSA with this kind of key a name of its own.
+ALGORITHMS: Final = {("RSA", ""): ("RS256",), ("EC", "P-256"): ("ES256",), ("OKP", "Ed25519"): ("EdDSA", "Ed25519")}
 LEEWAY: Final = 10  # seconds that two clocks may differ by
 LONGEST: Final = 8192  # characters
 WEAKEST: Final = 2048  # bits of an RSA key
@@ -44,7 +44,7 @@ class Jwts:
         try:
             data = self._path.read_bytes()
             rows = json.loads(data)["keys"] if data.lstrip().startswith(b"{") else [self._jwk(data)]
-            keys = [self._checked(row) for row in rows if row.get("use", "sig") == "sig"]
+            keys = [key for row in rows if row.get("use", "sig") == "sig" for key in self._checked(row)]
         except (OSError, ValueError, TypeError, KeyError, AttributeError, self._jwt.PyJWTError) as error:
             raise JwtError(f"{self._path} holds no public keys that can be used: {error}") from None
         if not keys:
@@ -84,20 +84,24 @@ class Jwts:
         except (self._jwt.PyJWTError, ValueError, TypeError):
             return None
 
-    def _checked(self, row: dict[str, Any]) -> "tuple[str | None, str, PyJWK]":
-        """One key of a set, with its algorithm. Raises `ValueError`."""
+    def _checked(self, row: dict[str, Any]) -> "list[tuple[str | None, str, PyJWK]]":
+        """One key of a set, once for each name of its algorithm. Raises `ValueError`."""
         if "d" in row or "k" in row:
             raise ValueError("it holds a private key or a secret; only public keys belong here")
         kind = (row.get("kty", ""), row.get("crv", ""))
-        algorithm = ALGORITHMS.get(kind)
-        if algorithm is None or row.get("alg", algorithm) != algorithm:
-            raise ValueError(
-                f"a key of the kind {' '.join(filter(None, kind))!r} is not taken; there are RS256, ES256, EdDSA"
-            )
+        names = ALGORITHMS.get(kind, ())
+        if not names or row.get("alg", names[0]) not in names:
+            known = ", ".join(name for each in ALGORITHMS.values() for name in each)
+            raise ValueError(f"a key of the kind {' '.join(filter(None, kind))!r} is not taken; there are {known}")
+        return [(row.get("kid"), name, self._bound(row, names[0], name)) for name in names]
+
+    def _bound(self, row: dict[str, Any], algorithm: str, name: str) -> "PyJWK":
+        """The key for tokens that call its algorithm so; the library knows the algorithm by its first name alone."""
         key = self._jwt.PyJWK(row, algorithm)
-        if getattr(key.key, "key_size", WEAKEST) < WEAKEST and kind[0] == "RSA":
+        if getattr(key.key, "key_size", WEAKEST) < WEAKEST and row["kty"] == "RSA":
             raise ValueError(f"an RSA key needs {WEAKEST} bits")
-        return row.get("kid"), algorithm, key
+        key.algorithm_name = name
+        return key
 
     def _jwk(self, data: bytes) -> dict[str, Any]:
         """A public key in PEM as a row of a set."""

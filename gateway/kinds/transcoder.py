@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
@@ -19,19 +19,39 @@ USUAL_FPS: Final = 25.0  # for a key frame interval in frames, when the caller d
 
 TIMEOUT_CAUSES: Final = {"waiting-source": "source-timeout", "waiting-keyframe": "source-no-keyframe"}
 
+# A bitrate is meant as WCS has it, in kbit/s, when it is less than 10,000.
+KILOBITS: Final = range(50, 10_000)
+BITS: Final = range(50_000, 50_000_001)
+
 Side = Annotated[int, Field(ge=16, le=4096)]
+
+
+def _bitrate(value: int) -> int:
+    if value not in KILOBITS and value not in BITS:
+        raise ValueError(f"{BITS[0]} to {BITS[-1]} bits a second, or {KILOBITS[0]} to {KILOBITS[-1]} kbit/s")
+    return value
+
+
+_RANGES: Final = [{"type": "integer", "minimum": each[0], "maximum": each[-1]} for each in (KILOBITS, BITS)]
+Bitrate = Annotated[int, AfterValidator(_bitrate), WithJsonSchema({"anyOf": _RANGES})]
 
 
 class EncoderParams(Params):
     """The output. `width` and `height` in pixels (one alone keeps the shape; none: the source's size), `fps` at most
-    so many frames a second, `bitrate` in bits a second, `keyFrameInterval` in frames."""
+    so many frames a second, `bitrate` in bits a second (below 10,000 in kbit/s, as WCS has it), `keyFrameInterval` in
+    frames."""
 
     width: Side | None = None
     height: Side | None = None
     fps: Annotated[float, Field(ge=1, le=120, allow_inf_nan=False, strict=False)] | None = None
-    bitrate: Annotated[int, Field(ge=50_000, le=50_000_000)] | None = None
+    bitrate: Bitrate | None = None
     key_frame_interval: Annotated[int, Field(ge=1, le=3000)] | None = None
     watermark: MarkField | None = None
+
+    @property
+    def bits(self) -> int | None:
+        """Bits a second."""
+        return self.bitrate * 1000 if self.bitrate is not None and self.bitrate in KILOBITS else self.bitrate
 
 
 class TranscoderParams(Params):
@@ -101,12 +121,15 @@ async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
         width=encoder.width,
         height=encoder.height,
         fps=encoder.fps,
-        bitrate=encoder.bitrate,
+        bitrate=encoder.bits,
         key_every=key_seconds(encoder, parts.settings.hls_segment_duration),
     )
     identity = Identity(params.local_stream_name, "transcoder", uri, False, parts.wall(), ask.job_id)
     stream = TranscodedStream(identity, spec, parts.transcoders, None)
     ask.warn(stream)
+    if encoder.bits != encoder.bitrate:
+        detail = f"A bitrate of {encoder.bitrate} is taken as kbit/s, as WCS has it: {encoder.bits} bits a second."
+        stream.warn("bitrate-in-kilobits", detail)
     echo = {
         "uri": uri,
         "remoteStreamName": params.remote_stream_name,

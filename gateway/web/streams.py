@@ -14,9 +14,10 @@ from gateway.web.context import BASE, Face
 from gateway.web.durable import all_on_disk
 from gateway.web.paging import PageParams, Position, cut, linked
 from gateway.web.selection import selection
+from gateway.web.status_words import OF_VIEWERS, OURS, StatusWord
 from media.catalog import Catalog
 from media.net.secrets import shown_uri
-from media.stream import Identity, Status, Stream
+from media.stream import Identity, Stream
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 UNSAVED: Final = "What was asked for is stopped, but that is not on disk yet: it is back if the gateway ends now."
@@ -27,7 +28,8 @@ class Filter(Exact):
 
     `mediaSessionId` is another word for `id`; `name`, `localStreamName` and `toStream` are words for the stream's name;
     `remoteStreamName` is the name of what a transcoder reads. `uri` is a list's as it was given, or one of those in it.
-    Every stream here is published: `published` false means none. `display` is taken and changes nothing.
+    `status` may be a word of WCS. Every stream here is published: `published` false means none. `display` is taken and
+    changes nothing.
     """
 
     id: str | None = None
@@ -37,7 +39,7 @@ class Filter(Exact):
     to_stream: str | None = None
     remote_stream_name: str | None = None
     uri: str | tuple[str, ...] | None = None
-    status: Status | None = Field(default=None, strict=False)
+    status: StatusWord | None = Field(default=None, strict=False)
     published: Flag | None = None
     display: list[str] | None = None
 
@@ -50,7 +52,7 @@ class Filter(Exact):
             and {self.name, self.local_stream_name, self.to_stream} <= {None, identity.name}
             and self.remote_stream_name in (None, stream.source)
             and (self.uri is None or self._names(identity))
-            and self.status in (None, stream.status)
+            and (self.status is None or OURS[self.status] is stream.status)
         )
 
     @property
@@ -75,12 +77,14 @@ class Filter(Exact):
 
 
 class AnyKindFilter(Filter):
-    """The filter of `/stream/*`: as those of one kind, and `kind` is rtsp, vod or transcoder."""
+    """The filter of `/stream/*`: as those of one kind, and `kind` is rtsp, vod or transcoder. The status PLAYING, by
+    which WCS means viewers here, is that of none.
+    """
 
     kind: str | None = None
 
     def matches(self, stream: Stream) -> bool:
-        return super().matches(stream) and self.kind in (None, stream.identity.kind)
+        return self.status is not OF_VIEWERS and self.kind in (None, stream.identity.kind) and super().matches(stream)
 
 
 class StreamPage(PageParams):

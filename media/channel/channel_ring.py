@@ -48,7 +48,7 @@ class LoopRing:
     @property
     def ended(self) -> bool:
         """True after `close`, and after the one round of a channel that does not repeat."""
-        return self._closed_at is not None or (self._last is not None and self.head >= self._last)
+        return self._closed_at is not None or self._played_out
 
     @property
     def head(self) -> int:
@@ -80,8 +80,9 @@ class LoopRing:
 
     @property
     def position(self) -> tuple[int, Fraction]:
-        """Round and seconds in it."""
-        return self._current().position(self._now())
+        """Round and seconds in it; at the end of a channel that has played out."""
+        length = self.length if self._played_out else None
+        return self._current().position(self._now()) if length is None else (0, length)
 
     @property
     def length(self) -> Fraction | None:
@@ -92,6 +93,8 @@ class LoopRing:
     def file(self) -> int:
         """Which of the timeline's files the position is in."""
         stretch = self._current()
+        if self._played_out:
+            return stretch.file_of(self.head - 1)
         now = stretch.elapsed(self._now())
         return stretch.loop.file_of(stretch.loop.ended_by(now)) if stretch.loop.chunk_count else 0
 
@@ -298,6 +301,12 @@ class LoopRing:
             self._open_gates()
             for key in list(self._files):
                 self._close_files(key)
+
+    @property
+    def _played_out(self) -> bool:
+        """Whether the one round of a channel that does not repeat is out."""
+        last = self._last
+        return last is not None and self.head >= last
 
     @property
     def _last(self) -> int | None:

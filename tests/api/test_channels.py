@@ -80,6 +80,14 @@ async def test_a_channel_that_has_played_out_is_said_to_have_ended(api: Api) -> 
         answer = await move(api, verb, position=1)
         assert (answer.status, answer.body["code"]) == (409, "resource-busy")
         assert answer.body["detail"] == "The channel 'c' has ended; terminate it and start it again."
+    seen = set()
+    for _ in range(3):
+        (record,) = (await api.post("/vod/find", {"localStreamName": "c"})).body
+        assert record["status"] == "LIVE"  # its last segments can still be fetched
+        seen.add((record["round"], record["position"], record["duration"]))
+    assert seen == {(0, record["duration"], record["duration"])}
+    (stopped,) = (await api.post("/vod/terminate", {"localStreamName": "c"})).body
+    assert (stopped["round"], stopped["position"]) == (None, None)
 
 
 async def test_a_channel_may_start_in_the_middle(api: Api) -> None:

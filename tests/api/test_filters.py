@@ -1,16 +1,21 @@
 """What selects streams, jobs and files: nothing of it is passed over, so that never more is stopped than was meant."""
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.web.status_words import OURS, StatusWord
 from media.faultcamera.server import Camera
+from media.stream import Status
 from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
 from tests.support.conforming import described
 
+ROOT = Path(__file__).parents[2]
 BASE = "/rest-api/v3"
 VERBS = ("find", "find_all", "terminate", "cancel")
 FAMILIES = ("stream", "rtsp", "vod", "transcoder")
@@ -157,6 +162,9 @@ async def test_each_word_of_a_caller_of_wcs_narrows_down(watched: Api, camera: C
         ({"published": "false"}, set()),
         ({"display": ["metrics"]}, set(NAMES)),
     ]
+    for word in (*OURS, "playing", "GONE", ""):
+        refused = await watched.post("/vod/find", {"status": word})
+        assert (refused.status == 422) == (word not in OURS), word
     own = {"stream": set(NAMES), "rtsp": {"yard"}, "vod": {"a", "b"}, "transcoder": set[str]()}
     for family, (body, found) in itertools.product(FAMILIES, words):
         assert await names(watched, f"/{family}/find", body) == found & own[family], (family, body)
@@ -167,6 +175,33 @@ async def test_each_word_of_a_caller_of_wcs_narrows_down(watched: Api, camera: C
         assert await names(watched, "/stream/find", {"kind": kind}) == own[kind]
     null = {"mediaSessionId": None, "name": None, "published": True, "display": ["metrics"]}
     assert await names(watched, "/stream/find", null) == set(NAMES)
+
+
+def test_every_status_and_every_word_for_one_means_something() -> None:
+    assert set(OURS) == set(StatusWord)
+    assert {OURS[StatusWord(status)] for status in Status} == set(Status)
+    page = (ROOT / "docs/reference/api.md").read_text().partition("### Words of WCS")[2].partition("## Pages")[0]
+    rows = re.findall(r"^\| (`[^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    told = {word: means.strip("`").partition("`")[0] for words, means in rows for word in re.findall(r"`(\w+)`", words)}
+    assert {word: told[word].replace("the same", word) for word in told} == {
+        word: OURS[word] for word in StatusWord if word not in ("LIVE", "WAITING", "IDLE")
+    }
+
+
+async def test_the_words_of_wcs_for_a_status_are_filters(watched: Api) -> None:
+    await watched.done("/vod/pause", {"localStreamName": "b"})
+    fits = {
+        "LIVE": {"a", "yard"}, "PUBLISHING": {"a", "yard"}, "PROCESSED_LOCAL": {"a", "yard"},
+        "PROCESSED_REMOTE": {"a", "yard"}, "PAUSED": {"b"}, "PENDING": set(), "NEW": set(), "UNPUBLISHED": set(),
+    }  # fmt: skip
+    for word, found in fits.items():
+        assert await names(watched, "/stream/find", {"status": word}) == found
+        assert await names(watched, "/vod/find", {"status": word}) == found - {"yard"}
+    assert await names(watched, "/rtsp/find", {"status": "PLAYING"}) == {"yard"}
+    assert await names(watched, "/vod/find", {"status": "PLAYING"}) == {"a"}
+    # Where WCS has viewers' streams among all the others, who stops those does not mean the cameras.
+    check_problem(await watched.post("/stream/terminate", {"status": "PLAYING"}), 404, "not-found")
+    check_problem(await watched.post("/transcoder/terminate", {"status": "PROCESSED_LOCAL"}), 404, "not-found")
 
 
 async def test_a_stopped_stream_is_found_by_either_word_for_its_id_in_its_family_alone(api: Api) -> None:

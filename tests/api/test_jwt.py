@@ -73,6 +73,21 @@ def test_a_token_is_believed_by_its_public_key_alone(jwts: Callable[[bytes], Jwt
     assert jwts(jwks(*others)).find(token(algorithm)) is None
 
 
+@pytest.mark.parametrize("said", [None, "EdDSA", "Ed25519"])
+def test_the_two_names_of_one_algorithm_are_taken_in_keys_and_in_tokens(
+    jwts: Callable[[bytes], Jwts], said: str | None
+) -> None:
+    checked = jwts(jwks(SIGNERS["EdDSA"][1] | ({"alg": said} if said else {})))
+    claims = json.dumps({"iss": "https://login.example", "aud": "reelgate", "sub": "ann", "exp": NOW + 3600}).encode()
+    for name in ("EdDSA", "Ed25519", "Ed448", "ed25519", "ES256"):
+        head = json.dumps({"alg": name, "typ": "JWT"}).encode()
+        text = ".".join(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in (head, claims))
+        signed = f"{text}.{base64.urlsafe_b64encode(ED.sign(text.encode())).rstrip(b'=').decode()}"
+        assert (checked.find(signed) is not None) == (name in ("EdDSA", "Ed25519")), name
+        forged = f"{text}.{base64.urlsafe_b64encode(ed25519.Ed25519PrivateKey.generate().sign(text.encode())).decode()}"
+        assert checked.find(forged) is None
+
+
 NOW = time.time()
 
 
@@ -146,6 +161,8 @@ def test_a_key_is_chosen_by_its_id(jwts: Callable[[bytes], Jwts]) -> None:
         jwks(ECAlgorithm.to_jwk(EC, as_dict=True)),
         jwks({**SIGNERS["RS256"][1], "alg": "HS256"}),
         jwks({**SIGNERS["ES256"][1], "use": "enc"}),
+        jwks({**SIGNERS["EdDSA"][1], "alg": "Ed448"}),
+        jwks({**SIGNERS["ES256"][1], "alg": "Ed25519"}),
         jwks(RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)),
         pem(ec.generate_private_key(ec.SECP384R1())),
     ],

@@ -98,6 +98,8 @@ async def test_a_list_that_does_not_loop_ends_after_its_last_file(api: Api) -> N
     ring = channel(api).ring
     assert ring is not None
     await until(lambda: ring.ended)
+    (record,) = (await api.post("/vod/find", {"localStreamName": "c"})).body
+    assert (record["round"], record["position"], record["item"]) == (0, record["duration"], 1)
     assert (await api.get("/live/c/media.m3u8")).body.decode().endswith("#EXT-X-ENDLIST\n")
 
 

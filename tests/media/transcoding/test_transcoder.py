@@ -112,6 +112,21 @@ async def test_a_transcoder_is_a_stream_with_a_grid_of_its_own(api: Api) -> None
     assert api.gateway.calibration.capacity.used == 0
 
 
+@pytest.mark.parametrize(("asked", "bits"), [(800, 800_000), (9_999, 9_999_000), (50_000, 50_000)])
+async def test_a_bitrate_in_kilobits_is_taken_as_such_and_told(api: Api, asked: int, bits: int) -> None:
+    answer = await start(api, width=160, bitrate=asked)
+    assert (answer.status, answer.body["encoder"]["bitrate"]) == (200, bits), answer.body
+    told = {each["code"]: each["detail"] for each in answer.body["warnings"]}
+    expected = f"A bitrate of {asked} is taken as kbit/s, as WCS has it: {bits} bits a second."
+    assert told.get("bitrate-in-kilobits") == (expected if asked < 10_000 else None)
+
+
+async def test_a_bitrate_that_is_neither_is_refused(api: Api) -> None:
+    for asked in (-1, 0, 49, 10_000, 49_999, 50_000_001, "800", 800.5):
+        refused = await start(api, bitrate=asked)
+        assert (refused.status, refused.body["errors"][0]["field"]) == (422, "encoder.bitrate"), asked
+
+
 async def test_a_watermark_is_put_on_moved_faded_and_removed_in_flight(api: Api) -> None:
     put(api, "red.png", plain(RED, 80, 40))
     assert (await start(api)).status == 200
