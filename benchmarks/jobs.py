@@ -34,11 +34,11 @@ from gateway.jobs.feed import Feed
 from gateway.jobs.job import Progress, time_of_day
 from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan
-from gateway.prefer import Limits as PreferLimits
+from gateway.kinds.kind import Ask, Kind, Params, Plan, Services
+from gateway.prefer import PreferLimits as PreferLimits
 from gateway.settings import Settings
 from gateway.web import jobs, problems, submit
-from gateway.web.context import BASE, Face
+from gateway.web.context import BASE, Context
 from gateway.web.observe.events import News
 from gateway.web.observe.metrics import Metrics
 from media.catalog import Catalog
@@ -80,7 +80,7 @@ class ScriptWork:
         """Ends by itself."""
 
 
-async def plan(params: ScriptParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: ScriptParams, ask: Ask, parts: Services) -> Plan:
     """Nothing to look at."""
     del ask, parts
     return Plan((), {"name": params.name}, ScriptWork(params.seconds))
@@ -101,8 +101,8 @@ async def face(limits: Limits) -> AsyncIterator[tuple[str, Store]]:
         supervisor = Supervisor(limits, store, max_waiters=2 * IN_FLIGHT)
         feed, metrics = Feed(), Metrics()
         supervisor.observers += [News(supervisor, feed), metrics]
-        parts = cast(Parts, SimpleNamespace(catalog=Catalog()))
-        shared = Face(supervisor, store, parts, PreferLimits(5, 60), feed, metrics)
+        parts = cast(Services, SimpleNamespace(catalog=Catalog()))
+        shared = Context(supervisor, store, parts, PreferLimits(5, 60), feed, metrics)
         kind = Kind("script", "/script", "camera", ScriptParams, plan)
         app = web.Application(middlewares=[problems.middleware])
         app.add_routes([web.post(f"{BASE}/script", submit.handler(kind, shared)), web.post("/bare", bare)])

@@ -32,12 +32,12 @@ from av.video.stream import VideoStream
 
 from benchmarks import loops
 from media.codecs import libav
-from media.codecs.cutter import Timeline
-from media.codecs.h264_encoder import Look, Rate, bits, options, threads
+from media.codecs.cutter import Epoch
+from media.codecs.h264_encoder import EncoderRate, PictureForm, bits, options, threads
 from media.effects import pixels
 from media.mp4.fmp4 import Sample, fragment
 from media.pictures.worker import image_header, read_picture
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import ChunkMade, InitMade, Message
 from media.ring import Ring
 from media.transcoding.worker.transcode import NICE, Spec, Transcoder
@@ -141,7 +141,7 @@ class Fed:
 
 
 def transcode(fed: list[Message], logo: Path) -> None:
-    transcoder = Transcoder(cast(Channel, Fed(fed)), Spec(), Timeline(time.monotonic(), 0.0))
+    transcoder = Transcoder(cast(GatewaySocket, Fed(fed)), Spec(), Epoch(time.monotonic(), 0.0))
     frame = pixels.normalised(read_picture.decode(image_header.examine(logo.read_bytes())))
     stored = logo.with_suffix(".rgba")
     pixels.save(stored, frame)
@@ -175,7 +175,7 @@ def ffmpeg(clip: Path, logo: Path, shape: tuple[int, int, int], *more: str) -> N
 def command(clip: Path, logo: Path, shape: tuple[int, int, int], *more: str, live: bool = False) -> list[str]:
     """What ffmpeg is called with; `live`: for ever, at the pace of the file."""
     width, height, fps = shape
-    look, rate = Look(width, height, Fraction(1), 2, 2, 2), Rate(float(fps), None, Fraction(2))
+    look, rate = PictureForm(width, height, Fraction(1), 2, 2, 2), EncoderRate(float(fps), None, Fraction(2))
     settings = [word for name, value in options(rate, look).items() for word in (f"-{name}:v", value)]
     count = str(threads(look))
     decoder = ("-threads", count, "-thread_type", "slice")

@@ -23,12 +23,12 @@ from gateway.jobs.retention import Retention
 from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds import KINDS
-from gateway.kinds.kind import Kind, Parts
-from gateway.prefer import Limits as PreferLimits
+from gateway.kinds.kind import Kind, Services
+from gateway.prefer import PreferLimits as PreferLimits
 from gateway.settings import Settings
 from gateway.tls import Tls, TlsError
 from gateway.web.access.access import Access
-from gateway.web.context import Face
+from gateway.web.context import Context
 from gateway.web.listener import Crowd, Site, most_connections
 from gateway.web.media_use import MediaUse
 from gateway.web.observe.events import News
@@ -38,7 +38,7 @@ from gateway.web.observe.readiness import Readiness
 from gateway.web.routes import application
 from gateway.web.watch.play import PlayLimits
 from gateway.web.watch.viewers import ViewerCaps
-from gateway.webhooks.delivery import Target
+from gateway.webhooks.delivery import WebhookTarget
 from gateway.webhooks.signature import secret_bytes
 from gateway.webhooks.types import chosen
 from gateway.webhooks.webhooks import Webhooks
@@ -156,7 +156,7 @@ class Gateway:
         stack.push_async_callback(self.catalog.close)
         stack.push_async_callback(self.supervisor.drain, settings.jobs_drain_timeout)
 
-    def _parts(self) -> Parts:
+    def _parts(self) -> Services:
         settings = self.settings
         ring = RingLimits(
             Fraction(settings.hls_segment_duration), settings.hls_window, max_bytes=settings.ring_max_bytes
@@ -170,7 +170,7 @@ class Gateway:
         transcoders = TranscoderParts(self.catalog, self.workers, self.calibration, ring, grace, time.time)
         stills = Stills(self.workers, time.time)
         self.broadcasts = Broadcasts(self.workers)
-        return Parts(
+        return Services(
             *(settings, self.catalog, self.workers, cameras, files, pictures, transcoders, stills),
             broadcasts=self.broadcasts,
             wall=time.time,
@@ -233,7 +233,7 @@ class Gateway:
         )
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
         use = MediaUse(settings.media_dir, self.catalog, self.supervisor.active)
-        face = Face(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness, use)
+        face = Context(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness, use)
         guard = self.access = Access(self.keys, tokens, tokens.for_sessions(), settings.cors_origins, jwts=self.jwts)
         app = self.application = application(face, limits, guard, self.figures)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
@@ -269,9 +269,11 @@ def _jwts(settings: Settings) -> Jwts | None:
     return Jwts(settings.jwt_keys, settings.jwt_issuer, settings.jwt_audience)
 
 
-def _targets(settings: Settings) -> list[Target]:
+def _targets(settings: Settings) -> list[WebhookTarget]:
     keys = tuple(secret_bytes(secret.get_secret_value()) for secret in settings.webhook_secret)
-    return [Target(url, keys, settings.webhook_give_up, settings.webhook_backlog) for url in settings.webhook_url]
+    return [
+        WebhookTarget(url, keys, settings.webhook_give_up, settings.webhook_backlog) for url in settings.webhook_url
+    ]
 
 
 def _job_limits(settings: Settings) -> JobLimits:

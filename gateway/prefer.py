@@ -14,7 +14,7 @@ _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZab
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PreferLimits:
     """What the settings allow, in whole seconds; a default that is not given is the maximum.
 
     Raises ValueError when a number is out of range, or a default is over its maximum.
@@ -42,7 +42,7 @@ class Limits:
         return self.max_timeout if self.default_timeout is None else self.default_timeout
 
 
-_ANY: Final = Limits(0, 1)  # where there is nothing to wait for
+_ANY: Final = PreferLimits(0, 1)  # where there is nothing to wait for
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Preferences:
         return ", ".join(parts)
 
 
-def parse(lines: Sequence[str], limits: Limits) -> Preferences:
+def parse(lines: Sequence[str], limits: PreferLimits) -> Preferences:
     """Read all Prefer lines of one request, in order.
 
     Never raises: what cannot be honoured is ignored (RFC 7240 section 2). The time is linear in the length of the
@@ -94,7 +94,7 @@ def strict(lines: Sequence[str]) -> bool:
 
 
 @lru_cache(256)  # callers say the same few things again and again
-def _parse(text: str, limits: Limits) -> Preferences:
+def _parse(text: str, limits: PreferLimits) -> Preferences:
     first: dict[str, str | None] = {}
     handlings: set[str] = set()
     for element in _split(text):

@@ -75,7 +75,7 @@ OptionalNetworks = Annotated[
     tuple[IPv4Network | IPv6Network, ...] | None, NoDecode, BeforeValidator(_networks), BeforeValidator(_blank_is_none)
 ]
 Seconds = Annotated[float, Field(gt=0)]
-Rate = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_blank_is_none)]
+OptionalRate = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_blank_is_none)]
 OptionalSeconds = Annotated[int | None, BeforeValidator(_blank_is_none)]
 
 
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     jobs_retention: Seconds = 86400.0
     jobs_retention_count: Annotated[int, Field(ge=0)] = 100_000
     jobs_tombstones: Annotated[int, Field(ge=0)] = 10_000
-    rate_limit: Rate = None
+    rate_limit: OptionalRate = None
     jobs_drain_timeout: Annotated[float, Field(ge=0)] = 10.0
 
     vod_live_loop: bool = False

@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 REMEMBERED: Final = 600.0  # seconds that a stopped stream is still found by its id
 MAX_STOPPED: Final = 1000
 
-Listener = Callable[[Stream], None]
+StreamListener = Callable[[Stream], None]
 
 
 class Catalog:
     """Streams by name and by id. `listeners` hear of every stream that is published and of every change of status."""
 
     def __init__(self) -> None:
-        self.listeners: list[Listener] = []
+        self.listeners: list[StreamListener] = []
         self._named: dict[str, Stream] = {}
         self._by_id: dict[str, Stream] = {}
         self._stopped: dict[str, Stream] = {}

@@ -29,7 +29,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Rectangle:
     """A rectangle of the frame in pixels, all even; it may lie partly or wholly outside."""
 
     x: int
@@ -38,7 +38,7 @@ class Box:
     height: int
 
 
-def place(frame: tuple[int, int], picture: tuple[int, int], wanted: Placement) -> Box:
+def place(frame: tuple[int, int], picture: tuple[int, int], wanted: Placement) -> Rectangle:
     """The box of a picture (width, height as decoded) on a frame of that size. Never larger than the frame.
 
     Even numbers, because colours are stored for every second pixel in both directions (4:2:0).
@@ -49,7 +49,7 @@ def place(frame: tuple[int, int], picture: tuple[int, int], wanted: Placement) -
         anchor = "bottom-right"
     x = _offset(frame[0], width, wanted.x, _side(anchor, "left", "right"), anchor is None)
     y = _offset(frame[1], height, wanted.y, _side(anchor, "top", "bottom"), anchor is None)
-    return Box(x, y, width, height)
+    return Rectangle(x, y, width, height)
 
 
 def _size(frame: tuple[int, int], picture: tuple[int, int], wanted: float | None) -> tuple[int, int]:

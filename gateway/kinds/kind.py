@@ -47,7 +47,7 @@ class Exact(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Services:
     """What the kinds work with."""
 
     settings: Settings
@@ -107,10 +107,10 @@ class Kind:
     path: str
     pool: str
     params: type[Params]
-    plan: Callable[[Any, Ask, Parts], Awaitable[Plan]]
+    plan: Callable[[Any, Ask, Services], Awaitable[Plan]]
     timeout_cause: Callable[[str], str | None] = lambda _stage: None
     stream_kind: str = ""
-    restore: Callable[[dict[str, Any], Parts], Stream] | None = None
+    restore: Callable[[dict[str, Any], Services], Stream] | None = None
     result_limit: int = RESULT_LIMIT
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Work
-from gateway.kinds.kind import Ask, Exact, Params, Parts, Plan
+from gateway.kinds.kind import Ask, Exact, Params, Plan, Services
 from gateway.kinds.mediafile import media_file
 from media.pictures.picture_store import Reading
 from media.placement import Anchor, Placement
@@ -16,7 +16,7 @@ from media.watermark import Watermark
 
 FARTHEST: Final = 16384  # pixels
 
-Place = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False, strict=False)]
+Coordinate = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False, strict=False)]
 Width = Annotated[float, Field(gt=0, le=FARTHEST, allow_inf_nan=False, strict=False)]
 Opacity = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=False)]
 ANCHORS: Final = get_args(Anchor)
@@ -28,8 +28,8 @@ class MarkParams(Params):
 
     file: str = Field(min_length=1, max_length=1024)
     anchor: Anchor | None = None
-    x: Place | None = None
-    y: Place | None = None
+    x: Coordinate | None = None
+    y: Coordinate | None = None
     width: Width | None = None
     opacity: Opacity = 1.0
 
@@ -47,8 +47,8 @@ class ChangeParams(Exact):
 
     watermark: MarkField | None = None
     anchor: Anchor | None = None
-    x: Place | None = None
-    y: Place | None = None
+    x: Coordinate | None = None
+    y: Coordinate | None = None
     width: Width | None = None
     opacity: Opacity | None = None
 
@@ -81,7 +81,7 @@ def full(mark: MarkField) -> MarkParams:
 class NamedPicture:
     """A watermark that was asked for, before its picture is read."""
 
-    def __init__(self, file: str, placement: Placement, reading: Reading, parts: Parts) -> None:
+    def __init__(self, file: str, placement: Placement, reading: Reading, parts: Services) -> None:
         self._file = file
         self._placement = placement
         self._reading = reading
@@ -133,7 +133,7 @@ class Change:
             self.picture.kill()
 
 
-async def change(params: ChangeParams, before: Watermark | None, parts: Parts) -> Change:
+async def change(params: ChangeParams, before: Watermark | None, parts: Services) -> Change:
     """What is asked for, on top of what is there; looks that the picture is. Raises `Failure`."""
     if params.watermark is not None:
         where = params.placement(before.placement if before else Placement())
@@ -153,7 +153,7 @@ def plan_change(params: ChangeParams, ask: Ask, stream: Stream, work: Work) -> P
     return Plan((f"watermark:{stream.identity.id}",), echo, work)
 
 
-async def wanted(mark: MarkField | None, parts: Parts) -> Change:
+async def wanted(mark: MarkField | None, parts: Services) -> Change:
     """What a stream that is to be made shows from the start; looks that the picture is there. Raises `Failure`."""
     if mark is None:
         return Change()
@@ -161,7 +161,7 @@ async def wanted(mark: MarkField | None, parts: Parts) -> Change:
     return Change(picture=await named(said.file, said.placement(), parts))
 
 
-async def named(file: str, placement: Placement, parts: Parts) -> NamedPicture:
+async def named(file: str, placement: Placement, parts: Services) -> NamedPicture:
     """Looks that the file is there. Raises `Failure`."""
     path = await media_file(file, "watermark", "image-not-found", parts)
     return NamedPicture(file, placement, parts.pictures.reading(path), parts)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Final
 
 from gateway.jobs.failures import Failure
-from gateway.kinds.kind import Parts
+from gateway.kinds.kind import Services
 from gateway.kinds.names import file_below
 
 PATIENCE: Final = 3.0  # seconds that a look at the media folder may take
 
 
-async def media_file(name: str, field: str, missing: str, parts: Parts) -> Path:
+async def media_file(name: str, field: str, missing: str, parts: Services) -> Path:
     """As `file_below`, in the threads for that folder; `Failure` `source-timeout` when it does not answer in time."""
     look = parts.files.library.on_media(file_below, parts.settings.media_dir, name, field, missing)
     try:

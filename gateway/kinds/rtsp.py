@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Flag, Kind, Params, Plan, Services, as_failure
 from gateway.kinds.names import StreamName, name_for
 from media.camera.spec import CameraSpec
 from media.camera.stream import CameraStream, Manner
@@ -51,7 +51,7 @@ class RtspParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class CameraAddress:
     """A camera's address taken apart: what may be shown, and what may not (`uri` may hold a token in its query)."""
 
     uri: str
@@ -68,7 +68,7 @@ class Address:
         return bool(self.username or self.password) or self.shown != self.uri
 
 
-def split_address(uri: str) -> Address:
+def split_address(uri: str) -> CameraAddress:
     """Takes userinfo off an RTSP address. Raises `Failure`: `unsupported-scheme`, or `invalid-field` for nonsense."""
     try:
         parts = urlsplit(uri)
@@ -85,7 +85,7 @@ def split_address(uri: str) -> Address:
     if HIDDEN in (username, password, *(value for _, value in parse_qsl(parts.query))):
         raise _invalid("The credentials are the placeholder that stands for hidden ones.")
     netloc = parts.netloc.rpartition("@")[2]
-    return Address(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), username, Secret(password))
+    return CameraAddress(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), username, Secret(password))
 
 
 def _invalid(detail: str, field: str = "uri") -> Failure:
@@ -95,7 +95,7 @@ def _invalid(detail: str, field: str = "uri") -> Failure:
 class OpenCamera:
     """The work of one job: the first attempt at a camera."""
 
-    def __init__(self, stream: CameraStream, parts: Parts) -> None:
+    def __init__(self, stream: CameraStream, parts: Services) -> None:
         self._stream = stream
         self._catalog = parts.catalog
 
@@ -116,7 +116,7 @@ class OpenCamera:
         self._stream.kill()
 
 
-async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: RtspParams, ask: Ask, parts: Services) -> Plan:
     """Everything about the request that can be seen without the camera."""
     address = split_address(params.uri)
     name = params.local_stream_name or name_for(address.shown)
@@ -155,7 +155,7 @@ async def plan(params: RtspParams, ask: Ask, parts: Parts) -> Plan:
     return Plan((f"name:{name}", f"uri:{address.shown}"), echo, OpenCamera(stream, parts))
 
 
-def restore(wanted: dict[str, Any], parts: Parts) -> CameraStream:
+def restore(wanted: dict[str, Any], parts: Services) -> CameraStream:
     """A camera that was wanted before the gateway went down: it begins WAITING and opens itself."""
     camera = wanted["camera"]
     now = {"password": Secret(camera["password"]), "tls_ca": str(parts.settings.tls_ca or "")}

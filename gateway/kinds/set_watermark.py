@@ -6,7 +6,7 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Kind, Plan, Services, as_failure
 from gateway.kinds.marks import Change, ChangeParams, change, plan_change
 from media.transcoding.transcoder import TranscodedStream
 from media.watermark import Watermark
@@ -51,7 +51,7 @@ class SetWatermark:
         self._change.kill()
 
 
-async def plan(params: SetWatermarkParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: SetWatermarkParams, ask: Ask, parts: Services) -> Plan:
     """Finds the transcoder, and looks that the picture is there."""
     stream = parts.catalog.holder_of_uri(params.uri)
     if not isinstance(stream, TranscodedStream):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Kind, Params, Plan, Services, as_failure
 from gateway.kinds.names import StreamName
 from media.pictures.stills import Still, Stills
 from media.ring import Ring
@@ -68,7 +68,7 @@ class TakeSnapshot:
         """The stills kill their worker themselves."""
 
 
-async def plan(params: SnapshotParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: SnapshotParams, ask: Ask, parts: Services) -> Plan:
     """Looks that there is such a stream."""
     ring = parts.catalog.ring(params.stream_name)
     if ring is None:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Kind, Params, Plan, Services, as_failure
 from gateway.kinds.marks import Change, MarkField, echo_of, invalid, wanted
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
@@ -110,7 +110,7 @@ def key_seconds(encoder: EncoderParams, usual: int) -> float:
     return encoder.key_frame_interval / (encoder.fps or USUAL_FPS)
 
 
-async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: TranscoderParams, ask: Ask, parts: Services) -> Plan:
     """Looks that the source and the picture are there."""
     uri, encoder = check_uri(params.uri), params.encoder
     if parts.catalog.holder(params.remote_stream_name) is None:
@@ -140,7 +140,7 @@ async def plan(params: TranscoderParams, ask: Ask, parts: Parts) -> Plan:
     return Plan(names, echo, OpenTranscoder(stream, mark, parts.catalog))
 
 
-def restore(wanted: dict[str, Any], parts: Parts) -> TranscodedStream:
+def restore(wanted: dict[str, Any], parts: Services) -> TranscodedStream:
     """A transcoder that was wanted before the gateway went down: it begins WAITING and opens itself."""
     identity, spec = Identity(**wanted["identity"]), TranscoderSpec(**wanted["transcoder"])
     stream = TranscodedStream(identity, spec, parts.transcoders, Watermark.of(wanted["mark"]), Status.WAITING)

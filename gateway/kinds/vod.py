@@ -8,12 +8,12 @@ from pydantic import BeforeValidator, Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Flag, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Flag, Kind, Params, Plan, Services, as_failure
 from gateway.kinds.marks import Change, MarkField, echo_of, wanted
 from gateway.kinds.mediafile import media_file
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
-from media.channel.channel import FileStream
+from media.channel.channel import ChannelStream
 from media.channel.spec import FileSpec, Kept
 from media.stream import Identity
 from media.watermark import Watermark
@@ -51,7 +51,7 @@ class VodParams(Params):
 class OpenFile:
     """The work of one job: the picture read, the files packaged as far as is needed to begin."""
 
-    def __init__(self, stream: FileStream, mark: Change, catalog: Catalog) -> None:
+    def __init__(self, stream: ChannelStream, mark: Change, catalog: Catalog) -> None:
         self._stream = stream
         self._mark = mark
         self._catalog = catalog
@@ -89,14 +89,14 @@ def file_name(uri: str) -> str:
     return uri.removeprefix(SCHEME)
 
 
-async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: VodParams, ask: Ask, parts: Services) -> Plan:
     """Looks that the files and the picture are there and are regular ones."""
     uris = (params.uri,) if isinstance(params.uri, str) else params.uri
     paths = await _paths(uris, parts)
     mark = await wanted(params.watermark, parts)
     loop = parts.settings.vod_live_loop if params.loop is None else params.loop
     identity = Identity(params.local_stream_name, "vod", params.uri, False, parts.wall(), ask.job_id)
-    stream = FileStream(identity, FileSpec(tuple(map(str, paths)), loop, params.start_at), parts.files)
+    stream = ChannelStream(identity, FileSpec(tuple(map(str, paths)), loop, params.start_at), parts.files)
     ask.warn(stream)
     echo = {
         "uri": params.uri,
@@ -109,7 +109,7 @@ async def plan(params: VodParams, ask: Ask, parts: Parts) -> Plan:
     return Plan((f"name:{params.local_stream_name}",), echo, work, tuple(map(str, paths)))
 
 
-async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:
+async def _paths(uris: tuple[str, ...], parts: Services) -> list[Path]:
     """Where the files are. A `Failure` names the one in the list."""
     found: dict[str, Path] = {}
     for number, uri in enumerate(uris):
@@ -125,10 +125,10 @@ async def _paths(uris: tuple[str, ...], parts: Parts) -> list[Path]:
     return [found[uri] for uri in uris]
 
 
-def restore(wanted: dict[str, Any], parts: Parts) -> FileStream:
+def restore(wanted: dict[str, Any], parts: Services) -> ChannelStream:
     """A channel that was wanted before the gateway went down: it goes on where it would have been."""
     identity, spec = Identity.of(wanted["identity"]), FileSpec.of(wanted["file"])
-    stream = FileStream(identity, spec, parts.files, Kept.of(wanted))
+    stream = ChannelStream(identity, spec, parts.files, Kept.of(wanted))
     stream.mark = Watermark.of(wanted.get("nextMark", wanted.get("mark")))
     parts.catalog.publish(stream)
     stream.revive()

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Kind, Params, Plan, Services, as_failure
 from gateway.kinds.names import StreamName
 from media.catalog import Catalog
-from media.channel.channel import FileStream
-from media.channel.channel_faults import Mischief
+from media.channel.channel import ChannelStream
+from media.channel.channel_faults import ChannelFaults
 
 
 class ChannelParams(Params):
@@ -31,9 +31,9 @@ class MoveChannel:
 
     def __init__(
         self,
-        stream: FileStream,
-        prepare: Callable[[FileStream], Awaitable[None]] | None,
-        move: Callable[[FileStream], None],
+        stream: ChannelStream,
+        prepare: Callable[[ChannelStream], Awaitable[None]] | None,
+        move: Callable[[ChannelStream], None],
     ) -> None:
         self._stream = stream
         self._prepare = prepare
@@ -57,10 +57,10 @@ class MoveChannel:
         """There is no process."""
 
 
-def channel(catalog: Catalog, name: str) -> FileStream:
+def channel(catalog: Catalog, name: str) -> ChannelStream:
     """The channel of that name. Raises `Failure` `not-found` for anything else."""
     stream = catalog.holder(name)
-    if not isinstance(stream, FileStream):
+    if not isinstance(stream, ChannelStream):
         raise Failure("not-found", f"There is no channel of a file named {name!r}.")
     return stream
 
@@ -68,11 +68,11 @@ def channel(catalog: Catalog, name: str) -> FileStream:
 class FaultParams(ChannelParams):
     """`fault` is one of `stall`, `gap`, `timestamps`, `missing`, `slow`; `seconds` is how long."""
 
-    fault: Mischief = Field(strict=False)
+    fault: ChannelFaults = Field(strict=False)
     seconds: float = Field(gt=0, le=3600, allow_inf_nan=False)
 
 
-async def fault(params: FaultParams, ask: Ask, parts: Parts) -> Plan:
+async def fault(params: FaultParams, ask: Ask, parts: Services) -> Plan:
     """The channel misbehaves, and heals by itself. Only where the setting `fault_injection` allows it."""
     if not parts.files.fault_injection:
         raise Failure("forbidden", "Faults on command are switched off; the setting fault_injection allows them.")
@@ -80,31 +80,31 @@ async def fault(params: FaultParams, ask: Ask, parts: Parts) -> Plan:
     return _plan(params, ask, parts, work)
 
 
-async def seek(params: SeekParams, ask: Ask, parts: Parts) -> Plan:
+async def seek(params: SeekParams, ask: Ask, parts: Services) -> Plan:
     """Waits, if the file is still being packaged, until the position is on disk."""
     position = params.position
 
-    async def prepare(stream: FileStream) -> None:
+    async def prepare(stream: ChannelStream) -> None:
         await stream.reach(position)
 
     return _plan(params, ask, parts, MoveChannel(_of(params, parts), prepare, lambda stream: stream.seek(position)))
 
 
-async def pause(params: ChannelParams, ask: Ask, parts: Parts) -> Plan:
+async def pause(params: ChannelParams, ask: Ask, parts: Services) -> Plan:
     """The channel stands still."""
-    return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, FileStream.pause))
+    return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, ChannelStream.pause))
 
 
-async def resume(params: ChannelParams, ask: Ask, parts: Parts) -> Plan:
+async def resume(params: ChannelParams, ask: Ask, parts: Services) -> Plan:
     """The channel goes on."""
-    return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, FileStream.resume))
+    return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, ChannelStream.resume))
 
 
-def _of(params: ChannelParams, parts: Parts) -> FileStream:
+def _of(params: ChannelParams, parts: Services) -> ChannelStream:
     return channel(parts.catalog, params.local_stream_name)
 
 
-def _plan(params: ChannelParams, ask: Ask, parts: Parts, work: MoveChannel) -> Plan:
+def _plan(params: ChannelParams, ask: Ask, parts: Services, work: MoveChannel) -> Plan:
     stream = channel(parts.catalog, params.local_stream_name)
     ask.warn(stream)
     # Not its name, which the stream holds: only one job at a time moves a channel.

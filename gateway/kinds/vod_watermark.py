@@ -4,11 +4,11 @@ from typing import Any, Final
 
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Kind, Plan, Services, as_failure
 from gateway.kinds.marks import Change, ChangeParams, change, invalid, plan_change
 from gateway.kinds.names import StreamName
-from media.channel.channel import FileStream
-from media.channel.playlist.playlist import Reel
+from media.channel.channel import ChannelStream
+from media.channel.playlist.playlist import Playlist
 
 
 class ChannelWatermarkParams(ChangeParams):
@@ -24,10 +24,10 @@ class RemarkChannel:
     Viewers see it from a join on, when all of it is packaged.
     """
 
-    def __init__(self, stream: FileStream, change: Change) -> None:
+    def __init__(self, stream: ChannelStream, change: Change) -> None:
         self._stream = stream
         self._change = change
-        self._reel: Reel | None = None
+        self._reel: Playlist | None = None
 
     async def run(self, progress: Progress) -> None:
         with as_failure():
@@ -56,10 +56,10 @@ class RemarkChannel:
             self._reel.kill()
 
 
-async def plan(params: ChannelWatermarkParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: ChannelWatermarkParams, ask: Ask, parts: Services) -> Plan:
     """Finds the channel, and looks that the picture is there."""
     stream = parts.catalog.holder(params.local_stream_name)
-    if not isinstance(stream, FileStream):
+    if not isinstance(stream, ChannelStream):
         raise Failure("not-found", f"There is no channel of a file named {params.local_stream_name!r}.")
     if not stream.loops:
         raise invalid("localStreamName", "The channel does not loop: there is no join at which it could change.")

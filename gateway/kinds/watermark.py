@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan, as_failure
+from gateway.kinds.kind import Ask, Kind, Params, Plan, Services, as_failure
 from gateway.kinds.mediafile import media_file
 from media.pictures.picture_store import Picture, Reading
 
@@ -45,7 +45,7 @@ class ReadPicture:
         self._reading.kill()
 
 
-async def plan(params: WatermarkParams, ask: Ask, parts: Parts) -> Plan:
+async def plan(params: WatermarkParams, ask: Ask, parts: Services) -> Plan:
     """Looks that the file is there and is a regular one."""
     path = await media_file(params.watermark, "watermark", "image-not-found", parts)
     work = ReadPicture(parts.pictures.reading(path), ask.warnings())

@@ -8,8 +8,8 @@ from aiohttp import web
 from gateway.jobs.feed import Feed
 from gateway.jobs.ports import Archive
 from gateway.jobs.supervisor import Supervisor
-from gateway.kinds.kind import Parts
-from gateway.prefer import Limits
+from gateway.kinds.kind import Services
+from gateway.prefer import PreferLimits
 from gateway.web.media_use import MediaUse
 from gateway.web.observe.metrics import Metrics
 from gateway.web.observe.readiness import Readiness
@@ -19,15 +19,15 @@ ALIAS: Final = "/rest-api"  # for old clients: the same methods, and never 202
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class Context:
     """Shared by all handlers: jobs and their store, the parts of the kinds, `Prefer`'s limits, news, figures, what
     is broken, and the use of the media folder if there is one.
     """
 
     supervisor: Supervisor
     store: Archive
-    parts: Parts
-    prefer: Limits
+    parts: Services
+    prefer: PreferLimits
     feed: Feed
     metrics: Metrics
     readiness: Readiness = field(default_factory=Readiness)

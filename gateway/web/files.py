@@ -22,7 +22,7 @@ from gateway.web.context import BASE
 from gateway.web.media_use import MediaUse
 from gateway.web.paging import PageParams, Position, cut, linked
 from gateway.web.selection import refuse_query, selection
-from media.channel.packages.probes import Identity, Probe, Probes
+from media.channel.packages.probes import FileStamp, Probe, Probes
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ INERT: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class TransferPace:
     """How long a transfer may take: `grace` seconds and its bytes at `rate` a second; `silence` is without a byte."""
 
     grace: float = 15.0
@@ -119,9 +119,11 @@ class FileRecord(BaseModel):
         )
 
 
-def routes(root: Path, use: MediaUse, max_bytes: int, probes: Probes, pace: Pace | None = None) -> list[web.RouteDef]:
+def routes(
+    root: Path, use: MediaUse, max_bytes: int, probes: Probes, pace: TransferPace | None = None
+) -> list[web.RouteDef]:
     """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
-    shelf = _Shelf(root, use, max_bytes, probes, pace or Pace(), asyncio.Semaphore(MOST_UPLOADS))
+    shelf = _Shelf(root, use, max_bytes, probes, pace or TransferPace(), asyncio.Semaphore(MOST_UPLOADS))
     one = f"{BASE}/media/{{name:(?!find_all$).+}}"
     return [
         web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
@@ -140,7 +142,7 @@ class _Shelf:
     use: MediaUse
     max_bytes: int
     probes: Probes
-    pace: Pace
+    pace: TransferPace
     places: asyncio.Semaphore
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
@@ -209,7 +211,7 @@ class _Shelf:
             if not data:
                 return
 
-    def _videos(self, found: list[Found]) -> list[tuple[Identity, Path]]:
+    def _videos(self, found: list[Found]) -> list[tuple[FileStamp, Path]]:
         """Those of the files that can be looked into, and where they are."""
         videos = []
         for each in found:

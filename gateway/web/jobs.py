@@ -20,7 +20,7 @@ from gateway.kinds.kind import Exact
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import may_see, owner, sees_all
-from gateway.web.context import BASE, Face, by_alias, job_path
+from gateway.web.context import BASE, Context, by_alias, job_path
 from gateway.web.durable import GRACE, on_disk
 from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.paging import PageParams, cursor, linked, no_cursor, position
@@ -103,7 +103,7 @@ class JobPage(PageParams):
         return created, given, last
 
 
-def routes(face: Face) -> list[web.RouteDef]:
+def routes(face: Context) -> list[web.RouteDef]:
     """All routes below `/jobs`."""
     jobs = _Jobs(face)
     return [
@@ -123,7 +123,7 @@ def routes(face: Face) -> list[web.RouteDef]:
 class _Jobs:
     """The handlers."""
 
-    face: Face
+    face: Context
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """One job by `id`; an array by `ids` or filters, which may be empty."""

@@ -52,13 +52,13 @@ class Crowd:
     def __init__(self, most: int) -> None:
         self.most = most
         self.dropped = 0
-        self._here: dict[Connection, asyncio.Transport] = {}
-        self._silent: OrderedDict[Connection, None] = OrderedDict()  # those on which nothing is under way
+        self._here: dict[HttpConnection, asyncio.Transport] = {}
+        self._silent: OrderedDict[HttpConnection, None] = OrderedDict()  # those on which nothing is under way
 
     def __len__(self) -> int:
         return len(self._here)
 
-    def come(self, connection: "Connection", transport: asyncio.BaseTransport) -> None:
+    def come(self, connection: "HttpConnection", transport: asyncio.BaseTransport) -> None:
         """A new one, or one whose TLS is there now. The first `transport`, which is that of TCP, is what is aborted."""
         self._here.setdefault(connection, cast(asyncio.Transport, transport))
         self._silent[connection] = None
@@ -70,22 +70,22 @@ class Crowd:
             self.go(victim)
             doomed.abort()
 
-    def asked(self, connection: "Connection") -> None:
+    def asked(self, connection: "HttpConnection") -> None:
         """It has asked for something."""
         self._silent.pop(connection, None)
 
-    def answered(self, connection: "Connection") -> None:
+    def answered(self, connection: "HttpConnection") -> None:
         """It has got all that it asked for."""
         if connection in self._here:
             self._silent[connection] = None
 
-    def go(self, connection: "Connection") -> None:
+    def go(self, connection: "HttpConnection") -> None:
         """It is closed."""
         self._here.pop(connection, None)
         self._silent.pop(connection, None)
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """One connection."""
 
     def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop, silence: float) -> None:
@@ -144,7 +144,7 @@ class Sealed(SSLProtocol):
     gets to. What is overridden is public, the class itself is one of asyncio's own.
     """
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
+    def __init__(self, connection: HttpConnection, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
         waiter = cast("asyncio.Future[Any]", None)  # nobody waits: a handshake that fails is told to nobody
         super().__init__(loop, connection, context, waiter, server_side=True, ssl_handshake_timeout=HANDSHAKE)
         self._connection = connection
@@ -191,8 +191,8 @@ class Site(web.TCPSite):
             raise RuntimeError("the runner has not been set up")
         loop = asyncio.get_running_loop()
 
-        def protocol() -> Connection | Sealed:
-            connection = Connection(self._crowd, server, loop, self._silence)
+        def protocol() -> HttpConnection | Sealed:
+            connection = HttpConnection(self._crowd, server, loop, self._silence)
             return connection if self._ssl_context is None else Sealed(connection, loop, self._ssl_context)
 
         self._server = await loop.create_server(protocol, self._host, self._port, backlog=self._backlog)

@@ -10,7 +10,7 @@ from gateway.kinds.kind import Kind
 from gateway.web import dashboard_page, docs_page, files, jobs, problems, streams, submit
 from gateway.web.access import access, cors, principal, rate_limit, security, session
 from gateway.web.access.outer import PROXIES, Proxies
-from gateway.web.context import BASE, Face, with_alias
+from gateway.web.context import BASE, Context, with_alias
 from gateway.web.media_use import MediaUse
 from gateway.web.observe import events, figures, health, metrics
 from gateway.web.openapi import openapi_document
@@ -21,7 +21,7 @@ MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 
 def application(
-    face: Face,
+    face: Context,
     limits: play.PlayLimits,
     guard: access.Access,
     measured: figures.Figures,

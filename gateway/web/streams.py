@@ -10,7 +10,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.ports import Archive
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Exact, Flag
-from gateway.web.context import BASE, Face
+from gateway.web.context import BASE, Context
 from gateway.web.durable import all_on_disk
 from gateway.web.paging import PageParams, Position, cut, linked
 from gateway.web.selection import selection
@@ -96,7 +96,7 @@ class StreamPage(PageParams):
     display: list[str] | None = None
 
 
-def routes(face: Face) -> list[web.RouteDef]:
+def routes(face: Context) -> list[web.RouteDef]:
     """`find`, `find_all` and `terminate` of every family."""
     kinds = [kind.stream_kind for kind in KINDS if kind.stream_kind]
     families = [_Family(face.parts.catalog, face.store, None, AnyKindFilter)]

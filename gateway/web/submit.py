@@ -20,7 +20,7 @@ from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import owner
-from gateway.web.context import BASE, Face, by_alias, job_path, versioned
+from gateway.web.context import BASE, Context, by_alias, job_path, versioned
 from gateway.web.durable import GRACE, on_disk
 from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.problems import reads_prefer, render, request_id
@@ -38,7 +38,7 @@ KEY: Final = re.compile(r'[ \t]*"((?:[ !#-\[\]-~]|\\["\\])*)"[ \t]*')
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def handler(kind: Kind, face: Face) -> Handler:
+def handler(kind: Kind, face: Context) -> Handler:
     """The handler of one job method."""
     return _Method(kind, face).answer
 
@@ -46,7 +46,7 @@ def handler(kind: Kind, face: Face) -> Handler:
 class _Method:
     """One job method."""
 
-    def __init__(self, kind: Kind, face: Face) -> None:
+    def __init__(self, kind: Kind, face: Context) -> None:
         self._kind = kind
         self._face = face
 

@@ -30,7 +30,7 @@ Send = Callable[[str, dict[str, str], bytes], Awaitable[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WebhookTarget:
     """Where to, and signed with what. `give_up` is in seconds, `backlog` a number of events."""
 
     url: str
@@ -56,7 +56,9 @@ class Delivery:
     to an hour, and holds up only what happened to the same job or stream.
     """
 
-    def __init__(self, target: Target, outbox: Outbox, send: Send, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, target: WebhookTarget, outbox: Outbox, send: Send, wall: Callable[[], float] = time.time
+    ) -> None:
         self.target = target
         self.waiting = 0
         self.outcomes: Counter[str] = Counter()

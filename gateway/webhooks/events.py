@@ -8,7 +8,7 @@ from typing import Final
 from gateway.jobs.feed import portable
 from gateway.jobs.job import Record, encode, time_of_day
 from gateway.jobs.state import State
-from gateway.jobs.storage.outbox import Event, Outbox
+from gateway.jobs.storage.outbox import Outbox, OutboxEvent
 from gateway.jobs.storage.rows import Statement
 
 # Family -> the member of its record that says how it stands.
@@ -50,7 +50,7 @@ class Teller:
         event = self._event(record["revision"], "job", record)
         return self._outbox.rows(event) if event.type in self._wanted else []
 
-    def _event(self, number: int, family: str, record: Record) -> Event:
+    def _event(self, number: int, family: str, record: Record) -> OutboxEvent:
         type = f"{family}.{record[STANDING[family]].lower()}"
         told = {"type": type, "timestamp": time_of_day(self._wall()), "number": number, "data": portable(record)}
-        return Event(f"evt_{secrets.token_hex(16)}", type, f"{family}:{record['id']}", encode(told).decode())
+        return OutboxEvent(f"evt_{secrets.token_hex(16)}", type, f"{family}:{record['id']}", encode(told).decode())

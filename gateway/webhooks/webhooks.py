@@ -8,7 +8,7 @@ from typing import Self
 
 from gateway.jobs.storage.outbox import Outbox
 from gateway.jobs.storage.store import Store
-from gateway.webhooks.delivery import Delivery, Target
+from gateway.webhooks.delivery import Delivery, WebhookTarget
 from gateway.webhooks.events import Teller
 from gateway.webhooks.post import Post
 from media.net.addresses import AddressPolicy
@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 class Webhooks:
     """`teller` takes what happens, from the start; inside `async with`, which needs an open store, it is delivered."""
 
-    def __init__(self, targets: Sequence[Target], events: Collection[str], store: Store, policy: AddressPolicy) -> None:
+    def __init__(
+        self, targets: Sequence[WebhookTarget], events: Collection[str], store: Store, policy: AddressPolicy
+    ) -> None:
         self._targets = targets
         self._policy = policy
         self._outbox = Outbox(store, [target.key for target in targets])

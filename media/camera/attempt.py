@@ -19,13 +19,13 @@ from media.process.messages import (
     InitMade,
     Message,
     Order,
-    Phase,
-    Progress,
+    PhaseReached,
     Ready,
-    Start,
+    StartTask,
     Stats,
-    Stop,
-    Warned,
+    StopTask,
+    TaskProgress,
+    WarningRaised,
 )
 from media.process.workers import Worker, Workers
 
@@ -64,7 +64,7 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EpochStart:
     """Where on the stream's timeline the attempt begins (see `media.codecs.cutter.Timeline`), in seconds."""
 
     epoch: float
@@ -99,7 +99,7 @@ class Attempt:
         """True from the proven picture to the worker's end."""
         return self._ready.done() and self._worker is not None and not self._worker.gone.done()
 
-    async def open(self, spec: CameraSpec, place: Place, first: Transport = "tcp") -> dict[str, Any]:
+    async def open(self, spec: CameraSpec, place: EpochStart, first: Transport = "tcp") -> dict[str, Any]:
         """Returns the worker's description of the tracks once a picture is proven. Raises `Fault`.
 
         With the transport `auto` the other one of TCP and UDP is tried when the `first` fails in a way that it may
@@ -137,7 +137,7 @@ class Attempt:
             await self._sink.admission.ready()
         return described.pin(spec)
 
-    async def _open_by(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+    async def _open_by(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
         """One transport. A camera that described itself to the preflight, and is busy at once, is asked again.
 
         GStreamer's server, for one, answers 503 for as long as it takes the pipeline of the first connection down.
@@ -151,11 +151,11 @@ class Attempt:
             await asyncio.sleep(pause)
         return await self._open_once(spec, place)
 
-    async def _open_once(self, spec: CameraSpec, place: Place) -> dict[str, Any]:
+    async def _open_once(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
         """One worker."""
         await self._sink.turn()
         self._fault = None
-        self._worker = worker = self._workers.spawn(Start("rtsp", _start_spec(spec, place)), self._on_message)
+        self._worker = worker = self._workers.spawn(StartTask("rtsp", _start_spec(spec, place)), self._on_message)
         # The worker keeps the camera's own limits; this one is for a worker that does not.
         limit = 2 * spec.connect_timeout + spec.keyframe_timeout + HEARTBEAT
         either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
@@ -184,7 +184,7 @@ class Attempt:
         if worker is None:
             return
         if self.live:
-            worker.send(Stop(grace))
+            worker.send(StopTask(grace))
             await asyncio.wait({worker.gone}, timeout=grace)
         worker.kill()
         await asyncio.shield(worker.gone)
@@ -205,7 +205,7 @@ class Attempt:
     def _on_message(self, message: Message) -> None:
         self._heard_at = self._loop.time()
         match message:
-            case Phase(name):
+            case PhaseReached(name):
                 self._enter(name)
             case InitMade():
                 self._sink.init(message.init())
@@ -215,9 +215,9 @@ class Attempt:
                 self._sink.chunk(message)
             case Stats(info):
                 self._sink.stats(info)
-            case Warned(code, detail):
+            case WarningRaised(code, detail):
                 self._sink.warned(code, detail)
-            case Progress({"transcode": {"width": width, "height": height, "fps": fps}}):
+            case TaskProgress({"transcode": {"width": width, "height": height, "fps": fps}}):
                 self._answer(Load((width, height), (width, height), fps))
             case Ready(info):
                 if not self._ready.done():
@@ -276,6 +276,6 @@ def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:
     return fault.code == "source-no-media" and fault.phase == "playing" and tried == "udp"
 
 
-def _start_spec(spec: CameraSpec, place: Place) -> dict[str, Any]:
+def _start_spec(spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
     camera = asdict(spec) | {"password": spec.password.reveal()}
     return {"camera": camera, "epoch": place.epoch, "notBefore": place.not_before}

@@ -14,9 +14,9 @@ from media.net.addresses import AddressPolicy
 from media.net.resolver import Resolve, system_resolver
 from media.net.secrets import Secret
 from media.rtsp.auth import Authenticator
-from media.rtsp.sdp import Description, Track, parse
-from media.rtsp.target import Target
-from media.rtsp.wire import Answer, Connection
+from media.rtsp.sdp import Description, MediaDescription, parse
+from media.rtsp.target import RtspTarget
+from media.rtsp.wire import Response, RtspConnection
 
 MAX_REDIRECTS: Final = 3
 ASKING: Final = 2.0  # seconds to find out which TLS a camera speaks that does not speak ours
@@ -53,7 +53,7 @@ class Described:
     credentials: bool
     authentication: str
     relay: bool
-    tracks: tuple[Track, ...]
+    tracks: tuple[MediaDescription, ...]
     warnings: tuple[str, ...]
     server: str
     public: tuple[str, ...]
@@ -90,7 +90,7 @@ class _Progress:
 class _Visit:
     """One camera at one address: who is asked, with which credentials."""
 
-    target: Target
+    target: RtspTarget
     address: str
     auth: Authenticator
     progress: _Progress
@@ -131,7 +131,7 @@ async def locate(
     Raises Fault as `preflight` does while resolving.
     """
     on_phase("resolving")
-    target = Target.parse(spec.uri)
+    target = RtspTarget.parse(spec.uri)
     try:
         async with asyncio.timeout(spec.connect_timeout):
             known = (spec.address,) if spec.address else await resolve(target.host, target.port)
@@ -146,7 +146,7 @@ async def locate(
 
 async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, resolve: Resolve) -> Described:
     """Visit the camera, and where it sends us on to, until one describes itself."""
-    target = Target.parse(spec.uri)
+    target = RtspTarget.parse(spec.uri)
     trusted = True  # credentials are for the host that they were given for, and no other
     known = spec.address
     for redirects in range(MAX_REDIRECTS + 1):
@@ -169,15 +169,15 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
 
 
 async def _connect(
-    addresses: tuple[str, ...], target: Target, spec: CameraSpec, until: float
-) -> tuple[Connection, str]:
+    addresses: tuple[str, ...], target: RtspTarget, spec: CameraSpec, until: float
+) -> tuple[RtspConnection, str]:
     """The first of `addresses` that accepts; each has an equal share of the time that is left."""
     faults: list[Fault] = []
     context = tls.context(verify=spec.tls_verify, ca=spec.tls_ca) if target.tls_name else None
     for index, address in enumerate(addresses):
         try:
             async with asyncio.timeout(_share(until, len(addresses) - index)):
-                return await Connection.open(address, target.port, target.tls_name, context), address
+                return await RtspConnection.open(address, target.port, target.tls_name, context), address
         except OSError as error:
             if context and isinstance(error, tls.BROKEN) and not isinstance(error, ConnectionRefusedError):
                 spoken = await _spoken(address, target)
@@ -189,11 +189,11 @@ async def _connect(
     raise max(faults, key=lambda fault: _TELLING.index(fault.code))
 
 
-async def _spoken(address: str, target: Target) -> str:
+async def _spoken(address: str, target: RtspTarget) -> str:
     """The version of TLS that a camera agrees to when it may have any; "" when it agrees to none."""
     try:
         async with asyncio.timeout(ASKING):
-            connection = await Connection.open(address, target.port, target.tls_name, tls.ancient())
+            connection = await RtspConnection.open(address, target.port, target.tls_name, tls.ancient())
     except OSError:
         return ""
     try:
@@ -218,7 +218,7 @@ def _connect_fault(error: OSError, address: str, port: int) -> Fault:
     return Fault("source-unreachable", f"{where} cannot be reached; check the network of this machine and the camera")
 
 
-async def _ask(visit: _Visit, connection: Connection) -> tuple[Answer, Answer]:
+async def _ask(visit: _Visit, connection: RtspConnection) -> tuple[Response, Response]:
     """OPTIONS, then DESCRIBE; a redirect may come from either.
 
     An OPTIONS that is answered badly is no veto: cameras say 401, 404 or 501 to it and describe themselves well.
@@ -239,13 +239,13 @@ async def _ask(visit: _Visit, connection: Connection) -> tuple[Answer, Answer]:
     raise Fault("source-auth-failed", "the camera says again and again that its nonce is stale")
 
 
-async def _describe(visit: _Visit, connection: Connection) -> Answer:
+async def _describe(visit: _Visit, connection: RtspConnection) -> Response:
     uri = visit.target.uri
     headers = {"Accept": "application/sdp", "Authorization": visit.auth.authorization("DESCRIBE", uri)}
     return await connection.request("DESCRIBE", uri, headers)
 
 
-def _described(spec: CameraSpec, visit: _Visit, options: Answer, answer: Answer, *, redirected: bool) -> Described:
+def _described(spec: CameraSpec, visit: _Visit, options: Response, answer: Response, *, redirected: bool) -> Described:
     """Judge the answer to DESCRIBE. Raises Fault for one that is no description of something to watch or hear."""
     _check_status(answer.status)
     description = parse(answer.body)

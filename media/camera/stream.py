@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from media.camera.attempt import Admission, Attempt, Place, Sink
+from media.camera.attempt import Admission, Attempt, EpochStart, Sink
 from media.camera.spec import CameraSpec, Transport
 from media.chunk import Init
 from media.faults import Fault
@@ -160,7 +160,7 @@ class CameraStream(Stream):
         attempt = self._attempt = self._parts.attempt(self._parts.workers, self._parts.policy, sink)
         self._fresh = True
         try:
-            info = await attempt.open(spec, Place(self._epoch, self._end), self._seen.first_transport)
+            info = await attempt.open(spec, EpochStart(self._epoch, self._end), self._seen.first_transport)
         except Fault as fault:
             told = self._seen.judged(fault)
             self._note(told, began)

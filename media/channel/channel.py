@@ -8,14 +8,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from media.channel.channel_faults import FaultyRing, Mischief, Spells
-from media.channel.channel_ring import LoopRing
+from media.channel.channel_faults import ChannelFaults, FaultyRing, Spells
+from media.channel.channel_ring import ChannelRing
 from media.channel.deferred_version import Remaking
 from media.channel.join_watch import JoinWatch
 from media.channel.next_version import Replacement
-from media.channel.playlist.playlist import Reel
+from media.channel.playlist.playlist import Playlist
 from media.channel.playlist.timeline import Timeline
-from media.channel.span import Start
+from media.channel.span import SpanStart
 from media.channel.spec import FileParts, FileSpec, Kept
 from media.channel.start_and_end import first_start, until_end, until_startable
 from media.faults import Fault
@@ -31,7 +31,7 @@ LINGER: Final = 20.0  # seconds that a file which has ended is still served, so 
 ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
 
 
-class FileStream(Stream):
+class ChannelStream(Stream):
     """A channel. `open` is the job's: the files are packaged as far as is needed. `begin` starts the channel's clock.
 
     `mark` is to be burnt into its picture. `kept`: it was on air before the gateway was, and goes on with the version
@@ -46,9 +46,9 @@ class FileStream(Stream):
         self._kept = kept
         self.mark: Watermark | None = None
         self._seen_mark: Watermark | None = None  # what the reel before had, as long as the join is waited for
-        self._reel: Reel | None = None  # after a fault the one that broke, for what it was
-        self._ring: LoopRing | None = None
-        self._before: LoopRing | None = None  # the one off air because a file changed while it was packaged
+        self._reel: Playlist | None = None  # after a fault the one that broke, for what it was
+        self._ring: ChannelRing | None = None
+        self._before: ChannelRing | None = None  # the one off air because a file changed while it was packaged
         self._keeper: asyncio.Task[None] | None = None
         self._remaking = Remaking(identity.id, self.take, self._keep_mark)
         self._join = JoinWatch(lambda: self.on_change(self), parts.wall)
@@ -91,7 +91,7 @@ class FileStream(Stream):
                     detail = "A file was changed while it was packaged, again and again; write it beside, then rename."
                     raise Fault("file-changed", detail, fault.phase, fault.item) from None
 
-    async def _prepare(self, reel: Reel) -> None:
+    async def _prepare(self, reel: Playlist) -> None:
         await reel.acquire(lambda stage: self.on_phase(stage))
         if self._kept and self._before is None:
             await reel.complete()  # a channel that goes on with an old clock needs to know how long a round is
@@ -143,11 +143,11 @@ class FileStream(Stream):
         """Whether it repeats."""
         return self._spec.loop
 
-    def version(self, mark: Watermark | None) -> Reel:
+    def version(self, mark: Watermark | None) -> Playlist:
         """Its files with that watermark, to be acquired and given to `take`."""
-        return Reel(self._parts.library, [Path(path) for path in self._spec.paths], mark)
+        return Playlist(self._parts.library, [Path(path) for path in self._spec.paths], mark)
 
-    def take(self, version: Reel) -> None:
+    def take(self, version: Playlist) -> None:
         """Plays it from a join on, when it is whole; it is the channel's own from now on. Fault: `resource-busy`."""
         self._on_air()
         self._remaking.give_up()
@@ -175,7 +175,7 @@ class FileStream(Stream):
         self._swap()
         self.move(Status.LIVE)
 
-    def misbehave(self, mischief: Mischief, seconds: float) -> None:
+    def misbehave(self, mischief: ChannelFaults, seconds: float) -> None:
         """For so long, then it heals by itself; a mischief that is under way ends. Fault: `resource-busy`."""
         ring = self._on_air()
         if ring.paused and self.status is Status.PAUSED:
@@ -187,7 +187,7 @@ class FileStream(Stream):
         self._swap()
         self.on_change(self)
 
-    def _on_air(self) -> LoopRing:
+    def _on_air(self) -> ChannelRing:
         if self.status in ENDED or (self._ring is not None and self._ring.ended):
             detail = f"The channel {self.identity.name!r} has ended; terminate it and start it again."
             raise Fault("resource-busy", detail)
@@ -271,7 +271,7 @@ class FileStream(Stream):
         reel = self._reel
         assert reel is not None
         loop = reel.timeline(self._parts.ring.segment, self)
-        kind = FaultyRing if self._parts.fault_injection else LoopRing
+        kind = FaultyRing if self._parts.fault_injection else ChannelRing
         files = reel.files(self._parts.library.disk)
         self._ring = kind(loop, files, self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop)
         self._ring.recent = self._parts.recent
@@ -280,7 +280,7 @@ class FileStream(Stream):
         self._broken = self._loop.create_future()
         self._replacement.follow(reel, self._spec.loop)
 
-    def _begins(self, loop: Timeline) -> Start:
+    def _begins(self, loop: Timeline) -> SpanStart:
         """Where the channel begins, or goes on."""
         now, wall = self._parts.clock(), self._parts.wall()
         before, self._before = self._before, None
@@ -288,7 +288,7 @@ class FileStream(Stream):
             return before.after(loop, wall)
         return self._kept.resumed(now, wall) if self._kept is not None else first_start(self._spec, loop, now, wall)
 
-    def _hand_over(self, new: Reel) -> None:
+    def _hand_over(self, new: Playlist) -> None:
         """Another version of its files is there: `new` is played from the next join on."""
         before = self._seen_mark, self._reel
         self._seen_mark, self._reel = self._seen(), new

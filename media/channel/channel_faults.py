@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
 
-from media.channel.channel_ring import LoopRing
+from media.channel.channel_ring import ChannelRing
 from media.chunk import Chunk
 from media.stream import timestamp
 
@@ -13,7 +13,7 @@ LEAP: Final = 9800  # seconds by which wrong timestamps are off, as real cameras
 SLOW: Final = 3.0  # seconds that a slow answer takes for each chunk that it holds
 
 
-class Mischief(StrEnum):
+class ChannelFaults(StrEnum):
     """`STALL`: nothing comes, then it goes on. `GAP`: nothing comes, and that time is missing from the timeline.
 
     `TIMESTAMPS`: all timestamps are hours ahead. `MISSING`: segments are listed and answer 404. `SLOW`: segments take
@@ -27,35 +27,35 @@ class Mischief(StrEnum):
     SLOW = "slow"
 
 
-class FaultyRing(LoopRing):
-    """A `LoopRing` that can be told to misbehave; without a `mischief` it is one like any other."""
+class FaultyRing(ChannelRing):
+    """A `ChannelRing` that can be told to misbehave; without a `mischief` it is one like any other."""
 
-    mischief: Mischief | None = None
+    mischief: ChannelFaults | None = None
 
     async def chunk(self, number: int) -> Chunk | None:
-        """As `LoopRing.chunk`, but of whole segments nothing, or late. Who watches at the live edge notices nothing."""
-        if self.mischief in (Mischief.MISSING, Mischief.SLOW) and self._is_old(number):
-            if self.mischief is Mischief.MISSING:
+        """As `ChannelRing.chunk`, but whole segments are missing or late. A viewer at the live edge notices nothing."""
+        if self.mischief in (ChannelFaults.MISSING, ChannelFaults.SLOW) and self._is_old(number):
+            if self.mischief is ChannelFaults.MISSING:
                 return None
             await asyncio.sleep(SLOW)
         return await super().chunk(number)
 
-    def begin(self, mischief: Mischief, wall: float) -> None:
+    def begin(self, mischief: ChannelFaults, wall: float) -> None:
         """From now on. `wall` is the Unix time."""
         self.mischief = mischief
-        if mischief in (Mischief.STALL, Mischief.GAP):
+        if mischief in (ChannelFaults.STALL, ChannelFaults.GAP):
             self.pause()
-        elif mischief is Mischief.TIMESTAMPS:
+        elif mischief is ChannelFaults.TIMESTAMPS:
             self.leap(LEAP, wall)
 
     def heal(self, seconds: float, wall: float) -> None:
         """As if nothing had been, `seconds` after it began."""
         mischief, self.mischief = self.mischief, None
-        if mischief in (Mischief.STALL, Mischief.GAP):
+        if mischief in (ChannelFaults.STALL, ChannelFaults.GAP):
             self.resume(wall)
-        if mischief is Mischief.GAP:
+        if mischief is ChannelFaults.GAP:
             self.leap(seconds, wall)
-        elif mischief is Mischief.TIMESTAMPS:
+        elif mischief is ChannelFaults.TIMESTAMPS:
             self.leap(-LEAP, wall)
 
     def _is_old(self, number: int) -> bool:
@@ -63,13 +63,13 @@ class FaultyRing(LoopRing):
         return bool(segments) and number < segments[-1].first
 
 
-class Spell:
+class ChannelFault:
     """One mischief for so many seconds; then the ring heals by itself, and `on_healed` is called. `wall`: Unix time."""
 
     def __init__(
         self,
         ring: FaultyRing,
-        mischief: Mischief,
+        mischief: ChannelFaults,
         seconds: float,
         wall: Callable[[], float],
         on_healed: Callable[[], None],
@@ -100,14 +100,14 @@ class Spells:
     def __init__(self, wall: Callable[[], float], on_healed: Callable[[], None]) -> None:
         self._wall = wall
         self._on_healed = on_healed
-        self._spell: Spell | None = None
+        self._spell: ChannelFault | None = None
 
-    def begin(self, ring: LoopRing, mischief: Mischief, seconds: float) -> None:
+    def begin(self, ring: ChannelRing, mischief: ChannelFaults, seconds: float) -> None:
         """For so long; one that is under way ends. The ring is a `FaultyRing`."""
         if not isinstance(ring, FaultyRing):
             raise RuntimeError("faults are not to be had")
         self.heal()
-        self._spell = Spell(ring, mischief, seconds, self._wall, self._healed)
+        self._spell = ChannelFault(ring, mischief, seconds, self._wall, self._healed)
 
     def heal(self) -> None:
         """The mischief ends, if there is one."""

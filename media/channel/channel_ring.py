@@ -9,24 +9,24 @@ from media.channel.packages import chunk_reader
 from media.channel.packages.data_file import PackageFile
 from media.channel.playlist.timeline import Timeline
 from media.channel.recent_chunks import Recent
-from media.channel.span import Start, Stretch
+from media.channel.span import Span, SpanStart
 from media.chunk import Chunk
 from media.ring import RingLimits, Segment
 
 
-class LoopRing:
+class ChannelRing:
     """The `Ring` of a looping file or list of files. It has no task, no process, and a timer only while somebody waits.
 
     `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. What it shows is a
     function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add one, and so does nothing else. A
-    channel that is begun again with the same `Start` goes on where it would have been.
+    channel that is begun again with the same `SpanStart` goes on where it would have been.
     """
 
     def __init__(
         self,
         loop: Timeline,
         files: Sequence[PackageFile],
-        start: Start,
+        start: SpanStart,
         clock: Callable[[], float],
         limits: RingLimits | None = None,
         repeat: bool = True,
@@ -34,7 +34,7 @@ class LoopRing:
         self._clock = clock
         self._limits = limits or RingLimits()
         self._repeat = repeat
-        self._stretches = [Stretch(loop, start)]
+        self._stretches = [Span(loop, start)]
         self._files = {id(loop): files}
         self._paused_at: float | None = None
         self._closed_at: int | None = None
@@ -109,7 +109,7 @@ class LoopRing:
         return self._paused_at is not None
 
     @property
-    def start(self) -> Start:
+    def start(self) -> SpanStart:
         """With it the channel can be begun again, as of now: a paused one where it will go on."""
         if self._paused_at is None:
             return self._current().start
@@ -159,7 +159,7 @@ class LoopRing:
         self._complete = {segment.msn: segment for segment in found if segment.complete}
         return tuple(found)
 
-    def _segment(self, stretch: Stretch, msn: int, head: int) -> Segment:
+    def _segment(self, stretch: Span, msn: int, head: int) -> Segment:
         known = self._complete.get(msn)  # they stay as they are
         return known if known is not None else stretch.segment(msn, head)
 
@@ -275,11 +275,11 @@ class LoopRing:
         wall = last.wall_at(join)
         behind = last.start.behind + (last.lead or 0.0)
         start = replace(last.follow(join, loop, loop.first_of(last.file_of(join))), at=at, wall=wall, lead=0.0)
-        self._stretches.append(Stretch(loop, replace(start, behind=behind)))
+        self._stretches.append(Span(loop, replace(start, behind=behind)))
         self._prune()
         self._open_gates()
 
-    def after(self, loop: Timeline, wall: float) -> Start:
+    def after(self, loop: Timeline, wall: float) -> SpanStart:
         """Where another ring begins that goes on, at once and behind a discontinuity, with the first chunk of `loop`.
 
         What is out of this one stays as it is; the other one is numbered and stamped behind it.
@@ -287,7 +287,7 @@ class LoopRing:
         last = self._stretches[-1]
         end = self.head if last.end is None else min(last.end, self.head)
         begun = last.follow(end, loop, 0, broken=True)
-        lead = Stretch(loop, begun).lead or 0.0
+        lead = Span(loop, begun).lead or 0.0
         return replace(begun, at=self._clock(), wall=max(wall, last.wall_at(end)), lead=lead)
 
     def grown(self) -> None:
@@ -316,18 +316,18 @@ class LoopRing:
     def _now(self) -> float:
         return self._clock() if self._paused_at is None else self._paused_at
 
-    def _current(self) -> Stretch:
+    def _current(self) -> Span:
         """The stretch that the newest chunk is of."""
         head = self.head
         return self._stretch(head - 1) if head else self._stretches[0]
 
-    def _stretch(self, number: int) -> Stretch:
+    def _stretch(self, number: int) -> Span:
         for stretch in reversed(self._stretches):
             if number >= stretch.start.number:
                 return stretch
         return self._stretches[0]
 
-    def _holder(self, number: int) -> Stretch | None:
+    def _holder(self, number: int) -> Span | None:
         """The stretch of a chunk that is at hand."""
         if number >= self._held[1]:  # else it was out when last looked
             if number >= self.head:
@@ -341,7 +341,7 @@ class LoopRing:
         last = self._stretches[-1]
         return last.start.first + self.head - last.start.number
 
-    def _start_at(self, first: int, wall: float, broken: bool = False) -> Start:
+    def _start_at(self, first: int, wall: float, broken: bool = False) -> SpanStart:
         """Of a stretch that begins now with that chunk of the newest loop; the chunk is out at once."""
         last = self._stretches[-1]
         loop = last.loop
@@ -368,10 +368,10 @@ class LoopRing:
             self._stretches[-1].end = None
         self._close_unneeded()
 
-    def _add(self, loop: Timeline, start: Start) -> None:
+    def _add(self, loop: Timeline, start: SpanStart) -> None:
         last = self._stretches[-1]
         last.end = start.number
-        self._stretches.append(Stretch(loop, start))
+        self._stretches.append(Span(loop, start))
         self._prune()
         self._open_gates()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from media.channel.playlist.playlist import Reel
+from media.channel.playlist.playlist import Playlist
 from media.faults import Fault
 from media.process.capacity import RETRY_AFTER
 from media.supervision import ended, supervise
@@ -17,13 +17,13 @@ class Remaking:
     """`taken` gets the version as soon as it can be played, and may refuse it by a `Fault`; `refused` hears of a fault
     that will not pass."""
 
-    def __init__(self, name: str, taken: Callable[[Reel], None], refused: Callable[[Fault], None]) -> None:
+    def __init__(self, name: str, taken: Callable[[Playlist], None], refused: Callable[[Fault], None]) -> None:
         self._name = name
         self._taken = taken
         self._refused = refused
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, version: Callable[[], Reel]) -> None:
+    def begin(self, version: Callable[[], Playlist]) -> None:
         """`version` makes one to be packaged, for each try anew."""
         self._task = supervise("remake", partial(self._run, version), self._name)
 
@@ -37,13 +37,13 @@ class Remaking:
         task, self._task = self._task, None
         await ended(task)
 
-    async def _run(self, version: Callable[[], Reel]) -> None:
+    async def _run(self, version: Callable[[], Playlist]) -> None:
         while True:
             if await self._made(version()):
                 return
             await asyncio.sleep(RETRY_AFTER)
 
-    async def _made(self, version: Reel) -> bool:
+    async def _made(self, version: Playlist) -> bool:
         """Whether there is nothing more to do."""
         try:
             await version.acquire()

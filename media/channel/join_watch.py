@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from media.channel.channel_ring import LoopRing
+from media.channel.channel_ring import ChannelRing
 
 OUT_SOON: Final = 0.5  # seconds between two looks whether the first chunk behind a join is out
 
@@ -17,7 +17,7 @@ class JoinWatch:
         self._wall = wall
         self._timer: asyncio.TimerHandle | None = None
 
-    def follow(self, ring: LoopRing) -> None:
+    def follow(self, ring: ChannelRing) -> None:
         """From now on it is this ring's join that is waited for."""
         self.stop()
         if ring.joins_at is None:

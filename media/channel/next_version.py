@@ -8,7 +8,7 @@ from pathlib import Path
 
 from media.channel.packages.file_watch import Told
 from media.channel.packages.library import Library
-from media.channel.playlist.playlist import Reel
+from media.channel.playlist.playlist import Playlist
 from media.faults import Fault
 from media.process.capacity import RETRY_AFTER
 from media.supervision import FAILURES, supervise
@@ -22,7 +22,7 @@ class Replacement:
     """
 
     def __init__(
-        self, library: Library, name: str, hand_over: Callable[[Reel], None], warn: Callable[[str], None]
+        self, library: Library, name: str, hand_over: Callable[[Playlist], None], warn: Callable[[str], None]
     ) -> None:
         self._library = library
         self._name = name
@@ -30,13 +30,13 @@ class Replacement:
         self._warn = warn
         self._watching: dict[Path, Told] = {}
         self._changed: dict[Path, str] = {}
-        self._reel: Reel | None = None
-        self._coming: Reel | None = None
+        self._reel: Playlist | None = None
+        self._coming: Playlist | None = None
         self._repeats = False
         self._task: asyncio.Task[None] | None = None
         self._releasing: set[asyncio.Task[None]] = set()
 
-    def follow(self, reel: Reel, repeats: bool) -> None:
+    def follow(self, reel: Playlist, repeats: bool) -> None:
         """From now on this reel is what plays. One that does not repeat is only told of, and plays to its end."""
         self._forget()
         self._reel, self._repeats = reel, repeats
@@ -44,7 +44,7 @@ class Replacement:
             told = self._watching[path] = partial(self._is_now, path)
             self._library.watch.add(path, told, key)
 
-    def take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
+    def take(self, new: Playlist, refused: Callable[[Fault], None]) -> None:
         """`new`, which is its own from here on, is handed over when it is whole; `refused` when it breaks.
 
         What was under way is given up. A file that changes meanwhile is seen when the new version plays.
@@ -70,7 +70,7 @@ class Replacement:
         if coming is not None:
             self._release(coming)
 
-    def _release(self, reel: Reel) -> None:
+    def _release(self, reel: Playlist) -> None:
         task = asyncio.get_running_loop().create_task(reel.release(), name=f"release-{self._name}")
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
@@ -93,13 +93,13 @@ class Replacement:
             self._give_up()
             self._task = supervise("replace", partial(self._run, reel), self._name)
 
-    async def _run(self, reel: Reel) -> None:
+    async def _run(self, reel: Playlist) -> None:
         """Packages what has changed, hands it over, and gives back what was played until then."""
         new = await self._renewed(reel)
         if new is not None:
             self._change(reel, new)
 
-    async def _take(self, new: Reel, refused: Callable[[Fault], None]) -> None:
+    async def _take(self, new: Playlist, refused: Callable[[Fault], None]) -> None:
         reel = self._reel
         try:
             await self._completed(reel, new)
@@ -113,7 +113,7 @@ class Replacement:
         if self._changed and reel is not None:
             await self._run(reel)
 
-    async def _completed(self, reel: Reel | None, new: Reel) -> None:
+    async def _completed(self, reel: Playlist | None, new: Playlist) -> None:
         await new.complete()
         if reel is not None:
             with suppress(Fault):  # broken: the channel comes back with the new version by itself
@@ -121,12 +121,12 @@ class Replacement:
         self._coming = None
         self._change(reel, new)
 
-    def _refuse(self, new: Reel, refused: Callable[[Fault], None], fault: Fault) -> None:
+    def _refuse(self, new: Playlist, refused: Callable[[Fault], None], fault: Fault) -> None:
         self._coming = None
         self._release(new)
         refused(fault)
 
-    def _change(self, reel: Reel | None, new: Reel) -> None:
+    def _change(self, reel: Playlist | None, new: Playlist) -> None:
         """Hands over, unless the channel plays something else by now."""
         if reel is None or self._reel is not reel or not reel.whole:
             self._release(new)
@@ -139,7 +139,7 @@ class Replacement:
         self._changed.clear()
         self._release(reel)
 
-    async def _renewed(self, reel: Reel) -> Reel | None:
+    async def _renewed(self, reel: Playlist) -> Playlist | None:
         """None when nothing of what was changed can be played."""
         try:
             await reel.complete()  # a timeline that grows has no join yet

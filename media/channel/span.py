@@ -10,7 +10,7 @@ from media.ring import Segment
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class SpanStart:
     """Where a stretch begins. What a channel has to remember to go on after a restart of the gateway.
 
     `at` is on the channel's clock, `wall` the same moment as Unix time. `first` is the number of its first chunk in the
@@ -33,13 +33,13 @@ class Start:
     breaks: int = 0
 
 
-class Stretch:
-    """The chunks of `loop` from a `Start` on, numbered and stamped as those of a channel.
+class Span:
+    """The chunks of `loop` from a `SpanStart` on, numbered and stamped as those of a channel.
 
     It ends before the channel's chunk `end`, if that is set.
     """
 
-    def __init__(self, loop: Timeline, start: Start, end: int | None = None) -> None:
+    def __init__(self, loop: Timeline, start: SpanStart, end: int | None = None) -> None:
         self.loop = loop
         self.start = start
         self.end = end
@@ -172,7 +172,7 @@ class Stretch:
         """Ticks of the timeline at which that chunk begins, or at which the one before it ends."""
         return self.loop.begins_at(self._local(number)) + self._shift
 
-    def follow(self, end: int, loop: Timeline, first: int, broken: bool = False) -> Start:
+    def follow(self, end: int, loop: Timeline, first: int, broken: bool = False) -> SpanStart:
         """Where a stretch begins that goes on at the channel's chunk `end` with chunk `first` of a timeline.
 
         Decode times go on without a gap, rounded up to a tick where the timescale changes; audio never overlaps. It is
@@ -183,7 +183,7 @@ class Stretch:
             broken = loop.broken(first) or loop.init_of(first).id != self.init_of(end - 1).id
         seconds = Fraction(self.decode_time(end), self.loop.timescale)
         decode = ceil(seconds * loop.timescale)
-        return Start(
+        return SpanStart(
             at=0.0,
             wall=0.0,
             first=first,

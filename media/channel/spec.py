@@ -7,7 +7,7 @@ from typing import Any
 from media.channel.packages.library import Library
 from media.channel.recent_chunks import Recent
 from media.channel.running_clock import SteadyClock
-from media.channel.span import Start
+from media.channel.span import SpanStart
 from media.ring import RingLimits
 from media.watermark import Watermark
 
@@ -47,11 +47,11 @@ class Kept:
     `mark` is what is burnt into the version that `start` counts the chunks of; another one may be wanted.
     """
 
-    start: Start
+    start: SpanStart
     paused: bool
     mark: Watermark | None = None
 
-    def resumed(self, now: float, wall: float) -> Start:
+    def resumed(self, now: float, wall: float) -> SpanStart:
         """Where it goes on: `now` on the channel's clock, `wall` the same moment as Unix time."""
         ago = 0.0 if self.paused else max(0.0, wall - self.start.wall)
         return replace(self.start, at=now - ago)
@@ -63,4 +63,4 @@ class Kept:
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Kept":
         """The inverse."""
-        return cls(Start(**wanted["start"]), wanted["paused"], Watermark.of(wanted.get("mark")))
+        return cls(SpanStart(**wanted["start"]), wanted["paused"], Watermark.of(wanted.get("mark")))

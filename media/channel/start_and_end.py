@@ -2,15 +2,15 @@
 
 from fractions import Fraction
 
-from media.channel.channel_ring import LoopRing
-from media.channel.playlist.playlist import Reel
+from media.channel.channel_ring import ChannelRing
+from media.channel.playlist.playlist import Playlist
 from media.channel.playlist.timeline import Timeline
-from media.channel.span import Start
+from media.channel.span import SpanStart
 from media.channel.spec import FileSpec
 from media.faults import Fault
 
 
-async def until_startable(reel: Reel, spec: FileSpec, segment: float) -> None:
+async def until_startable(reel: Playlist, spec: FileSpec, segment: float) -> None:
     """Until the position at which the channel starts is packaged, and one segment (seconds) behind it.
 
     Raises `Fault`: `limits-exceeded` for a position that a channel that plays once does not have.
@@ -23,15 +23,15 @@ async def until_startable(reel: Reel, spec: FileSpec, segment: float) -> None:
         raise Fault("limits-exceeded", detail, "opening")
 
 
-def first_start(spec: FileSpec, loop: Timeline, now: float, wall: float) -> Start:
+def first_start(spec: FileSpec, loop: Timeline, now: float, wall: float) -> SpanStart:
     """The start of a channel that has not been on air: `now` on the channels' clock, `wall` the same as Unix time."""
     seconds = Fraction(spec.start_at)
     if loop.length is not None:
         seconds %= loop.length
-    return Start(now, wall, loop.key_at(seconds) if seconds else 0)
+    return SpanStart(now, wall, loop.key_at(seconds) if seconds else 0)
 
 
-async def until_end(ring: LoopRing) -> None:
+async def until_end(ring: ChannelRing) -> None:
     """Until the ring has ended; one that repeats never does."""
     while not ring.ended:
         await ring.wait(ring.head)

@@ -22,7 +22,7 @@ DRIFT: Final = 0.1  # seconds that the camera's stamps may be off the samples co
 HOPELESS: Final = 50  # packets in a row that do not decode, after which the sound is given up
 
 
-class Frame(NamedTuple):
+class AacFrame(NamedTuple):
     """One AAC frame; `seconds` is when it sounds on the camera's clock, None when the camera did not say."""
 
     data: bytes
@@ -38,9 +38,9 @@ class CopiedSound:
         self.stream = stream
         self.samples = aac.parse(stream.codec_context.extradata or b"").frame
 
-    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[Frame]:
+    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[AacFrame]:
         """The packet itself."""
-        return (Frame(bytes(packet), seconds),)
+        return (AacFrame(bytes(packet), seconds),)
 
 
 class MadeSound:
@@ -60,7 +60,7 @@ class MadeSound:
         self._origin: float | None = None  # the camera's clock at sample 0
         self._failures = 0
 
-    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[Frame]:
+    def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[AacFrame]:
         """What the packet completes; its sound begins at `seconds` of the camera's clock.
 
         Raises `ValueError` when the sound turns out to be no sound at all.
@@ -80,14 +80,14 @@ class MadeSound:
             for piece in self._resampler.resample(frame):
                 yield from self._encode(piece)
 
-    def _encode(self, piece: AudioFrame) -> Iterator[Frame]:
+    def _encode(self, piece: AudioFrame) -> Iterator[AacFrame]:
         piece.pts, piece.time_base = self._encoded, Fraction(1, RATE)
         self._encoded += piece.samples
         for packet in self._encoder.encode(piece):
             pts = packet.pts if packet.pts is not None else -1
             if pts >= 0:  # what is before is the encoder's priming
                 seconds = None if self._origin is None else self._origin + pts / RATE
-                yield Frame(bytes(packet), seconds)
+                yield AacFrame(bytes(packet), seconds)
 
     def _follow(self, seconds: float | None) -> None:
         """Ties the samples to the camera's clock, anew when it has left them behind."""
@@ -98,10 +98,10 @@ class MadeSound:
             self._origin = origin
 
 
-Sound = CopiedSound | MadeSound
+CameraSound = CopiedSound | MadeSound
 
 
-def sound_of(stream: AudioStream) -> Sound:
+def sound_of(stream: AudioStream) -> CameraSound:
     """How a camera's sound gets to browsers: copied when it is AAC with a config, else made anew.
 
     Raises `ValueError` for a codec that is not decoded here.

@@ -11,12 +11,12 @@ from av.video.stream import VideoStream
 
 from media.chunk import Init
 from media.codecs import libav
-from media.codecs.aac_encoder import Sound
+from media.codecs.aac_encoder import CameraSound
 from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
-from media.process.gateway_socket import Channel
-from media.process.messages import ChunkMade, InitMade, Warned
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import ChunkMade, InitMade, WarningRaised
 from media.timing.cadence import Cadence
 from media.timing.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, StampMapper, VideoClock
 
@@ -34,7 +34,7 @@ LONG_GOP: Final = 4.0  # seconds between key frames over which viewers wait and 
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class Epoch:
     """Where a stream's decode times come from: seconds of CLOCK_MONOTONIC since `epoch`, and never under `not_before`.
 
     The gateway hands the same epoch to every worker of a stream, so a reconnect goes on in time and leaves a gap as
@@ -84,7 +84,12 @@ class Cutter:
     """
 
     def __init__(
-        self, channel: Channel, video: VideoStream, sound: Sound | None, proof: libav.Proof, timeline: "Timeline"
+        self,
+        channel: GatewaySocket,
+        video: VideoStream,
+        sound: CameraSound | None,
+        proof: libav.Proof,
+        timeline: "Epoch",
     ) -> None:
         self._channel = channel
         self._video = video
@@ -173,7 +178,7 @@ class Cutter:
                 self._hear(frame.data, self._audio_clock.stamp(frame.seconds), self._sound.samples)
         except ValueError as error:
             self._sound = None
-            self._channel.send(Warned("audio-unsupported", f"The camera's audio is left out: {error}."))
+            self._channel.send(WarningRaised("audio-unsupported", f"The camera's audio is left out: {error}."))
 
     def _audio_seconds(self, packet: "Packet[Any]") -> float | None:
         """When the packet sounds, on the stream's timeline; None when the camera does not say."""
@@ -203,7 +208,9 @@ class Cutter:
         jumps = self._mapper.jumps
         mapped = self._mapper.map(frame.pts, frame.arrival)
         if self._mapper.jumps > jumps:
-            self._channel.send(Warned("clock-jumped", "The camera's clock was set anew; the stream went on without."))
+            self._channel.send(
+                WarningRaised("clock-jumped", "The camera's clock was set anew; the stream went on without.")
+            )
         kept = self._keeper.keep(mapped, frame.arrival)
         self._shift = kept - mapped
         stamp = self._clock.stamp(kept)
@@ -226,11 +233,11 @@ class Cutter:
                 detail = (
                     f"The camera's key frames are {self.gop:g} s apart: viewers wait that long; 1 to 2 s are usual."
                 )
-                self._channel.send(Warned("long-gop", detail))
+                self._channel.send(WarningRaised("long-gop", detail))
         self._key_at = frame.decode
         if self._keeper.drifting:
             detail = f"The camera's clock is off by {self._keeper.error:.1%}; the stream is held to real time."
-            self._channel.send(Warned("clock-drift", detail))
+            self._channel.send(WarningRaised("clock-drift", detail))
         self._note_parameters(frame)
         self._review_sound()
 
@@ -281,7 +288,9 @@ class Cutter:
         self._chunk.discontinuity = True
 
     def _tell_silence(self) -> None:
-        self._channel.send(Warned("audio-silent", "The camera declares audio and sends none; the picture plays."))
+        self._channel.send(
+            WarningRaised("audio-silent", "The camera declares audio and sends none; the picture plays.")
+        )
 
     def _begin(self, init: Init) -> None:
         self._init = init

@@ -20,7 +20,7 @@ LARGE: Final = 1280 * 720  # pixels over which a second thread is worth having
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PictureForm:
     """Size, shape of pixels and colours (FFmpeg's numbers): when they change, another encoder and init are needed."""
 
     width: int
@@ -32,7 +32,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class EncoderRate:
     """Frames a second as far as known, bits a second (None: by the size), and seconds between key frames."""
 
     fps: float
@@ -40,7 +40,7 @@ class Rate:
     key_every: Fraction
 
 
-def options(rate: Rate, look: Look) -> dict[str, str]:
+def options(rate: EncoderRate, look: PictureForm) -> dict[str, str]:
     """The settings of libx264; `benchmarks/transcode.py` gives ffmpeg the same."""
     bitrate = bits(rate, look)
     # The grid of key frames is ours; the encoder's own must only not come in between.
@@ -57,12 +57,12 @@ def options(rate: Rate, look: Look) -> dict[str, str]:
     }
 
 
-def bits(rate: Rate, look: Look) -> int:
+def bits(rate: EncoderRate, look: PictureForm) -> int:
     """Bits a second."""
     return rate.bitrate or max(200_000, round(look.width * look.height * rate.fps * BITS_PER_PIXEL))
 
 
-def threads(look: Look) -> int:
+def threads(look: PictureForm) -> int:
     """How many the encoder (and the decoder of such a picture) may have."""
     return 2 if look.width * look.height > LARGE else 1
 
@@ -70,7 +70,7 @@ def threads(look: Look) -> int:
 class Encoder:
     """`yuv420p` frames in, stamps in ticks of `VIDEO_RATE`; samples out, one for each frame."""
 
-    def __init__(self, look: Look, rate: Rate, audio: AudioStream | None) -> None:
+    def __init__(self, look: PictureForm, rate: EncoderRate, audio: AudioStream | None) -> None:
         self.look = look
         buffer = io.BytesIO()
         self._container = libav.init_writer(buffer, VIDEO_RATE)

@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from media.faultcamera.clip.track import Track, Unit
+from media.faultcamera.clip.track import ClipTrack, ClipUnit
 
 
 @dataclass
 class Cursor:
     """The next unit of an endless track. `base` is the tick at which the current round of the clip began."""
 
-    track: Track
+    track: ClipTrack
     base: int = 0
     position: int = 0
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> ClipUnit:
         return self.track.units[self.position]
 
     @property
@@ -52,7 +52,7 @@ class Cursor:
         return copy
 
 
-class Listener(Protocol):
+class UnitListener(Protocol):
     """Takes units as they fall due; `now` in seconds since the camera's start."""
 
     def emit(self, index: int, cursor: Cursor, now: float) -> None: ...
@@ -64,13 +64,13 @@ class Broadcast:
     Without listeners nothing runs: time is arithmetic, and the first listener finds the programme where it would be.
     """
 
-    def __init__(self, tracks: Sequence[Track], clock: Callable[[], float]) -> None:
+    def __init__(self, tracks: Sequence[ClipTrack], clock: Callable[[], float]) -> None:
         self._cursors = [Cursor(track) for track in tracks]
         self._clock = clock
-        self._listeners: set[Listener] = set()
+        self._listeners: set[UnitListener] = set()
         self._wanted = asyncio.Event()
 
-    def join(self, listener: Listener) -> None:
+    def join(self, listener: UnitListener) -> None:
         """Adds a listener; a second time changes nothing."""
         if not self._listeners:
             for cursor in self._cursors:
@@ -78,7 +78,7 @@ class Broadcast:
         self._listeners.add(listener)
         self._wanted.set()
 
-    def leave(self, listener: Listener) -> None:
+    def leave(self, listener: UnitListener) -> None:
         """Takes a listener away, if it is there."""
         self._listeners.discard(listener)
         if not self._listeners:

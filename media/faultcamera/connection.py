@@ -7,7 +7,7 @@ from typing import Final
 
 from media.faultcamera.faults import Faults
 from media.faultcamera.methods import Methods
-from media.faultcamera.rtsp.message import Answer, Inbox, Interleaved, Malformed, Request, encode
+from media.faultcamera.rtsp.message import CameraResponse, Inbox, Interleaved, Malformed, Request, encode
 
 READ_SIZE: Final = 64 * 1024
 WRITE_TIMEOUT: Final = 10.0  # seconds that an answer may wait for the client's socket
@@ -25,7 +25,7 @@ class Logged:
 
 
 @dataclass
-class Connection:
+class ClientConnection:
     """Serves one client until it leaves, breaks the protocol or is dropped."""
 
     methods: Methods
@@ -55,7 +55,7 @@ class Connection:
                 for message in inbox.feed(data):
                     await self._take(message)
         except Malformed as error:
-            await self._say(Answer(error.status), "")
+            await self._say(CameraResponse(error.status), "")
 
     async def _take(self, message: Request | Interleaved) -> None:
         transport: asyncio.Transport = self.writer.transport  # type: ignore[assignment]
@@ -68,12 +68,12 @@ class Connection:
         if delay := self.faults.delays.get(message.method):
             await asyncio.sleep(delay)
         if status := self.faults.answers.get(message.method):
-            answer = Answer(status)
+            answer = CameraResponse(status)
         else:
             answer = await self.methods.answer(message, transport)
         await self._say(answer, message.cseq)
 
-    async def _say(self, answer: Answer, cseq: str) -> None:
+    async def _say(self, answer: CameraResponse, cseq: str) -> None:
         data = encode(answer, cseq)
         if self.faults.drip_pause is not None:
             for index in range(len(data) - 1):

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from media.faultcamera.broadcast import Broadcast
 from media.faultcamera.clip.rtp import Sender
-from media.faultcamera.clip.track import Track
+from media.faultcamera.clip.track import ClipTrack
 from media.faultcamera.faults import METHODS, Faults
 from media.faultcamera.ports import PortPair
 from media.faultcamera.rtsp import sdp, transport
 from media.faultcamera.rtsp.auth import Doorkeeper
-from media.faultcamera.rtsp.message import Answer, Request
-from media.faultcamera.session import Datagrams, Interleave, Leg, Outlet, Session
+from media.faultcamera.rtsp.message import CameraResponse, Request
+from media.faultcamera.session import Datagrams, Interleave, Leg, Outlet, RtspSession
 from media.faultcamera.settings import CameraSettings
 
 PUBLIC: Final = ", ".join(METHODS)
@@ -30,20 +30,20 @@ class Methods:
     """
 
     settings: CameraSettings
-    tracks: Sequence[Track]
+    tracks: Sequence[ClipTrack]
     faults: Faults
     doorkeeper: Doorkeeper
     broadcast: Broadcast
     clock: Callable[[], float]
-    small: Callable[[], Track]
-    sessions: dict[str, Session] = field(default_factory=dict)
+    small: Callable[[], ClipTrack]
+    sessions: dict[str, RtspSession] = field(default_factory=dict)
     teardowns: int = 0
     unix_start: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
         self.ports = PortPair(self.settings.host, self.heard_from)
 
-    async def answer(self, request: Request, owner: asyncio.Transport) -> Answer:
+    async def answer(self, request: Request, owner: asyncio.Transport) -> CameraResponse:
         """The answer to one request that came over `owner`. Only a first SETUP over UDP ever waits."""
         early = self._early(request)
         if early:
@@ -52,7 +52,7 @@ class Methods:
         if session:
             session.touched = self.clock()
         elif request.session or request.method in ("PLAY", "PAUSE", "TEARDOWN"):
-            return Answer(454)
+            return CameraResponse(454)
         match request.method:
             case "DESCRIBE":
                 return self._describe(request)
@@ -63,28 +63,28 @@ class Methods:
             case "PAUSE" if session:
                 session.playing = False
                 self.broadcast.leave(session)
-                return Answer(headers=self._session_header(session))
+                return CameraResponse(headers=self._session_header(session))
             case "TEARDOWN" if session:
                 self.teardowns += 1
                 self.end(session)
-                return Answer()
-        return Answer(headers=self._session_header(session) if session else ())
+                return CameraResponse()
+        return CameraResponse(headers=self._session_header(session) if session else ())
 
-    def _early(self, request: Request) -> Answer | None:
+    def _early(self, request: Request) -> CameraResponse | None:
         """What is said before anybody looks at sessions; None to go on."""
         if not request.cseq:
-            return Answer(400)
+            return CameraResponse(400)
         if "require" in request.headers:
-            return Answer(551, (("Unsupported", request.headers["require"]),))
+            return CameraResponse(551, (("Unsupported", request.headers["require"]),))
         if request.method == "OPTIONS":
-            return Answer(headers=(("Public", PUBLIC),))
+            return CameraResponse(headers=(("Public", PUBLIC),))
         if request.method not in METHODS:
             known = request.method in ("ANNOUNCE", "RECORD", "REDIRECT")
-            return Answer(405 if known else 501, (("Allow", PUBLIC),))
+            return CameraResponse(405 if known else 501, (("Allow", PUBLIC),))
         refusal = self.doorkeeper.challenge() if self.faults.refusing_auth else self.doorkeeper.refusal(request)
         if refusal:
             return refusal
-        return None if self._target(request) is not None else Answer(404)
+        return None if self._target(request) is not None else CameraResponse(404)
 
     def _target(self, request: Request) -> int | None:
         """The index of the track that a URL names, -1 for the whole presentation, None for what is not here."""
@@ -96,45 +96,49 @@ class Methods:
             return -1
         return int(number) if number.isdecimal() and number.isascii() and int(number) < len(self.tracks) else None
 
-    def _session_header(self, session: Session) -> tuple[tuple[str, str], ...]:
+    def _session_header(self, session: RtspSession) -> tuple[tuple[str, str], ...]:
         return (("Session", f"{session.id};timeout={self.settings.session_timeout}"),)
 
-    def _describe(self, request: Request) -> Answer:
+    def _describe(self, request: Request) -> CameraResponse:
         accepted = request.headers.get("accept", "application/sdp")
         if "application/sdp" not in accepted and "*/*" not in accepted:
-            return Answer(406)
+            return CameraResponse(406)
         base = request.url.rstrip("/") + "/"
         headers = (("Content-Base", base), ("Content-Type", "application/sdp"), ("Cache-Control", "no-cache"))
         if self.faults.redirection:
-            return Answer(302, (("Location", self.faults.redirection),))
+            return CameraResponse(302, (("Location", self.faults.redirection),))
         how = self.faults.description or ("no_sprop" if self.faults.without_parameters else "")
-        return Answer(headers=headers, body=sdp.describe(self.tracks, self.settings.host, how, base))
+        return CameraResponse(headers=headers, body=sdp.describe(self.tracks, self.settings.host, how, base))
 
-    async def _setup(self, request: Request, session: Session | None, owner: asyncio.Transport) -> Answer:
+    async def _setup(self, request: Request, session: RtspSession | None, owner: asyncio.Transport) -> CameraResponse:
         index = self._target(request)
         if index is None or (index < 0 and len(self.tracks) > 1):
-            return Answer(459)
+            return CameraResponse(459)
         if session and session.playing:
-            return Answer(455)
+            return CameraResponse(455)
         limit = self.faults.session_limit
         if session is None and limit is not None and len(self.sessions) >= limit:
-            return Answer(453)
+            return CameraResponse(453)
         offers = transport.offers(request.headers.get("transport", ""))
         offer = next((offer for offer in offers if offer.lower not in self.faults.refused_transports), None)
         if offer is None:
-            return Answer(461)
+            return CameraResponse(461)
         index = max(index, 0)
         outlet, text = await self._outlet(offer, index, owner)
         if session is None:
-            session = Session(
+            session = RtspSession(
                 owner, self.faults, self.settings.report_every, self.unix_start, self.clock(), small=self.small
             )
             self.sessions[session.id] = session
         leg = Leg(self.tracks[index], outlet, Sender(self.tracks[index].payload_type))
         session.legs = dict(sorted({**session.legs, index: leg}.items()))
-        return Answer(headers=(("Transport", f"{text};ssrc={leg.sender.ssrc:08X}"), *self._session_header(session)))
+        return CameraResponse(
+            headers=(("Transport", f"{text};ssrc={leg.sender.ssrc:08X}"), *self._session_header(session))
+        )
 
-    async def _outlet(self, offer: transport.Offer, index: int, owner: asyncio.Transport) -> tuple[Outlet, str]:
+    async def _outlet(
+        self, offer: transport.TransportOffer, index: int, owner: asyncio.Transport
+    ) -> tuple[Outlet, str]:
         """Where the track goes for an offer, and the Transport header that says so."""
         if offer.lower == "tcp" or offer.pair is None:
             channels = offer.pair or (2 * index, 2 * index + 1)
@@ -145,7 +149,7 @@ class Methods:
         text = f"RTP/AVP;unicast;client_port={offer.pair[0]}-{offer.pair[1]};server_port={own[0]}-{own[1]}"
         return Datagrams(sockets, owner.get_extra_info("peername")[0], offer.pair, self.faults), text
 
-    def _play(self, request: Request, session: Session) -> Answer:
+    def _play(self, request: Request, session: RtspSession) -> CameraResponse:
         self.broadcast.join(session)
         entry = self.broadcast.entry(session.legs)
         if not session.playing:
@@ -159,7 +163,7 @@ class Methods:
             for index, leg in session.legs.items()
         )
         headers = (("Range", "npt=now-"), ("RTP-Info", ",".join(infos)), *self._session_header(session))
-        return Answer(headers=headers)
+        return CameraResponse(headers=headers)
 
     def heard(self, owner: asyncio.Transport) -> None:
         """A client's RTCP came over its connection: a sign of life for its sessions."""
@@ -174,12 +178,12 @@ class Methods:
             )
         )
 
-    def _touch(self, meant: Callable[[Session], bool]) -> None:
+    def _touch(self, meant: Callable[[RtspSession], bool]) -> None:
         for session in self.sessions.values():
             if meant(session):
                 session.touched = self.clock()
 
-    def end(self, session: Session) -> None:
+    def end(self, session: RtspSession) -> None:
         """Forgets a session and sends it nothing more."""
         session.playing = False
         self.broadcast.leave(session)

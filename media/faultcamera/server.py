@@ -10,12 +10,12 @@ from typing import Final, Self
 from media.faultcamera import faults
 from media.faultcamera.broadcast import Broadcast
 from media.faultcamera.clip.clip import make_tracks
-from media.faultcamera.clip.track import Track
-from media.faultcamera.connection import Connection, Logged
+from media.faultcamera.clip.track import ClipTrack
+from media.faultcamera.connection import ClientConnection, Logged
 from media.faultcamera.methods import Methods
 from media.faultcamera.rtsp.auth import Doorkeeper
 from media.faultcamera.rtsp.message import Request
-from media.faultcamera.session import Session
+from media.faultcamera.session import RtspSession
 from media.faultcamera.settings import CameraSettings
 from media.supervision import supervise
 
@@ -90,7 +90,7 @@ class Camera(faults.Faults):
         return self.settings.url(self.port, login=True)
 
     @property
-    def sessions(self) -> tuple[Session, ...]:
+    def sessions(self) -> tuple[RtspSession, ...]:
         """The sessions that are set up now."""
         return tuple(self._methods.sessions.values())
 
@@ -122,7 +122,7 @@ class Camera(faults.Faults):
         """Answer the next request of every Digest client with a new nonce and `stale=true`."""
         self._doorkeeper.forget_nonces()
 
-    def _small(self) -> Track:
+    def _small(self) -> ClipTrack:
         """The video in half the size; the first time it takes as long as encoding it."""
         clip = self.settings.clip
         whole = 8 if clip.codec == "mjpeg" else 2  # RFC 2435, 3.1.5: JPEG's sides are in eights
@@ -141,7 +141,7 @@ class Camera(faults.Faults):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            self.resets += await Connection(self._methods, self, self._log, reader, writer).run()
+            self.resets += await ClientConnection(self._methods, self, self._log, reader, writer).run()
         finally:
             self._clients.discard(writer)
             if not self._clients:

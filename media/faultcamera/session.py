@@ -10,7 +10,7 @@ from typing import Protocol
 
 from media.faultcamera.broadcast import Cursor
 from media.faultcamera.clip.rtp import SPAN, Payload, Sender
-from media.faultcamera.clip.track import Track, Unit
+from media.faultcamera.clip.track import ClipTrack, ClipUnit
 from media.faultcamera.faults import Faults
 
 
@@ -80,7 +80,7 @@ class Datagrams:
 class Leg:
     """One track on its way to one client; `report_at` is when the next sender report is due."""
 
-    track: Track
+    track: ClipTrack
     outlet: Outlet
     sender: Sender
     report_at: float = 0.0
@@ -88,7 +88,7 @@ class Leg:
 
 
 @dataclass(eq=False)
-class Session:
+class RtspSession:
     """A client's session (RFC 2326, 3.4). `touched` is when it last gave a sign of life, seconds since the start;
     `unix_start` is when the camera started, seconds since 1970, for the sender reports.
     """
@@ -98,7 +98,7 @@ class Session:
     report_every: float
     unix_start: float
     touched: float
-    small: Callable[[], Track]
+    small: Callable[[], ClipTrack]
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     legs: dict[int, Leg] = field(default_factory=dict)
     playing: bool = False
@@ -147,7 +147,7 @@ class Session:
             sent = cursor.base + cursor.unit.due  # not `now`: with exact ticks all reports lie on one line, no step
             leg.outlet.rtcp(leg.sender.report(self.unix_start + cursor.due, self._shown(leg, sent)))
 
-    def _may_join(self, index: int, unit: Unit) -> bool:
+    def _may_join(self, index: int, unit: ClipUnit) -> bool:
         return index == min(self.legs) and (unit.key or self.faults.without_keys)
 
     def _payloads(self, leg: Leg, cursor: Cursor) -> Sequence[Payload]:
@@ -168,5 +168,5 @@ class Session:
         return payloads
 
 
-def _packet_rate(track: Track) -> float:
+def _packet_rate(track: ClipTrack) -> float:
     return sum(len(unit.payloads) for unit in track.units) * track.clock / track.duration

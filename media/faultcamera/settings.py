@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 Codec = Literal["h264", "h265", "mjpeg"]
 CODECS: Final[tuple[Codec, ...]] = ("h264", "h265", "mjpeg")
-Sound = Literal["aac", "pcma", "pcmu", "g726", "l16", "opus"]
-SOUNDS: Final[tuple[Sound, ...]] = ("aac", "pcma", "pcmu", "g726", "l16", "opus")
+SoundCodec = Literal["aac", "pcma", "pcmu", "g726", "l16", "opus"]
+SOUNDS: Final[tuple[SoundCodec, ...]] = ("aac", "pcma", "pcmu", "g726", "l16", "opus")
 Scheme = Literal["basic", "digest", "digest-sha256", "digest-any"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("basic", "digest", "digest-sha256", "digest-any")
 
@@ -32,7 +32,7 @@ class ClipSettings:
     b_frames: int = 0
     audio: bool = True
     codec: Codec = "h264"
-    sound: Sound = "aac"
+    sound: SoundCodec = "aac"
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from media.faults import Fault
-from media.process.messages import Failed, Finished, Message, Phase, Start
+from media.process.messages import Failed, Finished, Message, PhaseReached, StartTask
 from media.process.workers import Worker, Workers
 
 KNOWN: Final = 256  # files remembered by what the disk says of them
@@ -128,7 +128,7 @@ class Reading:
         for _ in range(TRIES):
             seen = await self._pictures.look(self._path)
             spec = {"path": str(self._path), "store": str(self._pictures.folder)}
-            self._worker = self._workers.spawn(Start("picture", spec), self._on_message)
+            self._worker = self._workers.spawn(StartTask("picture", spec), self._on_message)
             status = await asyncio.shield(self._worker.gone)
             picture = Picture(**_result(self._last, self._worker, status))
             if await self._take(picture):
@@ -160,7 +160,7 @@ class Reading:
             self._worker.kill()
 
     def _on_message(self, message: Message) -> None:
-        if not isinstance(message, Phase):
+        if not isinstance(message, PhaseReached):
             self._last = message
 
 

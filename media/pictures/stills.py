@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from media.chunk import Chunk
 from media.faults import Fault
-from media.process.messages import Failed, Finished, Message, Start
+from media.process.messages import Failed, Finished, Message, StartTask
 from media.process.workers import Worker, Workers
 from media.ring import Ring
 
@@ -115,7 +115,9 @@ class Stills:
         said: list[Message] = []
         film = {"init": b64encode(chunk.init.data).decode(), "chunk": b64encode(chunk.data).decode()}
         self.decoded += 1
-        worker = self._workers.spawn(Start("still", {**film, "format": key.format, "width": key.width}), said.append)
+        worker = self._workers.spawn(
+            StartTask("still", {**film, "format": key.format, "width": key.width}), said.append
+        )
         await _ended(worker)
         last = said[-1] if said else None
         if isinstance(last, Failed):

@@ -5,7 +5,7 @@ import logging
 from typing import Final
 
 from media.process.capacity import Capacity
-from media.process.messages import Finished, Message, Start
+from media.process.messages import Finished, Message, StartTask
 from media.process.workers import Workers
 from media.supervision import ended
 
@@ -42,7 +42,7 @@ class Calibration:
             if isinstance(message, Finished):
                 measured.append(message.info["speed"])
 
-        worker = self._workers.spawn(Start("calibrate", {}), heard)
+        worker = self._workers.spawn(StartTask("calibrate", {}), heard)
         try:
             await asyncio.wait({worker.gone}, timeout=LIMIT)
         finally:

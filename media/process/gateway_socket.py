@@ -9,13 +9,13 @@ from typing import Final
 
 from media.process import messages
 from media.process.framing import Decoder, FrameError
-from media.process.messages import Message, Start, Stop
+from media.process.messages import Message, StartTask, StopTask
 
 SEND_BUFFER: Final = 4 * 1024 * 1024  # bytes: a key frame of a large picture fits without a wait
 READ_SIZE: Final = 65536
 
 
-class Channel:
+class GatewaySocket:
     """Blocking. Any thread of the task may `send`; messages are never mixed."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -32,10 +32,10 @@ class Channel:
         """Does nothing for so long, or until the gateway asks for an end: then True."""
         return self._stopping.wait(seconds)
 
-    def start(self) -> Start:
+    def start(self) -> StartTask:
         """Waits for the task. Ends the process when none comes. Begins to watch the socket."""
         message = next(self._incoming, None)
-        if not isinstance(message, Start):
+        if not isinstance(message, StartTask):
             os._exit(0)
         threading.Thread(target=self._watch, name="watch-gateway", daemon=True).start()
         return message
@@ -59,7 +59,7 @@ class Channel:
     def _watch(self) -> None:
         try:
             for message in self._incoming:
-                if isinstance(message, Stop):
+                if isinstance(message, StopTask):
                     self.grace = message.seconds
                     self.stopping = True
                     self._stopping.set()

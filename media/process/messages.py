@@ -8,7 +8,7 @@ from media.process import framing
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartTask:
     """Down, first and once: what to do. `spec` is the task's own; it may hold secrets and is never logged.
 
     `trace` is that of the request that wanted it (W3C Trace Context), "" for none.
@@ -20,7 +20,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopTask:
     """Down: end in good order (an RTSP source sends TEARDOWN), then exit, within so many seconds."""
 
     seconds: float = 0.0
@@ -34,7 +34,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class PhaseReached:
     """Up: how far the opening has come."""
 
     name: str
@@ -79,7 +79,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TaskProgress:
     """Up: something of the task's own that its asker understands, such as one packaged chunk."""
 
     info: dict[str, Any]
@@ -93,7 +93,7 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class WarningRaised:
     """Up: something that a person should know and that stops nothing."""
 
     code: str
@@ -117,19 +117,44 @@ class Finished:
     body: bytes = b""
 
 
-Message = Start | Stop | Order | Phase | InitMade | ChunkMade | Ready | Progress | Stats | Warned | Failed | Finished
+Message = (
+    StartTask
+    | StopTask
+    | Order
+    | PhaseReached
+    | InitMade
+    | ChunkMade
+    | Ready
+    | TaskProgress
+    | Stats
+    | WarningRaised
+    | Failed
+    | Finished
+)
 
+# The words on the wire, which are older than some of the classes.
 _TYPES: Final[dict[str, type[Message]]] = {
-    cls.__name__: cls
-    for cls in (Start, Stop, Order, Phase, InitMade, ChunkMade, Ready, Progress, Stats, Warned, Failed, Finished)
+    "Start": StartTask,
+    "Stop": StopTask,
+    "Order": Order,
+    "Phase": PhaseReached,
+    "InitMade": InitMade,
+    "ChunkMade": ChunkMade,
+    "Ready": Ready,
+    "Progress": TaskProgress,
+    "Stats": Stats,
+    "Warned": WarningRaised,
+    "Failed": Failed,
+    "Finished": Finished,
 }
+_WORDS: Final = {cls: word for word, cls in _TYPES.items()}
 
 
 def encode(message: Message) -> bytes:
     """One frame: the fields as the header, `body` (if the message has one) behind it."""
     values = {field.name: getattr(message, field.name) for field in fields(message)}
     body = values.pop("body", b"")
-    return framing.encode({"type": type(message).__name__, **values}, body)
+    return framing.encode({"type": _WORDS[type(message)], **values}, body)
 
 
 def decode(header: framing.Header, body: bytes) -> Message:

@@ -18,7 +18,7 @@ from media.faults import Fault
 from media.process import messages
 from media.process.fork_client import ForkServer, Patience
 from media.process.framing import Decoder, FrameError
-from media.process.messages import Message, Start
+from media.process.messages import Message, StartTask
 from media.supervision import FAILURES
 
 READ_SIZE: Final = 1024 * 1024
@@ -232,7 +232,7 @@ class Workers:
         """
         self._server.start()
 
-    def spawn(self, start: Start, on_message: OnMessage) -> Worker:
+    def spawn(self, start: StartTask, on_message: OnMessage) -> Worker:
         """A worker for one task, at once; its process follows within milliseconds. `start` may hold secrets.
 
         Where there is no process, or no file descriptor, to be had, it is `gone` at once, and `crash` says why.

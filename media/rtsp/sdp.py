@@ -47,7 +47,7 @@ _SPROP: Final = ("sprop-parameter-sets", "sprop-vps", "sprop-sps", "sprop-pps")
 
 
 @dataclass(frozen=True, slots=True)
-class Track:
+class MediaDescription:
     """One medium on offer. `clock` is ticks a second, 0 when not known; `channels` is 0 for video.
 
     `codec` is a word of `CODECS`, or the encoding name in lower case, or "" when the camera does not say. `fmtp` and
@@ -75,7 +75,7 @@ class Description:
     `warnings` are words for what is odd in the text; none of them means that the camera will not work.
     """
 
-    tracks: tuple[Track, ...]
+    tracks: tuple[MediaDescription, ...]
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -95,7 +95,7 @@ def parse(body: bytes) -> Description:
     Bare LF, trailing spaces, a missing origin or version, a broken rtpmap and an unreadable sprop are all in the field.
     """
     warnings: list[str] = []
-    tracks: list[Track] = []
+    tracks: list[MediaDescription] = []
     ignored: list[str] = []
     sections, origin = _sections(_lines(body), warnings)
     if not origin:
@@ -141,11 +141,11 @@ def _media_line(value: str, warnings: list[str]) -> _Section:
     return _Section(words[0].lower() if words else "unknown", words[3:])
 
 
-def _track(media: Media, section: _Section, warnings: list[str]) -> Track:
+def _track(media: Media, section: _Section, warnings: list[str]) -> MediaDescription:
     name, clock, channels = _format(section, warnings)
     if media == "video":
         clock, channels = clock or 90000, 0  # every video format of the field has this clock
-    track = Track(
+    track = MediaDescription(
         media=media,
         codec=CODECS.get(name.upper(), name.lower()),
         clock=clock,
@@ -196,7 +196,7 @@ def _fmtp(section: _Section) -> str:
     return value.partition(" ")[2].strip()
 
 
-def _sprop_readable(track: Track) -> bool:
+def _sprop_readable(track: MediaDescription) -> bool:
     """Whether every parameter set in the text is base64 (RFC 6184, 8.1; RFC 7798, 7.1)."""
     parameters = track.parameters()
     sets = ",".join(parameters[name] for name in _SPROP if parameters.get(name))
@@ -206,7 +206,7 @@ def _sprop_readable(track: Track) -> bool:
         return False
 
 
-def _without_backchannels(tracks: list[Track]) -> tuple[tuple[Track, ...], int]:
+def _without_backchannels(tracks: list[MediaDescription]) -> tuple[tuple[MediaDescription, ...], int]:
     """Leave out audio that the camera wants to be sent, and count it.
 
     ONVIF marks its backchannel `sendonly` from the client's point of view (ONVIF Streaming, 5.3). A camera that marks

@@ -11,7 +11,7 @@ PORTS: Final = {"rtsp": 554, "rtsps": 322}  # RFC 7826, section 4.2
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RtspTarget:
     """`uri` is absolute, ASCII and without userinfo and fragment: fit for a request line and a digest."""
 
     scheme: str
@@ -25,7 +25,7 @@ class Target:
         return self.host if self.scheme == "rtsps" else ""
 
     @classmethod
-    def parse(cls, uri: str) -> "Target":
+    def parse(cls, uri: str) -> "RtspTarget":
         """Raises Fault `unsupported-scheme` for what is no rtsp or rtsps address with a host."""
         try:
             return _target(urlsplit(uri))
@@ -35,7 +35,7 @@ class Target:
             )
             raise Fault("unsupported-scheme", detail) from None
 
-    def follow(self, location: str, address: str) -> tuple["Target", bool]:
+    def follow(self, location: str, address: str) -> tuple["RtspTarget", bool]:
         """Where a redirect goes, and whether that is still the host at `address`, by the same name or that number.
 
         Raises Fault `source-protocol-error` for no or a strange location, and for one that would give up encryption.
@@ -53,7 +53,7 @@ class Target:
         return target, target.host == self.host or _same_address(target.host, address)
 
 
-def _target(parts: SplitResult) -> Target:
+def _target(parts: SplitResult) -> RtspTarget:
     """Raises ValueError for an unknown scheme, no host, or a port that is none."""
     if parts.scheme not in PORTS or not parts.hostname:
         raise ValueError("no rtsp address")
@@ -67,7 +67,7 @@ def _target(parts: SplitResult) -> Target:
     # What is percent-encoded stays so; only what a request line cannot hold is encoded here.
     path = quote(parts.path, safe="/%:=&~+!$,;'@()*[]", errors="replace")
     query = "?" + quote(parts.query, safe="/%:=&~+!$,;'@()*[]?", errors="replace") if parts.query else ""
-    return Target(parts.scheme, host, port, f"{parts.scheme}://{authority}{path}{query}")
+    return RtspTarget(parts.scheme, host, port, f"{parts.scheme}://{authority}{path}{query}")
 
 
 def _same_address(host: str, address: str) -> bool:

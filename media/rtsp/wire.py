@@ -19,7 +19,7 @@ _REQUEST: Final = re.compile(r"[A-Z_]+\s+\S+\s+RTSP/\d\.\d$")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A response. Names of headers are in lower case; a header that came twice is there twice."""
 
     status: int
@@ -33,7 +33,7 @@ class Answer:
         return next(iter(self.values(name)), "")
 
 
-class Connection:
+class RtspConnection:
     """A TCP or TLS connection to one address. `abort()` closes it at once, whatever it is doing.
 
     All limits of time are the caller's: every await here may be cancelled. What breaks the protocol, or a limit of
@@ -48,7 +48,7 @@ class Connection:
     @classmethod
     async def open(
         cls, address: str, port: int, tls_name: str = "", context: ssl.SSLContext | None = None
-    ) -> "Connection":
+    ) -> "RtspConnection":
         """Connect to a literal IP address; by TLS with a `context` and the name to ask for.
 
         Raises OSError (ssl.SSLError is one).
@@ -67,7 +67,7 @@ class Connection:
     def abort(self) -> None:
         self._writer.transport.abort()
 
-    async def request(self, method: str, uri: str, headers: Mapping[str, str]) -> Answer:
+    async def request(self, method: str, uri: str, headers: Mapping[str, str]) -> Response:
         """Send one request, return its answer. Headers with no value are left out."""
         self._sequence += 1
         lines = [f"{method} {uri} RTSP/1.0", f"CSeq: {self._sequence}", f"User-Agent: {USER_AGENT}"]
@@ -81,7 +81,7 @@ class Connection:
             raise Fault("source-protocol-error", detail) from None
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Answer:
+async def read_answer(reader: asyncio.StreamReader) -> Response:
     """The next final response.
 
     Skipped within `MAX_SKIPPED`: interleaved data (RFC 2326, 10.12), requests of the camera, 1xx responses and blank
@@ -103,7 +103,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
             headers = await _read_headers(reader, MAX_HEADERS - len(line))
             body = await _read_body(reader, headers)
             if status and int(status[1]) >= 200:
-                return Answer(int(status[1]), headers, body)
+                return Response(int(status[1]), headers, body)
             skipped += len(line) + sum(len(name) + len(value) for name, value in headers) + len(body)
         else:
             raise _not_rtsp("")

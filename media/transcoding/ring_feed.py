@@ -29,7 +29,7 @@ class _Sent:
     size: int
 
 
-class Feed:
+class RingFeed:
     """From one stream, by name: it may end, come back, and be another one then. Asking for it also wakes it."""
 
     def __init__(self, catalog: Catalog, name: str, warn: Callable[[str, str], None]) -> None:

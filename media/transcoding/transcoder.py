@@ -18,19 +18,19 @@ from media.process.messages import (
     InitMade,
     Message,
     Order,
-    Phase,
-    Progress,
+    PhaseReached,
     Ready,
-    Start,
+    StartTask,
     Stats,
-    Stop,
-    Warned,
+    StopTask,
+    TaskProgress,
+    WarningRaised,
 )
 from media.process.workers import Worker, Workers
 from media.ring import LiveRing, Ring, RingLimits
 from media.stream import ENDED, Identity, Status, Stream, audio_record, video_record
 from media.supervision import ended, supervise
-from media.transcoding.ring_feed import Feed
+from media.transcoding.ring_feed import RingFeed
 from media.troubles import FIRST_DELAY, LONGEST_DELAY, Troubles, unforeseen
 from media.watermark import Watermark
 
@@ -89,7 +89,7 @@ class TranscoderParts:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Observed:
     """What was observed; `frame_at` and `heard_at` are loop time."""
 
     info: dict[str, Any] = field(default_factory=dict)
@@ -122,14 +122,14 @@ class TranscodedStream(Stream):
         self._end = 0.0
         self._init: Init | None = None
         self._worker: Worker | None = None
-        self._feed: Feed | None = None
+        self._feed: RingFeed | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._fault: Fault | None = None
         self._orders: dict[int, asyncio.Future[None]] = {}
         self._number = 0
-        self._seen = _Seen()
+        self._seen = _Observed()
 
     @property
     def ring(self) -> Ring | None:
@@ -148,7 +148,7 @@ class TranscodedStream(Stream):
 
     async def open(self, *, insist: bool = False) -> None:
         """Until a frame is encoded. Raises `Fault`, and then nothing is left. `insist`: whatever the budget says."""
-        feed = Feed(self._parts.catalog, self.spec.source, self.warn)
+        feed = RingFeed(self._parts.catalog, self.spec.source, self.warn)
         self.on_phase("waiting-source")
         init = await feed.source()
         self.on_phase("admission")
@@ -232,7 +232,7 @@ class TranscodedStream(Stream):
             **seen.troubles.record(),
         }
 
-    async def _start(self, feed: Feed) -> None:
+    async def _start(self, feed: RingFeed) -> None:
         """A worker that is fed, until its first frame is out."""
         spec = {
             "encoder": self.spec.encoder(),
@@ -243,7 +243,7 @@ class TranscodedStream(Stream):
         self._fault, self._ready = None, self._loop.create_future()
         self._seen.heard_at = self._loop.time()
         self._feed = feed
-        self._worker = worker = self._parts.workers.spawn(Start("transcode", spec), self._on_message)
+        self._worker = worker = self._parts.workers.spawn(StartTask("transcode", spec), self._on_message)
         self._feeding = supervise("transcoder-feed", partial(feed.run, worker), self.identity.id)
         either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -257,7 +257,7 @@ class TranscodedStream(Stream):
         worker = self._worker
         if worker is None:
             return
-        worker.send(Stop())
+        worker.send(StopTask())
         await asyncio.wait({worker.gone}, timeout=self._parts.stop_grace)
         worker.kill()
         await asyncio.shield(worker.gone)
@@ -333,19 +333,19 @@ class TranscodedStream(Stream):
     def _on_message(self, message: Message) -> None:
         self._seen.heard_at = self._loop.time()
         match message:
-            case Phase(name):
+            case PhaseReached(name):
                 self.on_phase(name)
             case InitMade():
                 self._init = message.init()
             case ChunkMade():
                 self._on_chunk(message)
-            case Progress({"used": used}):
+            case TaskProgress({"used": used}):
                 if self._feed is not None:
                     self._feed.used(used)
-            case Progress({"shown": number}):
+            case TaskProgress({"shown": number}):
                 for each in [each for each in self._orders if each <= number]:
                     _resolve(self._orders[each], None)
-            case Progress({"refused": number, "code": code, "detail": detail, "phase": phase}):
+            case TaskProgress({"refused": number, "code": code, "detail": detail, "phase": phase}):
                 if number in self._orders:
                     _resolve(self._orders[number], Fault(code, detail, phase))
                 else:
@@ -354,7 +354,7 @@ class TranscodedStream(Stream):
                 self._seen.stats = info
                 if info["lag"] > OVERLOAD:
                     self._tell_overload()
-            case Warned(code, detail):
+            case WarningRaised(code, detail):
                 self.warn(code, detail)
             case Ready(info):
                 if not self._ready.done():

@@ -13,7 +13,7 @@ from media.chunk import Chunk
 from media.faults import Fault
 from media.mp4.fragments import fragments
 from media.process.framing import MAX_BODY
-from media.process.messages import ChunkMade, InitMade, Message, Order, Progress, Start, Stop
+from media.process.messages import ChunkMade, InitMade, Message, Order, StartTask, StopTask, TaskProgress
 from media.process.workers import Workers
 from media.ring import Ring
 
@@ -57,7 +57,7 @@ def refusal(chunk: Chunk) -> str | None:
 
 
 @dataclass
-class Session:
+class WhepSession:
     """One viewer: the SDP answer, and `gone`, which is done when nothing is sent any more.
 
     `asked_at` is loop time; `connected`: its picture goes out; `leaving`: it was told to go.
@@ -86,7 +86,7 @@ class Broadcasts:
         self._workers = workers
         self._running: dict[str, _Broadcast] = {}
 
-    async def open(self, name: str, rings: Rings, offer: Offer) -> Session:
+    async def open(self, name: str, rings: Rings, offer: Offer) -> WhepSession:
         """A session for the offer; `rings` gives the stream's ring of the moment, None when the stream is gone.
 
         Faults: `bad-request` and `codec-unsupported` of the offer; `capacity-exceeded`, `worker-crashed`,
@@ -121,18 +121,20 @@ class _Broadcast:
 
     def __init__(self, workers: Workers, rings: Rings) -> None:
         self._rings = rings
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, WhepSession] = {}
         self._enough = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
-        self._worker = workers.spawn(Start("webrtc", {}), self._hear)
+        self._worker = workers.spawn(StartTask("webrtc", {}), self._hear)
         self.over = False
         self.task = self._loop.create_task(self._run(), name="webrtc")
 
-    async def open(self, offer: Offer) -> Session:
+    async def open(self, offer: Offer) -> WhepSession:
         """See `Broadcasts.open`."""
         self._make_room()
-        session = Session(uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time())
+        session = WhepSession(
+            uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time()
+        )
         self._sessions[session.id] = session
         answered = False
         try:
@@ -168,7 +170,7 @@ class _Broadcast:
         self._worker.send(Order({"end": session_id}))
         self._loop.call_later(LEAVING, self._overdue, session)
 
-    def _overdue(self, session: Session) -> None:
+    def _overdue(self, session: WhepSession) -> None:
         if not session.gone.done():
             log.warning("webrtc-not-closed", extra={"pid": self._worker.pid, "seconds": LEAVING})
             self._drop(session)
@@ -202,7 +204,7 @@ class _Broadcast:
         return silent
 
     async def _stop(self) -> None:
-        self._worker.send(Stop())
+        self._worker.send(StopTask())
         await asyncio.wait({self._worker.gone}, timeout=FAREWELL)
         self._worker.kill()
         await asyncio.shield(self._worker.gone)
@@ -241,7 +243,7 @@ class _Broadcast:
 
     def _hear(self, message: Message) -> None:
         self._heard_at = self._loop.time()
-        if not isinstance(message, Progress):
+        if not isinstance(message, TaskProgress):
             return
         session = self._sessions.get(message.info["session"])
         if session is None:
@@ -255,7 +257,7 @@ class _Broadcast:
         elif "gone" in message.info:
             self._drop(session)
 
-    def _drop(self, session: Session) -> None:
+    def _drop(self, session: WhepSession) -> None:
         del self._sessions[session.id]
         if not session.answer.done():
             session.answer.set_exception(Fault("worker-crashed", "The worker that sends by WebRTC has ended."))

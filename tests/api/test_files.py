@@ -14,7 +14,7 @@ from gateway import files
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.web import problems
-from gateway.web.files import Pace, routes
+from gateway.web.files import TransferPace, routes
 from gateway.web.media_use import MediaUse
 from media.catalog import Catalog
 from media.channel.packages.probes import Probes
@@ -205,7 +205,7 @@ async def test_what_a_crash_has_left_is_swept_away_at_the_start(settings: Settin
 
 async def test_an_upload_that_crawls_is_ended_and_leaves_nothing(tmp_path: Path, aiohttp_client: Any) -> None:
     app = web.Application(middlewares=[problems.middleware])
-    pace = Pace(grace=0.3, rate=1_000_000, silence=0.2)
+    pace = TransferPace(grace=0.3, rate=1_000_000, silence=0.2)
     app.add_routes(routes(tmp_path, MediaUse(tmp_path, Catalog()), 10_000, Probes(Workers()), pace))
     client = await aiohttp_client(app)
     end = asyncio.Event()

@@ -14,8 +14,8 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.channel.channel import FileStream
-from media.process.messages import Message, Start
+from media.channel.channel import ChannelStream
+from media.process.messages import Message, StartTask
 from media.process.workers import OnMessage, Worker
 from tests.api.conftest import Api
 from tests.support import clips
@@ -33,9 +33,9 @@ def listed(*uris: str, **more: Any) -> dict[str, Any]:
     return {"uri": list(uris), "localStreamName": "c", "loop": True, **more}
 
 
-def channel(api: Api) -> FileStream:
+def channel(api: Api) -> ChannelStream:
     stream = api.gateway.catalog.holder("c")
-    assert isinstance(stream, FileStream)
+    assert isinstance(stream, ChannelStream)
     return stream
 
 
@@ -173,7 +173,7 @@ async def test_a_cancelled_list_leaves_no_packager(api: Api, monkeypatch: pytest
     stopped: list[Worker] = []
     real = api.gateway.workers.spawn
 
-    def spawn(start: Start, heard: OnMessage) -> Worker:
+    def spawn(start: StartTask, heard: OnMessage) -> Worker:
         if stopped:
             return real(start, heard)
 

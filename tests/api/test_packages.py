@@ -12,7 +12,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from media.channel.channel import FileStream
+from media.channel.channel import ChannelStream
 from tests.api.conftest import Api
 from tests.support import clips
 from tests.support.clips import Clip
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.media
 CHANNEL = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}
 
 
-def channel(api: Api, name: str = "c") -> FileStream:
+def channel(api: Api, name: str = "c") -> ChannelStream:
     stream = api.gateway.catalog.holder(name)
-    assert isinstance(stream, FileStream)
+    assert isinstance(stream, ChannelStream)
     return stream
 
 

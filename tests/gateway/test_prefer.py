@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.prefer import Limits, parse, strict
+from gateway.prefer import PreferLimits, parse, strict
 
-LIMITS = Limits(max_wait=5, max_timeout=60)
+LIMITS = PreferLimits(max_wait=5, max_timeout=60)
 
 VECTORS: list[tuple[list[str], int, int, str, str]] = [
     # lines, wait, timeout, applied with 200, applied with 202
@@ -85,7 +85,7 @@ def test_handling_is_told_apart() -> None:
 
 
 def test_defaults_below_the_maximum_hold_for_what_is_omitted_or_unusable() -> None:
-    limits = Limits(max_wait=30, max_timeout=600, default_wait=2, default_timeout=20)
+    limits = PreferLimits(max_wait=30, max_timeout=600, default_wait=2, default_timeout=20)
     assert (parse([], limits).wait, parse([], limits).timeout) == (2, 20)
     assert (parse(["wait=x, timeout=0"], limits).wait, parse(["wait=x, timeout=0"], limits).timeout) == (2, 20)
     assert (parse(["wait=31, timeout=601"], limits).wait, parse(["timeout=601"], limits).timeout) == (30, 600)
@@ -96,7 +96,7 @@ def test_defaults_below_the_maximum_hold_for_what_is_omitted_or_unusable() -> No
 )
 def test_limits_that_contradict_one_another_are_refused(numbers: tuple[int, int, int | None, int | None]) -> None:
     with pytest.raises(ValueError, match="must be between"):
-        Limits(*numbers)
+        PreferLimits(*numbers)
 
 
 # Pieces that make the scanner's branches likely, beside any text at all.

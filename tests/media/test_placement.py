@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.placement import INSET, Anchor, Box, Placement, place
+from media.placement import INSET, Anchor, Placement, Rectangle, place
 
 HD = (1280, 720)
 LOGO = (200, 100)
@@ -15,20 +15,20 @@ length = st.none() | st.floats(-5000, 5000, allow_nan=False)
 @pytest.mark.parametrize(
     ("wanted", "box"),
     [
-        (Placement(), Box(1280 - 200 - INSET, 720 - 100 - INSET, 200, 100)),
-        (Placement("top-left"), Box(INSET, INSET, 200, 100)),
-        (Placement("top"), Box(540, INSET, 200, 100)),
-        (Placement("center"), Box(540, 310, 200, 100)),
-        (Placement("right", x=0), Box(1080, 310, 200, 100)),
-        (Placement("bottom-right", x=0, y=0.1), Box(1080, 548, 200, 100)),
-        (Placement(x=33), Box(32, 0, 200, 100)),
-        (Placement(y=0.25), Box(0, 180, 200, 100)),
-        (Placement(x=0, y=0, width=0.5), Box(0, 0, 640, 320)),
-        (Placement(x=0, y=0, width=1), Box(0, 0, 1280, 640)),
-        (Placement(x=0, y=0, width=51), Box(0, 0, 50, 24)),
+        (Placement(), Rectangle(1280 - 200 - INSET, 720 - 100 - INSET, 200, 100)),
+        (Placement("top-left"), Rectangle(INSET, INSET, 200, 100)),
+        (Placement("top"), Rectangle(540, INSET, 200, 100)),
+        (Placement("center"), Rectangle(540, 310, 200, 100)),
+        (Placement("right", x=0), Rectangle(1080, 310, 200, 100)),
+        (Placement("bottom-right", x=0, y=0.1), Rectangle(1080, 548, 200, 100)),
+        (Placement(x=33), Rectangle(32, 0, 200, 100)),
+        (Placement(y=0.25), Rectangle(0, 180, 200, 100)),
+        (Placement(x=0, y=0, width=0.5), Rectangle(0, 0, 640, 320)),
+        (Placement(x=0, y=0, width=1), Rectangle(0, 0, 1280, 640)),
+        (Placement(x=0, y=0, width=51), Rectangle(0, 0, 50, 24)),
     ],
 )
-def test_a_placement_is_a_box_on_the_frame(wanted: Placement, box: Box) -> None:
+def test_a_placement_is_a_box_on_the_frame(wanted: Placement, box: Rectangle) -> None:
     assert place(HD, LOGO, wanted) == box
 
 

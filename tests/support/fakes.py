@@ -18,10 +18,10 @@ from gateway.jobs.job import Progress
 from gateway.jobs.ports import Keep
 from gateway.jobs.retention import Retention
 from gateway.jobs.supervisor import Supervisor
-from gateway.kinds.kind import Ask, Kind, Params, Parts, Plan
-from gateway.prefer import Limits as PreferLimits
+from gateway.kinds.kind import Ask, Kind, Params, Plan, Services
+from gateway.prefer import PreferLimits as PreferLimits
 from gateway.web import jobs, problems, submit
-from gateway.web.context import Face, with_alias
+from gateway.web.context import Context, with_alias
 from gateway.web.observe import events, health, metrics
 from gateway.web.observe.events import News
 from gateway.web.observe.metrics import Metrics
@@ -134,8 +134,8 @@ class World:
         self.metrics.watch(self.supervisor, self.feed, self.retention)
         self.readiness = Readiness()
         self.metrics.watch_health(self.readiness)
-        parts = cast(Parts, SimpleNamespace(catalog=self.catalog))
-        face = Face(self.supervisor, self.archive, parts, PREFER, self.feed, self.metrics, self.readiness)
+        parts = cast(Services, SimpleNamespace(catalog=self.catalog))
+        face = Context(self.supervisor, self.archive, parts, PREFER, self.feed, self.metrics, self.readiness)
         kinds = [self._kind("fake", "camera"), self._kind("other", "file")]
         methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
         self.app = web.Application(middlewares=[problems.middleware])
@@ -146,7 +146,7 @@ class World:
         return START + self.loop.time()
 
     def _kind(self, name: str, pool: str) -> Kind:
-        async def plan(params: FakeParams, ask: Ask, parts: Parts) -> Plan:
+        async def plan(params: FakeParams, ask: Ask, parts: Services) -> Plan:
             del ask, parts
             if params.name == "nobody":
                 raise Failure("file-not-found", "There is no such file.")

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from gateway.jobs.storage.outbox import Event, Outbox, Parcel
+from gateway.jobs.storage.outbox import Outbox, OutboxEvent, Parcel
 
 
 class MemoryOutbox(Outbox):
@@ -18,7 +18,7 @@ class MemoryOutbox(Outbox):
         self.seq = 0
         self.lost: Counter[str] = Counter()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: OutboxEvent) -> None:
         for target in self.targets:
             self.seq += 1
             self.parcels[self.seq] = (target, Parcel(self.seq, event, self.wall()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from media.faultcamera.rtsp.message import Answer as Said
+from media.faultcamera.rtsp.message import CameraResponse as Said
 from media.faultcamera.rtsp.message import Request
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CameraSettings, ClipSettings

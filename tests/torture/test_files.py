@@ -22,10 +22,10 @@ from av.video.frame import VideoFrame
 
 from gateway.kinds import mediafile
 from gateway.settings import Settings
-from media.channel.channel_ring import LoopRing
+from media.channel.channel_ring import ChannelRing
 from media.channel.packages import file_identity
 from media.channel.playlist.loop import Loop
-from media.channel.span import Start
+from media.channel.span import SpanStart
 from media.mp4 import moov
 from media.ring import RingLimits
 from tests.api.conftest import Answer, Api
@@ -103,7 +103,7 @@ def test_V2_audio_of_another_length_neither_gaps_nor_drifts(sound: Fraction, tmp
 
 def test_V5_after_72_hours_nothing_has_drifted() -> None:
     now = 100.0
-    ring = LoopRing(Loop.of(make_index(101)), [], Start(now, 0.0), lambda: now, RingLimits())
+    ring = ChannelRing(Loop.of(make_index(101)), [], SpanStart(now, 0.0), lambda: now, RingLimits())
     lead = ring.segments()[0].seconds
     for hour in range(1, 73):
         now = 100.0 + 3600 * hour

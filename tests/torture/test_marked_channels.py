@@ -17,8 +17,8 @@ from aiohttp import ClientSession
 from gateway.app import Gateway
 from gateway.kinds import vod_watermark
 from gateway.settings import Settings
-from media.channel.channel import FileStream
-from media.channel.channel_ring import LoopRing
+from media.channel.channel import ChannelStream
+from media.channel.channel_ring import ChannelRing
 from media.faults import Fault
 from tests.api.conftest import Answer, Api
 from tests.support import torture_pictures
@@ -159,7 +159,7 @@ async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_i
         before = await record(api)
         assert (before["watermark"]["file"], before["nextWatermark"]["file"]) == ("red.png", "blue.png")
         stream, kept = api.gateway.catalog.holder("c"), list[dict[str, Any]]()
-        assert isinstance(stream, FileStream)
+        assert isinstance(stream, ChannelStream)
         api.gateway.catalog.listeners.append(lambda told: kept.append(told.wanted()) if told is stream else None)
         assert (await api.post("/vod/resume", {"localStreamName": "c"})).status == 200
         await until(lambda: bool(kept) and kept[-1]["mark"]["file"] == "blue.png", 60)
@@ -167,7 +167,7 @@ async def test_a_restart_before_the_join_shows_the_old_watermark_and_one_after_i
     async with restarted(settings) as api:
         after, ring = await record(api), torture_pictures.live(api, "c")
         assert (after["watermark"]["file"], after["nextWatermark"]) == ("blue.png", None)
-        assert isinstance(ring, LoopRing)
+        assert isinstance(ring, ChannelRing)
         assert {**asdict(ring.start), "at": 0} == {**kept[-1]["start"], "at": 0}
 
 
@@ -221,7 +221,7 @@ async def test_what_cannot_be_burnt_in_changes_nothing_and_says_why(api: Api) ->
 
 async def test_a_channel_that_is_being_stopped_takes_no_version_any_more(api: Api) -> None:
     stream = api.gateway.catalog.holder("grey")
-    assert isinstance(stream, FileStream)
+    assert isinstance(stream, ChannelStream)
     version = stream.version(None)
     await version.acquire()
     stopping = asyncio.create_task(stream.stop())

@@ -37,7 +37,7 @@ DELETE FROM outbox WHERE target = ? AND given_up IS NULL AND seq <= (
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class OutboxEvent:
     """What happened, for all targets: `id` never changes, `subject` is the job or stream, `body` is the JSON text."""
 
     id: str
@@ -51,7 +51,7 @@ class Parcel:
     """One event on its way to one target. `created` is in seconds since the epoch."""
 
     seq: int
-    event: Event
+    event: OutboxEvent
     created: float
 
 
@@ -64,12 +64,12 @@ class Outbox:
         self._wall = wall
         self.lost: Counter[str] = Counter()  # events that never reached the disk, by target, until somebody tells
 
-    def rows(self, event: Event) -> list[Statement]:
+    def rows(self, event: OutboxEvent) -> list[Statement]:
         """What puts an event into the box of each target."""
         row = {"event": event.id, "type": event.type, "subject": event.subject, "body": event.body}
         return [(_ADD, {**row, "target": target, "created": self._wall()}) for target in self._targets]
 
-    def put(self, event: Event) -> None:
+    def put(self, event: OutboxEvent) -> None:
         """Something happened. It is written together with all else that is saved in this loop callback."""
         for statement in self.rows(event):
             lost = self._store.post(statement, UNWRITTEN_KEPT * len(self._targets))
@@ -86,7 +86,7 @@ class Outbox:
     async def parcel(self, seq: int) -> Parcel | None:
         """One that waits; None when it is not there any more."""
         rows = await self._store.ask("SELECT * FROM outbox WHERE seq = ? AND given_up IS NULL", seq)
-        return next((Parcel(seq, Event(*(row[name] for name in _EVENT)), row["created"]) for row in rows), None)
+        return next((Parcel(seq, OutboxEvent(*(row[name] for name in _EVENT)), row["created"]) for row in rows), None)
 
     async def waiting(self, target: str) -> int:
         """How many events wait for one target."""

@@ -15,7 +15,7 @@ from gateway.kinds.kind import Flag, Params
 from gateway.web import body
 from gateway.web.access.access import still_good
 from gateway.web.access.principal import may_see
-from gateway.web.context import BASE, Face
+from gateway.web.context import BASE, Context
 from media.stream import Stream
 
 PING: Final = 15.0  # seconds without an event until a comment says that the line is alive
@@ -67,7 +67,7 @@ class News:
             each.tell(number, type, record)
 
 
-def routes(face: Face) -> list[web.RouteDef]:
+def routes(face: Context) -> list[web.RouteDef]:
     """`GET /events`."""
 
     async def events(request: web.Request) -> web.StreamResponse:

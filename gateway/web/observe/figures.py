@@ -24,7 +24,7 @@ AT_ONCE: Final = 20  # streams that are sampled before others have their turn
 EVENT: Final = "figures"
 TRIES: Final = ("attempts", "lastError", "nextRetryAt", "restarts")
 
-Sample = tuple[int, int | None, float | None]
+FigureSample = tuple[int, int | None, float | None]
 
 
 class HistoryParams(Params):
@@ -41,7 +41,7 @@ class Figures:
     catalog: Catalog
     feed: Feed
     wall: Callable[[], float]
-    _kept: dict[str, deque[Sample]] = field(default_factory=dict)
+    _kept: dict[str, deque[FigureSample]] = field(default_factory=dict)
     _at: float = 0.0
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class Figures:
 
     def _sampling(self) -> Iterator[None]:
         """The same in pieces."""
-        at, kept, streams = self.wall(), dict[str, deque[Sample]](), list(self.catalog.streams())
+        at, kept, streams = self.wall(), dict[str, deque[FigureSample]](), list(self.catalog.streams())
         for number, stream in enumerate(streams, start=1):
             samples = self._kept.get(stream.identity.id) or deque(maxlen=KEPT)
             samples.append((stream.viewers, stream.bitrate(), stream.frame_age()))

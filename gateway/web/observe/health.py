@@ -5,13 +5,13 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gateway.web.context import Face
+from gateway.web.context import Context
 from gateway.web.observe.metrics import STUCK
 
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
 
-def routes(face: Face) -> list[web.RouteDef]:
+def routes(face: Context) -> list[web.RouteDef]:
     """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted and can be done (D94).
 
     `reasons` of `/readyz` tells what is broken; with a reason that blocks no job it stays 200, `degraded`.

@@ -24,7 +24,7 @@ from gateway.web.access.security import secured
 UNCHANGING: Final = {hdrs.CACHE_CONTROL: "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 AT_ONCE: Final = 1000  # pieces in one call to the kernel, which takes 1024 (IOV_MAX)
 
-Piece = bytes | memoryview
+ImmutableBytes = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class _Straight(web.StreamResponse):
             await _send(self._request, self._request.writer, rest, self._seconds)
 
 
-def _at_once(transport: asyncio.Transport, pieces: Sequence[Piece]) -> Sequence[Piece]:
+def _at_once(transport: asyncio.Transport, pieces: Sequence[ImmutableBytes]) -> Sequence[ImmutableBytes]:
     """What the kernel does not take at once. `transport` is one of plain TCP. Raises `ConnectionError`."""
     if transport.get_write_buffer_size():
         return pieces  # something else is to go first
@@ -124,7 +124,9 @@ def _at_once(transport: asyncio.Transport, pieces: Sequence[Piece]) -> Sequence[
     return ()
 
 
-async def _send(request: web.Request, writer: AbstractStreamWriter, pieces: Sequence[Piece], seconds: float) -> None:
+async def _send(
+    request: web.Request, writer: AbstractStreamWriter, pieces: Sequence[ImmutableBytes], seconds: float
+) -> None:
     try:
         async with asyncio.timeout(seconds):
             for piece in pieces:

@@ -16,7 +16,7 @@ from gateway.web.watch.viewers import Viewers
 from media.chunk import Chunk
 from media.ring import Ring
 from media.watch import whep
-from media.watch.whep import Broadcasts, Offer, Session
+from media.watch.whep import Broadcasts, Offer, WhepSession
 
 SDP: Final = "application/sdp"
 
@@ -31,7 +31,7 @@ class Whep:
         self._broadcasts = broadcasts
         self._viewers = viewers
         self._tick = tick
-        self._sessions: dict[tuple[str, str], Session] = {}
+        self._sessions: dict[tuple[str, str], WhepSession] = {}
 
     def check(self, request: web.Request) -> None:
         """Raises `Failure` when WebRTC is not for this gateway (`not-installed`) or the body is no SDP."""
@@ -67,7 +67,7 @@ class Whep:
         headers = {hdrs.LOCATION: location, hdrs.CACHE_CONTROL: "no-store"}
         return web.Response(status=201, text=session.answer.result(), content_type=SDP, headers=headers)
 
-    def _watch_over(self, name: str, session: Session, may_watch: Callable[[], bool]) -> None:
+    def _watch_over(self, name: str, session: WhepSession, may_watch: Callable[[], bool]) -> None:
         """Ends the session when it may not go on. Nothing passes through here that could ask by itself."""
         if session.gone.done() or self._broadcasts is None:
             return

@@ -13,7 +13,7 @@ _REDIRECT: Final = re.compile(r"Redirecting to (.*)", re.DOTALL)  # and it says 
 _MISSED: Final = re.compile(r"RTP: missed (-?\d+) packets")
 
 
-class Overheard(logging.Handler):
+class FfmpegLog(logging.Handler):
     """Listens to FFmpeg's log, once in a process. Nothing of it is kept or passed on: it holds URLs with passwords."""
 
     def __init__(self, on_play: Callable[[], None], on_redirect: Callable[[str], None]) -> None:

@@ -11,9 +11,9 @@ import av
 from av.container import InputContainer
 
 from media.camera.spec import CameraSpec
-from media.camera.worker.ffmpeg_log import Overheard
+from media.camera.worker.ffmpeg_log import FfmpegLog
 from media.camera.worker.relay import Relay
-from media.camera.worker.tcp_handle import Line
+from media.camera.worker.tcp_handle import TcpHandle
 from media.codecs import libav
 from media.faults import Fault
 from media.net import tls
@@ -23,7 +23,7 @@ MAX_LOCATION: Final = 800  # characters; FFmpeg cuts a line of its log off at 10
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 
 
-class Opened:
+class OpenedCamera:
     """A camera from OPTIONS to PLAY and the first packet. Making one raises `Fault`, and then nothing is left open.
 
     `on_play` is told when FFmpeg asks for PLAY, `on_forbidden` when it is about to follow a redirect to another address
@@ -35,8 +35,8 @@ class Opened:
         self._on_play = on_play
         self._on_forbidden = on_forbidden
         self._played_at: float | None = None
-        self._line: Line | None = None
-        self.overheard = Overheard(self._play, self._redirected)
+        self._line: TcpHandle | None = None
+        self.overheard = FfmpegLog(self._play, self._redirected)
         self._relay = self._relayed()
         try:
             self.container: InputContainer = self._open()
@@ -59,7 +59,7 @@ class Opened:
         """Raises `Fault` when FFmpeg is connected elsewhere than to the checked address, whatever it has said of it."""
         if self._relay is not None:
             return  # it has connected to nothing else
-        self._line = Line.find()
+        self._line = TcpHandle.find()
         if self._line is not None and self._camera.address and not self._line.leads_to(self._camera.address):
             raise _elsewhere()
 

@@ -15,7 +15,7 @@ JUMP: Final = 5.0  # seconds between two pictures by which the camera's clock an
 STEADY: Final = 8  # pictures over which what is usual is averaged
 
 
-class Naps:
+class ReadPauses:
     """A reader that has had to wait is up to date, and may sleep until the chunk under way is due."""
 
     def __init__(self) -> None:

@@ -11,18 +11,18 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from media.camera.spec import CameraSpec
-from media.camera.worker.opening import Opened
-from media.camera.worker.read_pauses import NAP, WAITED, Naps
+from media.camera.worker.opening import OpenedCamera
+from media.camera.worker.read_pauses import NAP, WAITED, ReadPauses
 from media.camera.worker.transcode_packets import Recast
-from media.camera.worker.watchdog import Lookout
+from media.camera.worker.watchdog import Watchdog
 from media.codecs import libav
-from media.codecs.aac_encoder import Sound, sound_of
-from media.codecs.cutter import LONG_GOP, Cutter, Timeline
+from media.codecs.aac_encoder import CameraSound, sound_of
+from media.codecs.cutter import LONG_GOP, Cutter, Epoch
 from media.faults import Fault
 from media.mp4 import fmp4
 from media.net.secrets import Secret
-from media.process.gateway_socket import Channel
-from media.process.messages import Failed, Finished, Order, Phase, Progress, Ready, Stats, Warned
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import Failed, Finished, Order, PhaseReached, Ready, Stats, TaskProgress, WarningRaised
 from media.timing.clock import GapMeter
 
 STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera counts as gone
@@ -35,23 +35,23 @@ STATS_EVERY: Final = 0.95  # seconds: every second look
 FAREWELL: Final = 2 / 3  # of the time that the gateway gives for the end: what a camera has to answer TEARDOWN
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """The task of a worker: reads the camera until it ends, fails, or the gateway says stop.
 
-    `spec`: `camera` (the fields of a `CameraSpec`), and `epoch` and `notBefore` of a `Timeline`.
+    `spec`: `camera` (the fields of a `CameraSpec`), and `epoch` and `notBefore` of a `Epoch`.
     """
     camera = CameraSpec(**{**spec["camera"], "password": Secret(spec["camera"]["password"])})
-    channel.send(Phase("setup"))
+    channel.send(PhaseReached("setup"))
 
     def forbidden(fault: Fault) -> None:
         channel.send(Failed(fault.code, fault.phase, fault.detail))
         os._exit(0)  # FFmpeg is about to connect, and nothing else stops it
 
-    opened = Opened(camera, on_play=lambda: channel.send(Phase("playing")), on_forbidden=forbidden)
+    opened = OpenedCamera(camera, on_play=lambda: channel.send(PhaseReached("playing")), on_forbidden=forbidden)
     try:
         opened.check()
-        reader = _Reader(channel, camera, opened, Timeline(spec["epoch"], spec["notBefore"]))
-        with Lookout(channel, reader.look, opened.hang_up) as lookout:
+        reader = _Reader(channel, camera, opened, Epoch(spec["epoch"], spec["notBefore"]))
+        with Watchdog(channel, reader.look, opened.hang_up) as lookout:
             reader.read(lookout)
     finally:
         opened.close(FAREWELL * channel.grace if channel.stopping else 0.0)
@@ -61,7 +61,7 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
 class _Reader:
     """One open camera: from PLAY to the end."""
 
-    def __init__(self, channel: Channel, camera: CameraSpec, opened: Opened, timeline: Timeline) -> None:
+    def __init__(self, channel: GatewaySocket, camera: CameraSpec, opened: OpenedCamera, timeline: Epoch) -> None:
         self._channel = channel
         self._camera = camera
         self._container = opened.container
@@ -76,13 +76,13 @@ class _Reader:
         self._packet_at: float | None = None
         self._bytes = self._told = self._left_out = 0
         self._rate = inf  # bytes a second, once it was measured
-        self._naps = Naps() if camera.transport != "udp" else None  # datagrams would be dropped
+        self._naps = ReadPauses() if camera.transport != "udp" else None  # datagrams would be dropped
         self._gaps = GapMeter()
         self._second = float(self._video.time_base or 0)  # what one step of the camera's stamps is in seconds
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
-    def read(self, lookout: Lookout) -> None:
+    def read(self, lookout: Watchdog) -> None:
         """Until the camera ends or the gateway says stop. Raises `Fault`."""
         asked = time.monotonic()
         for packet in self._packets():
@@ -119,7 +119,7 @@ class _Reader:
     def _take(self, packet: "Packet[Any]", now: float, waited: float) -> None:
         """`now` is when it came, after it was waited for so many seconds."""
         if self._packet_at is None:
-            self._channel.send(Phase("waiting-keyframe"))
+            self._channel.send(PhaseReached("waiting-keyframe"))
         self._packet_at = now
         is_video = packet.stream is self._video
         if is_video:
@@ -163,8 +163,8 @@ class _Reader:
         waited = now - self._played_at
         if waited > LONG_GOP:
             detail = f"The first key frame took {waited:.1f} s; every viewer may wait that long. 1 to 2 s are usual."
-            self._channel.send(Warned("long-gop", detail))
-        self._channel.send(Phase("live"))
+            self._channel.send(WarningRaised("long-gop", detail))
+        self._channel.send(PhaseReached("live"))
         mode = {"mode": "transcode", "reason": self._recast.reason} if self._recast else None
         told = {"transport": self._transport(), "videoMode": mode}
         self._channel.send(Ready(self._cutter.describe() | told))
@@ -213,7 +213,7 @@ class _Reader:
         self._channel.send(Stats(info))
         if self._left_out:
             detail = f"The machine is too slow to transcode the camera: {self._left_out} pictures were left out."
-            self._channel.send(Warned("overloaded", detail))
+            self._channel.send(WarningRaised("overloaded", detail))
         self._stats_at, self._told = now, counted
 
     def _pick_video(self) -> VideoStream:
@@ -234,7 +234,7 @@ class _Reader:
 
     def _ask_leave(self, width: int, height: int, fps: float) -> None:
         """Transcoding needs cores, which only the gateway can promise. Raises `Fault` when it does not."""
-        self._channel.send(Progress({"transcode": {"width": width, "height": height, "fps": fps}}))
+        self._channel.send(TaskProgress({"transcode": {"width": width, "height": height, "fps": fps}}))
         match self._channel.receive(LEAVE_WAIT):
             case Order({"refused": str(detail), "code": str(code)}):
                 raise Fault(code, detail, "waiting-keyframe")
@@ -243,14 +243,14 @@ class _Reader:
         if not self._channel.stopping:
             raise Fault("internal", "The gateway did not say whether there is room to transcode.", "waiting-keyframe")
 
-    def _pick_sound(self) -> Sound | None:
+    def _pick_sound(self) -> CameraSound | None:
         streams = self._container.streams.audio
         if not streams:
             return None
         try:
             return sound_of(streams[0])
         except ValueError as error:
-            self._channel.send(Warned("audio-unsupported", f"The camera's audio is left out: {error}."))
+            self._channel.send(WarningRaised("audio-unsupported", f"The camera's audio is left out: {error}."))
             return None
 
     def _transport(self) -> str:

@@ -15,7 +15,7 @@ from media.faults import Fault
 from media.net import tls
 from media.rtsp.auth import Authenticator
 from media.rtsp.rewrite import cleaned
-from media.rtsp.target import Target
+from media.rtsp.target import RtspTarget
 
 READ_SIZE: Final = 65536
 MAX_HEAD: Final = 16 * 1024  # bytes of a message's head
@@ -183,7 +183,7 @@ class Relay:
 
 
 def _connected(camera: CameraSpec) -> socket.socket:
-    target = Target.parse(camera.uri)
+    target = RtspTarget.parse(camera.uri)
     connection = socket.create_connection((camera.address, target.port), camera.connect_timeout)
     if not target.tls_name:
         return connection

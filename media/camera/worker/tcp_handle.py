@@ -12,7 +12,7 @@ ANSWER: Final = b"RTSP/1."
 READ_SIZE: Final = 65536
 
 
-class Line:
+class TcpHandle:
     """A second handle on the one TCP connection of this process; `close` it, whatever FFmpeg does with its own."""
 
     def __init__(self, connection: socket.socket) -> None:

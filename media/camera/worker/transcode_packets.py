@@ -13,7 +13,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from media.codecs import h264_encoder, libav
-from media.codecs.h264_encoder import Look, Rate
+from media.codecs.h264_encoder import EncoderRate, PictureForm
 
 KEY_EVERY: Final = Fraction(2)  # seconds of the camera's frame rate
 LISTENED: Final = 3  # pictures that tell the frame rate where the camera does not
@@ -42,7 +42,7 @@ class Recast:
         self._leave = leave
         self._held: list[VideoFrame] = []  # until the rate is known
         self._fps = libav.sane_rate(video.average_rate)
-        self._look: Look | None = None
+        self._look: PictureForm | None = None
         self._encoder: VideoCodecContext | None = None
         self._output: VideoStream | None = None
         self._count = 0
@@ -75,7 +75,7 @@ class Recast:
         stamp = frame.pts
         made = frame.reformat(width=width, height=height, format="yuv420p")  # the same frame when it is that already
         colours = (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace))
-        look = Look(width, height, self._source.sample_aspect_ratio or Fraction(1), *colours)
+        look = PictureForm(width, height, self._source.sample_aspect_ratio or Fraction(1), *colours)
         if self._encoder is None or look != self._look:
             self._leave(width, height, self._fps)
             self._encoder = self._renewed(look)
@@ -88,8 +88,8 @@ class Recast:
             packet.time_base = self._source.time_base or Fraction(1, 90000)
             yield packet
 
-    def _renewed(self, look: Look) -> VideoCodecContext:
-        rate = Rate(self._fps, None, KEY_EVERY)
+    def _renewed(self, look: PictureForm) -> VideoCodecContext:
+        rate = EncoderRate(self._fps, None, KEY_EVERY)
         fps = Fraction(self._fps).limit_denominator(1001)
         # A raw stream has no place for parameter sets but the pictures, and nothing is ever muxed into it.
         stream = av.open(io.BytesIO(), "w", format="h264").add_stream("libx264", rate=fps)

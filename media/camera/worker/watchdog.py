@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from media.faults import Fault
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Failed
 
 EVERY: Final = 0.5  # seconds between two looks
@@ -15,8 +15,8 @@ NOTICE: Final = 0.1  # seconds that a reader has to see by itself that the gatew
 LAST_WORD: Final = 2.0  # seconds after hanging up in which the reader must be done
 
 
-class Lookout:
-    """A thread beside a reader that blocks in FFmpeg. `with Lookout(...) as lookout:` reads, and `lookout.fault` says
+class Watchdog:
+    """A thread beside a reader that blocks in FFmpeg. `with Watchdog(...) as lookout:` reads, and `lookout.fault` says
     why it was made to end, if it was.
 
     `look` is called twice a second with monotonic time, and raises `Fault` when the time is over. It is believed at the
@@ -24,7 +24,7 @@ class Lookout:
     `hang_up` makes the reader's stream end. A reader that goes on after that has its process ended around it.
     """
 
-    def __init__(self, channel: Channel, look: Callable[[float], None], hang_up: Callable[[], None]) -> None:
+    def __init__(self, channel: GatewaySocket, look: Callable[[float], None], hang_up: Callable[[], None]) -> None:
         self._channel = channel
         self._look = look
         self._hang_up = hang_up
@@ -32,7 +32,7 @@ class Lookout:
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
         self.fault: Fault | None = None
 
-    def __enter__(self) -> "Lookout":
+    def __enter__(self) -> "Watchdog":
         self._thread.start()
         return self
 

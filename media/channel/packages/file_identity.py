@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from media.channel.packages.file_watch import Identity
+from media.channel.packages.file_watch import FileIdentity
 from media.faults import Fault
 from media.watermark import Watermark
 
@@ -32,9 +32,9 @@ def marked(source: str, mark: Watermark | None) -> str:
     return sha256(repr((source, mark.sha256, mark.placement)).encode()).hexdigest()[:32]
 
 
-def of(paths: list[Path]) -> dict[Path, Identity]:
+def of(paths: list[Path]) -> dict[Path, FileIdentity]:
     """What each file is; None for one that cannot be read."""
-    found: dict[Path, Identity] = {}
+    found: dict[Path, FileIdentity] = {}
     for path in paths:
         try:
             found[path] = key(path) if os.access(path, os.R_OK) else None

@@ -9,9 +9,9 @@ from media.supervision import ended, supervise
 
 PERIOD: Final = 1.0  # seconds between two looks
 
-Identity = str | None  # what a file is, as one word; None: it is not there, or not to be read
-Look = Callable[[list[Path]], Awaitable[dict[Path, Identity]]]
-Told = Callable[[Identity], None]
+FileIdentity = str | None  # what a file is, as one word; None: it is not there, or not to be read
+FileLook = Callable[[list[Path]], Awaitable[dict[Path, FileIdentity]]]
+Told = Callable[[FileIdentity], None]
 
 
 class FileWatch:
@@ -20,10 +20,10 @@ class FileWatch:
     `look` gives the identities of files. The task runs only while something is watched.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: FileLook) -> None:
         self._look = look
-        self._watchers: dict[Path, dict[Told, Identity]] = {}  # what each was told last
-        self._seen: dict[Path, Identity] = {}
+        self._watchers: dict[Path, dict[Told, FileIdentity]] = {}  # what each was told last
+        self._seen: dict[Path, FileIdentity] = {}
         self._task: asyncio.Task[None] | None = None
 
     def add(self, path: Path, told: Told, identity: str) -> None:
@@ -50,14 +50,14 @@ class FileWatch:
             if self._watchers:
                 self._compare(await self._look(list(self._watchers)))
 
-    def _compare(self, found: dict[Path, Identity]) -> None:
+    def _compare(self, found: dict[Path, FileIdentity]) -> None:
         for path, identity in self._steady(found):
             watchers = self._watchers.get(path, {})
             for told in [one for one, known in watchers.items() if known != identity]:
                 watchers[told] = identity
                 told(identity)
 
-    def _steady(self, found: dict[Path, Identity]) -> Iterable[tuple[Path, Identity]]:
+    def _steady(self, found: dict[Path, FileIdentity]) -> Iterable[tuple[Path, FileIdentity]]:
         """What was the same twice: a file that is being written is not read half."""
         for path, identity in found.items():
             if path in self._seen and self._seen[path] == identity:

@@ -26,7 +26,7 @@ class TornPackage(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ByteRange:
     """Bytes of the data file: one fragment, stamped as in round 0."""
 
     offset: int
@@ -57,7 +57,7 @@ class Entry:
     decode_time: int
     duration: int
     independent: bool
-    video: Span
+    video: ByteRange
     audio: tuple[AudioSpan, ...] = ()
 
     def sound(self, variant: int) -> AudioSpan:
@@ -74,7 +74,7 @@ class Entry:
         """The inverse. Raises `ValueError` or `TypeError` for anything else."""
         decode_time, duration, independent, offset, size, spans = packed
         return cls(
-            decode_time, duration, bool(independent), Span(offset, size), tuple(AudioSpan(*one) for one in spans)
+            decode_time, duration, bool(independent), ByteRange(offset, size), tuple(AudioSpan(*one) for one in spans)
         )
 
 

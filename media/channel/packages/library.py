@@ -11,13 +11,13 @@ from typing import Final, Protocol, TypeVar
 
 from media.channel.packages import cache_folder, file_identity, index, progress
 from media.channel.packages.data_file import PackageFile
-from media.channel.packages.file_watch import FileWatch, Identity
+from media.channel.packages.file_watch import FileIdentity, FileWatch
 from media.channel.packages.index import Entry, Head, Index, TornPackage
 from media.channel.playlist.loop import SEGMENT, Loop
 from media.faults import Fault
 from media.process import threads
 from media.process.capacity import Capacity
-from media.process.messages import Failed, Finished, Message, Order, Progress, Ready, Start, Warned
+from media.process.messages import Failed, Finished, Message, Order, Ready, StartTask, TaskProgress, WarningRaised
 from media.process.workers import Worker, Workers
 from media.supervision import FAILURES, ended, supervise
 from media.watermark import Watermark
@@ -93,14 +93,14 @@ class Package:
         """What the packager says."""
         self.told += 1
         match message:
-            case Progress({"head": head, "seconds": seconds}):
+            case TaskProgress({"head": head, "seconds": seconds}):
                 self.head, self.seconds = Head.unpacked(head), seconds
-            case Progress({"chunk": chunk, "done": done}):
+            case TaskProgress({"chunk": chunk, "done": done}):
                 self._grow(Entry.unpacked(chunk))
                 self._tell(done)
             case Ready():
                 self._play()
-            case Warned(code, detail):
+            case WarningRaised(code, detail):
                 self.warnings[code] = detail
             case Failed(code, phase, detail):
                 self.fault = Fault(code, detail, phase)
@@ -274,14 +274,14 @@ class Library:
         """Likewise for the media folder: while that does not answer, packages are still read."""
         return await self._loop.run_in_executor(self._media, call, *arguments)
 
-    async def identity(self, path: Path) -> Identity:
+    async def identity(self, path: Path) -> FileIdentity:
         """What a file is now, as `Package.source`; None when it cannot be read."""
         return (await self.on_media(file_identity.of, [path]))[path]
 
     def _heard(self, package: Package, message: Message) -> None:
         """What a packager says; before it recodes it asks whether there is room for that."""
         match message:
-            case Progress({"recoding": True}) if package.worker is not None:
+            case TaskProgress({"recoding": True}) if package.worker is not None:
                 try:
                     self._capacity.reserve_thread(package.key)
                 except Fault as fault:
@@ -366,7 +366,7 @@ class Library:
 
     async def _run_packager(self, package: Package, path: Path) -> None:
         mark = package.mark.order() if package.mark else None
-        start = Start("package", {"path": str(path), "folder": str(package.folder), "mark": mark})
+        start = StartTask("package", {"path": str(path), "folder": str(package.folder), "mark": mark})
         worker = package.worker = self._workers.spawn(start, lambda message: self._heard(package, message))
         watch = partial(progress.watch, worker, lambda: package.told, package.stall)
         watching = supervise("package-progress", watch, package.key)

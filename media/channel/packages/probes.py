@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from media.process.messages import Failed, Finished, Message, Start
+from media.process.messages import Failed, Finished, Message, StartTask
 from media.process.workers import Workers
 
 AT_ONCE: Final = 2  # workers
 LIMIT: Final = 10.0  # seconds for one file
 KNOWN: Final = 10_000  # files
 
-Identity = tuple[int, int, int, int]  # device, inode, size, mtime in ns
+FileStamp = tuple[int, int, int, int]  # device, inode, size, mtime in ns
 Probe = dict[str, Any]  # as `media.channel.worker.probe` gives it, or `error` with `code` and `detail`
 
 
@@ -23,14 +23,14 @@ class Probes:
     def __init__(self, workers: Workers) -> None:
         self.asked = 0
         self._workers = workers
-        self._known: OrderedDict[Identity, Probe] = OrderedDict()
+        self._known: OrderedDict[FileStamp, Probe] = OrderedDict()
         self._turn = asyncio.Lock()  # one listing at a time looks into files; the next one finds what it has found
 
-    def known(self, identity: Identity) -> Probe | None:
+    def known(self, identity: FileStamp) -> Probe | None:
         """What was found in a file, if it is still the same."""
         return self._known.get(identity)
 
-    async def learn(self, files: Iterable[tuple[Identity, Path]], seconds: float) -> None:
+    async def learn(self, files: Iterable[tuple[FileStamp, Path]], seconds: float) -> None:
         """Looks into the files that are not known, for so many seconds at the most; what is left then stays unknown."""
         try:
             async with asyncio.timeout(seconds), self._turn:
@@ -42,7 +42,7 @@ class Probes:
         except TimeoutError:
             pass
 
-    async def _work(self, waiting: list[tuple[Identity, Path]]) -> None:
+    async def _work(self, waiting: list[tuple[FileStamp, Path]]) -> None:
         while waiting:
             identity, path = waiting.pop()
             found = await self._ask(path)
@@ -55,7 +55,7 @@ class Probes:
     async def _ask(self, path: Path) -> Probe:
         said: list[Message] = []
         self.asked += 1
-        worker = self._workers.spawn(Start("probe", {"path": str(path)}), said.append)
+        worker = self._workers.spawn(StartTask("probe", {"path": str(path)}), said.append)
         try:
             async with asyncio.timeout(LIMIT):
                 await asyncio.shield(worker.gone)

@@ -17,7 +17,7 @@ TINY: Final = 1e-6  # seconds: what a clock's rounding may be off
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChunkPlace:
     """Where chunk `number` comes from: the `k`-th chunk of round `round`, both from 0."""
 
     round: int
@@ -133,11 +133,11 @@ class Loop:
         """A loop has no seams."""
         return 0
 
-    def at(self, number: int) -> Place:
+    def at(self, number: int) -> ChunkPlace:
         """Where that chunk comes from."""
         if self.index is None:
-            return Place(0, number)
-        return Place(*divmod(number, len(self._entries)))
+            return ChunkPlace(0, number)
+        return ChunkPlace(*divmod(number, len(self._entries)))
 
     def decode_time(self, number: int) -> int:
         """Ticks. Raises `IndexError` for a chunk that is not on disk."""
@@ -238,7 +238,7 @@ class Loop:
         place = self.at(number)
         return self._span(place).count
 
-    def _span(self, place: Place) -> AudioSpan:
+    def _span(self, place: ChunkPlace) -> AudioSpan:
         return self._entries[place.k].sound(self.index.variant(place.round) if self.index else 0)
 
     def position(self, elapsed: float) -> tuple[int, Fraction]:

@@ -12,7 +12,7 @@ from media.channel.packages.data_file import PackageFile
 from media.channel.packages.index import Entry, Head, Index
 from media.channel.packages.library import Library, Package
 from media.channel.playlist.loop import Loop
-from media.channel.playlist.playlist_timeline import Programme
+from media.channel.playlist.playlist_timeline import PlaylistTimeline
 from media.channel.playlist.timeline import Timeline
 from media.faults import Fault
 from media.supervision import noted
@@ -31,7 +31,7 @@ class Audience(Protocol):
         """One of its packages will never be whole."""
 
 
-class Reel:
+class Playlist:
     """Held from `acquire` until `release`. A file that is in the list twice is packaged once.
 
     `mark` is burnt into all of them. Its faults name the file, if it is not the only one: `Fault.item` is its number,
@@ -85,12 +85,12 @@ class Reel:
     def _stalled(self, stands: bool) -> None:
         self._told("stalled" if stands else self._stage)
 
-    async def renew(self, key_of: dict[Path, str]) -> "Reel":
+    async def renew(self, key_of: dict[Path, str]) -> "Playlist":
         """The same list with those files packaged again that are not any more what they were; whole. Raises `Fault`.
 
         `key_of`: what the changed files are now.
         """
-        new = Reel(self._library, self.paths, self.mark)
+        new = Playlist(self._library, self.paths, self.mark)
         try:
             for number, (path, package) in enumerate(zip(self.paths, self._packages, strict=True)):
                 with self._naming(number):
@@ -201,7 +201,7 @@ class Reel:
         """What the channel plays: always the same one. `audience` hears of it until it is whole."""
         if self._timeline is None:
             loops = [self._loop(number, segment, audience) for number in range(len(self._packages))]
-            self._timeline = loops[0] if len(loops) == 1 else Programme(loops)
+            self._timeline = loops[0] if len(loops) == 1 else PlaylistTimeline(loops)
         return self._timeline
 
     def files(self, disk: Executor) -> list[PackageFile]:

@@ -15,7 +15,7 @@ from media.chunk import Chunk, Init
 HALF: Final = Fraction(1, 2)
 
 
-class Programme:
+class PlaylistTimeline:
     """The `Timeline` of a list of files, as arithmetic on the loops of its files.
 
     `timescale` has a whole number of ticks in one of every file's, so where each file begins is exact, however many

@@ -8,8 +8,8 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Final
 
-from media.channel.packages.index import AudioSpan, Entry, Head, Span, first_frame
-from media.channel.worker.file_tracks import AudioSlots, Frame
+from media.channel.packages.index import AudioSpan, ByteRange, Entry, Head, first_frame
+from media.channel.worker.file_tracks import AudioSlots, FileFrame
 from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
@@ -19,13 +19,13 @@ AUDIO_TRACK: Final = 2
 LONGEST_GROUP: Final = 12  # chunks: so much is gathered to be cut evenly, key frame or not
 
 
-def chunks(frames: Iterator[Frame], shortest: Fraction) -> Iterator[list[Frame]]:
+def chunks(frames: Iterator[FileFrame], shortest: Fraction) -> Iterator[list[FileFrame]]:
     """Runs of frames that last `shortest` ticks rounded up to whole frames, or a little less.
 
     A key frame always begins one. Between two key frames they are as even as can be: low-latency HLS allows no short
     part within a segment.
     """
-    group: list[Frame] = []
+    group: list[FileFrame] = []
     lasted = 0
     limit = shortest * LONGEST_GROUP
     for frame in frames:
@@ -38,10 +38,10 @@ def chunks(frames: Iterator[Frame], shortest: Fraction) -> Iterator[list[Frame]]
         yield from _split(group, lasted, shortest)
 
 
-def _split(group: list[Frame], lasted: int, shortest: Fraction) -> Iterator[list[Frame]]:
+def _split(group: list[FileFrame], lasted: int, shortest: Fraction) -> Iterator[list[FileFrame]]:
     most = ceil(shortest * len(group) / lasted)  # frames in a run, if all are equally long
     count = -(-len(group) // most)
-    run: list[Frame] = []
+    run: list[FileFrame] = []
     at, part = 0, 1
     for frame in group:
         if run and at * count >= part * lasted:
@@ -59,7 +59,7 @@ class RoundWriter:
     frames each variant of the round has.
     """
 
-    def __init__(self, data: int, head: Head, slots: AudioSlots | None, first: Frame) -> None:
+    def __init__(self, data: int, head: Head, slots: AudioSlots | None, first: FileFrame) -> None:
         self.size = 0
         self.length = 0
         self.counts: tuple[int, ...] = ()
@@ -69,13 +69,13 @@ class RoundWriter:
         self._slots = slots
         self._first_shown = self._last_shown = first.pts
 
-    def write(self, frames: list[Frame]) -> Entry:
+    def write(self, frames: list[FileFrame]) -> Entry:
         """Any chunk but the last one."""
         begin, end = self._slot(self.length), self._slot(self.length + _lasting(frames))
         sounds = self._slots.take(floor(end)) if self._slots else []
         return self._put(frames, 0, floor(begin), [sounds] if sounds else [])
 
-    def finish(self, frames: list[Frame]) -> Entry:
+    def finish(self, frames: list[FileFrame]) -> Entry:
         """The last chunk. It lasts until every frame has been shown, for then the next round begins."""
         shown = max(self._last_shown, *(frame.pts for frame in frames)) - self._first_shown
         duration = max(_lasting(frames), shown + 1 - self.length)
@@ -112,7 +112,7 @@ class RoundWriter:
         self.counts = counts
         return [replace(entry, audio=tuple(found)) for entry, found in zip(entries, spans, strict=True)]
 
-    def _put(self, frames: list[Frame], longer: int, begin: int, variants: list[list[bytes]]) -> Entry:
+    def _put(self, frames: list[FileFrame], longer: int, begin: int, variants: list[list[bytes]]) -> Entry:
         video = self._video(frames, longer)
         fragments = [self._audio(begin, sounds) for sounds in variants]
         spans = []
@@ -121,13 +121,13 @@ class RoundWriter:
             spans.append(AudioSpan(at, len(fragment), begin, len(sounds)))
             at += len(fragment)
         duration = _lasting(frames) + longer
-        entry = Entry(self.length, duration, frames[0].key, Span(self.size, len(video)), tuple(spans))
+        entry = Entry(self.length, duration, frames[0].key, ByteRange(self.size, len(video)), tuple(spans))
         _write_all(self._data, b"".join((video, *fragments)))
         self.size = at
         self.length += duration
         return entry
 
-    def _video(self, frames: list[Frame], longer: int) -> bytes:
+    def _video(self, frames: list[FileFrame], longer: int) -> bytes:
         samples = [Sample(one.data, one.duration, one.key, one.pts - one.dts) for one in frames]
         samples[-1] = samples[-1]._replace(duration=samples[-1].duration + longer)
         self._last_shown = max(self._last_shown, *(one.pts for one in frames))
@@ -146,7 +146,7 @@ class RoundWriter:
         return Fraction(ticks * self._slots.rate, self.timescale * self._slots.frame)
 
 
-def _lasting(frames: list[Frame]) -> int:
+def _lasting(frames: list[FileFrame]) -> int:
     return sum(frame.duration for frame in frames)
 
 

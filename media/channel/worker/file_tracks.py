@@ -107,7 +107,7 @@ def packets(container: InputContainer, stream: Stream, survey: Survey) -> "Itera
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FileFrame:
     """One video frame; ticks of the stream. `duration` is up to the next one in decode order."""
 
     data: bytes
@@ -123,7 +123,7 @@ class Video(Protocol):
     base: Fraction
     rate: Fraction | None
 
-    def frames(self, preroll: bool) -> Iterator[Frame]:
+    def frames(self, preroll: bool) -> Iterator[FileFrame]:
         """From a key frame on: the first that is to be shown, or with `preroll` the first there is."""
 
 
@@ -135,7 +135,7 @@ class Round:
     `preroll`: there was no key frame at or behind the start that the file's edit list asks for, so it starts before.
     """
 
-    frames: Iterator[Frame]
+    frames: Iterator[FileFrame]
     times: int
     length: int
     preroll: bool
@@ -150,7 +150,7 @@ def video_round(video: Video, shortest: Fraction) -> Round:
     """
     for preroll in (False, True):
         frames = _timed(video, video.frames(preroll))
-        start: list[Frame] = []
+        start: list[FileFrame] = []
         total = 0
         for frame in frames:
             start.append(frame)
@@ -163,13 +163,13 @@ def video_round(video: Video, shortest: Fraction) -> Round:
     raise Fault("file-not-media", "There is no whole picture in the file that can be decoded.", "opening")
 
 
-def _repeated(frames: list[Frame], times: int, length: int) -> Iterator[Frame]:
+def _repeated(frames: list[FileFrame], times: int, length: int) -> Iterator[FileFrame]:
     for shift in range(0, times * length, length):
         for frame in frames:
             yield replace(frame, dts=frame.dts + shift, pts=frame.pts + shift)
 
 
-def copied_frames(fd: int, survey: Survey, video: VideoStream, preroll: bool) -> Iterator[Frame]:
+def copied_frames(fd: int, survey: Survey, video: VideoStream, preroll: bool) -> Iterator[FileFrame]:
     """The frames of that track as the file has them, from a key frame on that decodes; see `Video`."""
     with open_container(fd, survey, unseen=True) as container:
         stream = container.streams[video.index]
@@ -188,13 +188,13 @@ def copied_frames(fd: int, survey: Survey, video: VideoStream, preroll: bool) ->
                 yield frame
 
 
-def _frame(packet: "Packet[Any]") -> Frame:
+def _frame(packet: "Packet[Any]") -> FileFrame:
     dts = packet.dts if packet.dts is not None else packet.pts or 0
     pts = packet.pts if packet.pts is not None else dts
-    return Frame(bytes(packet), packet.is_keyframe, dts, pts, packet.duration or 0)
+    return FileFrame(bytes(packet), packet.is_keyframe, dts, pts, packet.duration or 0)
 
 
-def _timed(video: Video, frames: Iterator[Frame]) -> Iterator[Frame]:
+def _timed(video: Video, frames: Iterator[FileFrame]) -> Iterator[FileFrame]:
     """Leaves out leading frames; decode times strictly increase, and durations are the steps between them."""
     held = next(frames, None)
     if held is None:
@@ -221,7 +221,7 @@ def _timed(video: Video, frames: Iterator[Frame]) -> Iterator[Frame]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class SoundFrame:
     """One AAC frame; `at` is when it sounds, in seconds of the file's own time."""
 
     at: Fraction
@@ -259,7 +259,7 @@ class AudioSlots:
     is how much later than the picture it begins, in samples, and may be negative. `frame` is samples in a slot.
     """
 
-    def __init__(self, form: "AudioForm", sounds: Iterator[Sound], start: Fraction) -> None:
+    def __init__(self, form: "AudioForm", sounds: Iterator[SoundFrame], start: Fraction) -> None:
         self._form = form
         self.rate = form.rate
         self.frame = form.frame
@@ -302,7 +302,7 @@ class AudioSlots:
             pass
         return (last[0] - self._taken + 1) * self.frame / self.rate if last else Fraction(0)
 
-    def _placed(self, sounds: Iterator[Sound], start: Fraction) -> Iterator[tuple[Fraction, bytes]]:
+    def _placed(self, sounds: Iterator[SoundFrame], start: Fraction) -> Iterator[tuple[Fraction, bytes]]:
         """Each frame with the slot that it sounds in, to a fraction; from the first slot on."""
         slots = Fraction(self.rate, self.frame)  # a second
         for sound in sounds:
@@ -315,18 +315,18 @@ class AudioSlots:
         return self._silence
 
 
-def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> Iterator[Sound]:
+def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> Iterator[SoundFrame]:
     """Every AAC frame with its presentation time."""
     base = stream.time_base
     assert base is not None
     for packet in packets(container, stream, survey):
         if packet.pts is not None:
-            yield Sound(packet.pts * base, bytes(packet))
+            yield SoundFrame(packet.pts * base, bytes(packet))
 
 
-def repeated(source: Iterator[Sound], start: Fraction, length: Fraction, times: int) -> Iterator[Sound]:
+def repeated(source: Iterator[SoundFrame], start: Fraction, length: Fraction, times: int) -> Iterator[SoundFrame]:
     """For a file that is several times in its round: what sounds from `start` on for `length` seconds, each time."""
     kept = [sound for sound in source if start - Fraction(1, 50) <= sound.at < start + length]
     for number in range(times):
         for sound in kept:
-            yield Sound(sound.at + number * length, sound.data)
+            yield SoundFrame(sound.at + number * length, sound.data)

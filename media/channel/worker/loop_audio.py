@@ -25,7 +25,7 @@ _BIT_RATE: Final = 128_000  # where the file does not say
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class LoopSound:
     """The audio of one round: its length in seconds, and the second of the file's time at which it begins.
 
     `phase` is how many samples behind the round's beginning the first frame of the grid begins.
@@ -42,7 +42,9 @@ def rounds_needed(seconds: Fraction, rate: int, frame: int) -> int | None:
     return count if count <= MOST_ROUNDS and count * seconds <= LONGEST else None
 
 
-def encode(container: InputContainer, source: AudioStream, packaged: AudioStream, sound: Sound) -> list[bytes] | None:
+def encode(
+    container: InputContainer, source: AudioStream, packaged: AudioStream, sound: LoopSound
+) -> list[bytes] | None:
     """Every AAC frame of `rounds_needed` rounds, the last of which is followed by the first without a seam.
 
     `source` is read; the frames fit between those of `packaged`, which is the same unless it is recoded. None where
@@ -77,7 +79,7 @@ def _resampled(frames: Iterator[AudioFrame], config: AacConfig) -> Iterator[Audi
     yield from resampler.resample(None)
 
 
-def _decoded(frames: Iterator[AudioFrame], channels: int, sound: Sound, config: AacConfig) -> list[bytearray]:
+def _decoded(frames: Iterator[AudioFrame], channels: int, sound: LoopSound, config: AacConfig) -> list[bytearray]:
     """One round of samples for each channel; silence where the file has none. Raises `ValueError` for odd streams."""
     samples = ceil(sound.seconds * config.core_rate) + 1
     planes = [bytearray(samples * _BYTES) for _ in range(channels)]
@@ -119,7 +121,7 @@ class _Endless:
         return [b"".join(bytes(plane[a:b]) for a, b in pieces) for plane in self.planes]
 
 
-def _encoded(endless: _Endless, stream: AudioStream, sound: Sound, config: AacConfig) -> list[bytes]:
+def _encoded(endless: _Endless, stream: AudioStream, sound: LoopSound, config: AacConfig) -> list[bytes]:
     encoder = av.CodecContext.create("aac", "w")
     assert isinstance(encoder, AudioCodecContext)
     encoder.sample_rate, encoder.layout, encoder.format = config.core_rate, config.layout, "fltp"
@@ -135,7 +137,7 @@ def _encoded(endless: _Endless, stream: AudioStream, sound: Sound, config: AacCo
     return [found[number] for number in range(frames)]
 
 
-def _frames(endless: _Endless, sound: Sound, config: AacConfig, count: int) -> Iterator[AudioFrame]:
+def _frames(endless: _Endless, sound: LoopSound, config: AacConfig, count: int) -> Iterator[AudioFrame]:
     for number in range(count):
         frame = AudioFrame("fltp", config.layout, config.frame)
         samples = endless.at((number - WARM_UP) * config.frame + sound.phase, config.frame)

@@ -17,16 +17,16 @@ from media.channel.packages import cache_folder, index
 from media.channel.packages.index import Entry, Grid, Head, Index
 from media.channel.worker import chunk_writer, file_tracks, loop_audio, transcode_file
 from media.channel.worker.chunk_writer import RoundWriter
-from media.channel.worker.file_tracks import AudioSlots, Frame, Round
-from media.channel.worker.loop_audio import Sound
+from media.channel.worker.file_tracks import AudioSlots, FileFrame, Round
+from media.channel.worker.loop_audio import LoopSound
 from media.channel.worker.transcode_file import Reasons, Tracks
 from media.chunk import Init
 from media.effects.overlay import Mark
 from media.faults import Fault
 from media.mp4 import intake
 from media.mp4.intake import Survey
-from media.process.gateway_socket import Channel
-from media.process.messages import Finished, Progress, Ready, Warned
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import Finished, Ready, TaskProgress, WarningRaised
 
 PATIENCE: Final = 1.0  # seconds between two looks whether it may begin
 MARGIN: Final = 1.2  # how much faster than needed recoding must be before its channel begins
@@ -45,7 +45,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class TracksFound:
     """First: what the chunks will be, and how many seconds of them the file promises."""
 
     head: Head
@@ -72,29 +72,30 @@ class Recoding:
     """Before anything else, where tracks cannot be copied: from here on a thread decodes and encodes as it can."""
 
 
-Event = Opened | Wrote | Warned | Done | Recoding
-Emit = Callable[[Event], None]
+PackageEvent = TracksFound | Wrote | WarningRaised | Done | Recoding
+Emit = Callable[[PackageEvent], None]
 
 
 class _Stopped(Exception):
     """The gateway has asked for an end."""
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """The task of a worker. `spec`: `path` of the file, `folder` of the package (it exists), both absolute; `mark`, if
     there is one, as `Mark.stored` takes it.
 
-    Up go `Progress` with `recoding` if there is something to recode: it goes on when an `Order` comes; then with
+    Up go `TaskProgress` with `recoding` if there is something to recode: it goes on when an `Order` comes; then with
     `head` and `seconds`, then with `chunk` and `done` for each chunk; `Ready` once there is something to play (the
-    first segment, or so much that the rest will be there in time); `Warned`; `Finished`, when the index is on disk.
+    first segment, or so much that the rest will be there in time); `WarningRaised`; `Finished` when the index is on
+    disk.
     """
     options = Options(mark=Mark.stored(spec.get("mark")))
-    pace = Pace(options.segment)
+    pace = Headstart(options.segment)
 
-    def emit(event: Event) -> None:
+    def emit(event: PackageEvent) -> None:
         if isinstance(event, Recoding):
             os.nice(transcode_file.NICE)
-            channel.send(Progress({"recoding": True}))
+            channel.send(TaskProgress({"recoding": True}))
             while not channel.stopping and channel.receive(PATIENCE) is None:
                 pass
             pace.begin()
@@ -117,7 +118,7 @@ def run(channel: Channel, spec: dict[str, Any]) -> None:
         os.close(fd)
 
 
-class Pace:
+class Headstart:
     """Knows when playing may begin: the first segment is there, and what is recoded stays ahead of who watches."""
 
     def __init__(self, segment: Fraction, clock: Callable[[], float] = time.monotonic) -> None:
@@ -131,9 +132,9 @@ class Pace:
         """From now on something is recoded."""
         self._began = self._clock()
 
-    def may_play(self, event: Event) -> bool:
+    def may_play(self, event: PackageEvent) -> bool:
         """Once true, never again."""
-        if isinstance(event, Opened):
+        if isinstance(event, TracksFound):
             self._promised = event.seconds
         playable = isinstance(event, Done) or (isinstance(event, Wrote) and self._stays_ahead(event.done))
         fresh = playable and not self._said
@@ -149,11 +150,11 @@ class Pace:
         return rest * MARGIN <= max(self._promised, done)
 
 
-def _message(event: Opened | Wrote | Warned | Done) -> Progress | Warned | Finished:
-    if isinstance(event, Opened):
-        return Progress({"head": event.head.packed(), "seconds": event.seconds})
+def _message(event: TracksFound | Wrote | WarningRaised | Done) -> TaskProgress | WarningRaised | Finished:
+    if isinstance(event, TracksFound):
+        return TaskProgress({"head": event.head.packed(), "seconds": event.seconds})
     if isinstance(event, Wrote):
-        return Progress({"chunk": event.entry.packed(), "done": event.done})
+        return TaskProgress({"chunk": event.entry.packed(), "done": event.done})
     if isinstance(event, Done):
         return Finished({"seconds": float(event.index.seconds)})
     return event
@@ -199,7 +200,7 @@ class _Tell:
 
     def warn(self, code: str, detail: str) -> None:
         self.warnings.append((code, detail))
-        self.emit(Warned(code, detail))
+        self.emit(WarningRaised(code, detail))
 
 
 def _save(file: _File, folder: Path, options: Options, tell: _Tell) -> Index:
@@ -228,7 +229,7 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
     slots = _slots(made, one_round, start)
     target = max(1, int(made.longest_segment(options.segment) + 0.5))
     head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
-    tell.emit(Opened(head, promised(file.container)))
+    tell.emit(TracksFound(head, promised(file.container)))
     _warn_of_start(one_round, start, tell)
     writer = RoundWriter(data, head, slots, first)
     entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
@@ -237,7 +238,7 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
         tell.warn("audio-unsupported", "No audio track of the file is of a codec that is decoded here; it is left out.")
     cycle: tuple[int, ...] = ()
     if slots is not None and one_round.times == 1:
-        sound = Sound(writer.length * made.base, start, slots.phase)
+        sound = LoopSound(writer.length * made.base, start, slots.phase)
         entries, cycle = _seamless(file, made.audio_track, writer, entries, sound)
     if survey.truncated:
         tell.warn("truncated", f"The file is cut off; its first {float(writer.length * made.base):.1f} s are played.")
@@ -245,7 +246,7 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
 
 
 def _seamless(
-    file: _File, packaged: AudioStream | None, writer: RoundWriter, entries: list[Entry], sound: Sound
+    file: _File, packaged: AudioStream | None, writer: RoundWriter, entries: list[Entry], sound: LoopSound
 ) -> tuple[list[Entry], tuple[int, ...]]:
     """Puts audio that was encoded through the joins into the place of the copied one, and says which round has which.
 
@@ -262,7 +263,7 @@ def _seamless(
     return writer.add_rounds(entries, frames, counts), tuple(range(len(counts)))
 
 
-def _entries(writer: RoundWriter, frames: Iterator[Frame], options: Options, tell: _Tell) -> Iterator[Entry]:
+def _entries(writer: RoundWriter, frames: Iterator[FileFrame], options: Options, tell: _Tell) -> Iterator[Entry]:
     """Writes every chunk; the last one is told with the index, for its length depends on all of them."""
     runs = chunk_writer.chunks(frames, options.chunk * writer.timescale)
     held = next(runs)
@@ -295,7 +296,7 @@ def _slots(made: Tracks, one_round: Round, start: Fraction) -> AudioSlots | None
     return AudioSlots(form, sounds, start)
 
 
-def _grid(first: Frame, init: Init, slots: AudioSlots | None) -> Grid | None:
+def _grid(first: FileFrame, init: Init, slots: AudioSlots | None) -> Grid | None:
     if slots is None:
         return None
     # The first picture is shown its reorder delay after decode time 0; the first sound is to be heard with it.

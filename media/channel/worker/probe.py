@@ -10,11 +10,11 @@ from av.video.stream import VideoStream
 from media.channel.worker import file_tracks, transcode_file
 from media.channel.worker.package import promised
 from media.mp4 import intake
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """`spec["path"]` is the file. Answers `Finished` with what `probe` gives. Faults as `package.package`."""
     fd = intake.open_regular(Path(spec["path"]))
     try:

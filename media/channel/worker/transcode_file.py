@@ -16,7 +16,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from media.channel.worker import file_tracks
-from media.channel.worker.file_tracks import AudioForm, Frame, Sound
+from media.channel.worker.file_tracks import AudioForm, FileFrame, SoundFrame
 from media.codecs import libav
 from media.effects.overlay import Mark, Overlay
 from media.effects.upright import Upright
@@ -93,7 +93,7 @@ class Tracks:
         self._output.start_encoding()
         self.init = moov.declared(buffer.getvalue(), libav.sane_rate(self.rate))
 
-    def frames(self, preroll: bool) -> Iterator[Frame]:
+    def frames(self, preroll: bool) -> Iterator[FileFrame]:
         """The video from its first key frame on; `preroll` as `tracks.copied_frames` has it."""
         if self._pictures is None:
             return file_tracks.copied_frames(self._fd, self._survey, self._video, preroll)
@@ -110,7 +110,7 @@ class Tracks:
                 longest, begun = max(longest, at - begun), at
         return max(longest, float(segment))
 
-    def sounds(self) -> Iterator[Sound]:
+    def sounds(self) -> Iterator[SoundFrame]:
         """The audio, once: the container is read for it."""
         audio = self._audio
         if audio is None:
@@ -172,7 +172,7 @@ class _Pictures:
         longest = str(max(2, round(4 * KEY_EVERY * self.rate)))  # the grid of key frames is ours
         context.options = {"preset": "superfast", "crf": "21", "sc_threshold": "0", "g": longest, "forced-idr": "1"}
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[FileFrame]:
         """From the first one on, in decode order."""
         end: int | None = None
         key_due = 0
@@ -206,11 +206,13 @@ class _Pictures:
         return made
 
     @staticmethod
-    def _coded(packets: "list[Packet[Any]]") -> Iterator[Frame]:
+    def _coded(packets: "list[Packet[Any]]") -> Iterator[FileFrame]:
         for packet in packets:
             data = fmp4.length_prefixed(bytes(packet), parameter_sets=False)
             pts = packet.pts or 0
-            yield Frame(data, packet.is_keyframe, pts if packet.dts is None else packet.dts, pts, packet.duration or 0)
+            yield FileFrame(
+                data, packet.is_keyframe, pts if packet.dts is None else packet.dts, pts, packet.duration or 0
+            )
 
 
 class _Sounds:
@@ -228,7 +230,7 @@ class _Sounds:
         track.codec_context.bit_rate = 64_000 if self._layout == "mono" else 128_000
         self.track = track
 
-    def sounds(self, packets: "Iterator[Packet[Any]]") -> Iterator[Sound]:
+    def sounds(self, packets: "Iterator[Packet[Any]]") -> Iterator[SoundFrame]:
         """Every frame, at the time at which the samples sound that it decodes to."""
         resampler = AudioResampler("fltp", self._layout, self._rate, frame_size=1024)
         source = None
@@ -246,12 +248,12 @@ class _Sounds:
             yield from self._coded(resampler, [*rest, None])
         yield from self._stamped(self.track.encode(None))
 
-    def _coded(self, resampler: AudioResampler, frames: Any) -> Iterator[Sound]:
+    def _coded(self, resampler: AudioResampler, frames: Any) -> Iterator[SoundFrame]:
         for frame in frames:
             for piece in resampler.resample(frame):
                 yield from self._stamped(self.track.encode(piece))
 
-    def _stamped(self, packets: "list[Packet[Any]]") -> Iterator[Sound]:
+    def _stamped(self, packets: "list[Packet[Any]]") -> Iterator[SoundFrame]:
         for packet in packets:
             if packet.pts is not None:
-                yield Sound(packet.pts * (packet.time_base or Fraction(1, self._rate)), bytes(packet))
+                yield SoundFrame(packet.pts * (packet.time_base or Fraction(1, self._rate)), bytes(packet))

@@ -11,7 +11,7 @@ import av.filter
 from av.video.frame import PictureType
 
 from media.faultcamera.clip import jpeg, marks, rtp, sound
-from media.faultcamera.clip.track import Track, Unit
+from media.faultcamera.clip.track import ClipTrack, ClipUnit
 from media.faultcamera.settings import ClipSettings
 
 VIDEO_CLOCK: Final = 90_000  # RFC 6184, 8.2.1
@@ -22,13 +22,13 @@ DROPPED: Final = {"h264": (6, 9), "h265": (35, 39, 40)}  # SEI and delimiters
 
 
 @lru_cache(maxsize=8)
-def make_tracks(settings: ClipSettings) -> tuple[Track, ...]:
+def make_tracks(settings: ClipSettings) -> tuple[ClipTrack, ...]:
     """Encodes the video track and, if wanted, the audio track. Takes about 0.3 s of CPU for 640x360 at 25 a second."""
     video = _jpeg_track(settings) if settings.codec == "mjpeg" else _video_track(settings)
     return (video, sound.track(settings.sound)) if settings.audio else (video,)
 
 
-def _video_track(settings: ClipSettings) -> Track:
+def _video_track(settings: ClipSettings) -> ClipTrack:
     gops = max(1, math.ceil(MIN_SECONDS * settings.fps / settings.gop_frames))
     frames = gops * settings.gop_frames
     codec = settings.codec
@@ -41,13 +41,13 @@ def _video_track(settings: ClipSettings) -> Track:
         payloads = payloads_of([nal for nal in nals if _kind(nal, codec) not in DROPPED[codec]])
         assert packet.pts is not None
         assert packet.dts is not None
-        units.append(Unit(_ticks(packet.pts, settings), _ticks(packet.dts, settings), packet.is_keyframe, payloads))
+        units.append(ClipUnit(_ticks(packet.pts, settings), _ticks(packet.dts, settings), packet.is_keyframe, payloads))
     sets = [parameters[kind] for kind in PARAMETERS[codec]]
     sdp = (*_format(codec, sets), f"a=framerate:{float(settings.fps):g}")
-    return Track("video", 96, VIDEO_CLOCK, _ticks(frames, settings), tuple(units), sdp)
+    return ClipTrack("video", 96, VIDEO_CLOCK, _ticks(frames, settings), tuple(units), sdp)
 
 
-def _jpeg_track(settings: ClipSettings) -> Track:
+def _jpeg_track(settings: ClipSettings) -> ClipTrack:
     """Pictures that stand each alone, of a static payload type (RFC 3551, table 5)."""
     frames = math.ceil(MIN_SECONDS * settings.fps)
     encoder = av.CodecContext.create("mjpeg", "w")
@@ -61,9 +61,9 @@ def _jpeg_track(settings: ClipSettings) -> Track:
         picture.pts, picture.time_base = number, 1 / settings.fps
         (packet,) = encoder.encode(picture)
         at = _ticks(number, settings)
-        units.append(Unit(at, at, True, jpeg.payloads(bytes(packet))))
+        units.append(ClipUnit(at, at, True, jpeg.payloads(bytes(packet))))
     sdp = (f"a=rtpmap:26 JPEG/{VIDEO_CLOCK}", f"a=framerate:{float(settings.fps):g}")
-    return Track("video", 26, VIDEO_CLOCK, _ticks(frames, settings), tuple(units), sdp)
+    return ClipTrack("video", 26, VIDEO_CLOCK, _ticks(frames, settings), tuple(units), sdp)
 
 
 def _format(codec: str, sets: list[bytes]) -> tuple[str, str]:

@@ -9,8 +9,8 @@ import av
 import av.filter
 
 from media.faultcamera.clip import rtp
-from media.faultcamera.clip.track import Track, Unit
-from media.faultcamera.settings import Sound
+from media.faultcamera.clip.track import ClipTrack, ClipUnit
+from media.faultcamera.settings import SoundCodec
 
 SECONDS: Final = 8  # the shortest whole number of seconds in whole AAC frames at 48 kHz
 WARM_UP: Final = 4  # frames that are thrown away: an encoder's first ones hold its delay
@@ -28,7 +28,7 @@ class Form:
     name: str
 
 
-FORMS: Final[dict[Sound, Form]] = {
+FORMS: Final[dict[SoundCodec, Form]] = {
     "aac": Form("aac", "fltp", 48_000, 1024, 97, "MPEG4-GENERIC/48000/1"),
     "pcma": Form("pcm_alaw", "s16", 8_000, 160, 8, "PCMA/8000"),
     "pcmu": Form("pcm_mulaw", "s16", 8_000, 160, 0, "PCMU/8000"),
@@ -38,17 +38,17 @@ FORMS: Final[dict[Sound, Form]] = {
 }
 
 
-def track(sound: Sound) -> Track:
+def track(sound: SoundCodec) -> ClipTrack:
     """Eight seconds of it."""
     form = FORMS[sound]
     encoder = _encoder(form)
     count = SECONDS * form.rate // form.frame
-    units: dict[int, Unit] = {}
+    units: dict[int, ClipUnit] = {}
     for index, data in enumerate(_encode(form, encoder, count + 2 * WARM_UP)):
         if WARM_UP <= index < WARM_UP + count:
             time = index % count * form.frame  # the sound repeats every second, so what comes late fits early
             payload = rtp.aac_payload(data) if sound == "aac" else rtp.Payload(data, False)
-            units[time] = Unit(time, time, True, (payload,))
+            units[time] = ClipUnit(time, time, True, (payload,))
     lines = [f"a=rtpmap:{form.payload_type} {form.name}"]
     if sound == "aac":
         config = bytes(encoder.extradata or b"").hex().upper()
@@ -57,7 +57,7 @@ def track(sound: Sound) -> Track:
             f"indexdeltalength=3;config={config}"
         )
     ordered = tuple(units[time] for time in sorted(units))
-    return Track("audio", form.payload_type, form.rate, count * form.frame, ordered, tuple(lines))
+    return ClipTrack("audio", form.payload_type, form.rate, count * form.frame, ordered, tuple(lines))
 
 
 def _encoder(form: Form) -> av.AudioCodecContext:

@@ -6,7 +6,7 @@ from media.faultcamera.clip.rtp import Payload
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class ClipUnit:
     """One picture or one frame of sound. `time` is when it is shown and `due` when it is sent, ticks from the start.
 
     With B-frames `due` is before `time`, and below zero for the first units.
@@ -19,7 +19,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Track:
+class ClipTrack:
     """`units` in the order of sending, again and again, each round `duration` ticks after the last.
 
     `clock` is ticks a second; `sdp` are the attribute lines that tell a receiver the codec (RFC 8866, 5.13).
@@ -29,5 +29,5 @@ class Track:
     payload_type: int
     clock: int
     duration: int
-    units: tuple[Unit, ...]
+    units: tuple[ClipUnit, ...]
     sdp: tuple[str, ...]

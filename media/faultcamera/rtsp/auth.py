@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from media.faultcamera.rtsp.message import Answer, Request
+from media.faultcamera.rtsp.message import CameraResponse, Request
 from media.faultcamera.settings import Scheme
 
 REALM: Final = "sample camera"
@@ -34,7 +34,7 @@ class Doorkeeper:
         self._clock = clock
         self._nonces: OrderedDict[str, float] = OrderedDict()
 
-    def refusal(self, request: Request) -> Answer | None:
+    def refusal(self, request: Request) -> CameraResponse | None:
         """None for a request that may pass, else the 401 with its challenge; a good answer to an old nonce is stale."""
         if not self._user:
             return None
@@ -46,17 +46,17 @@ class Doorkeeper:
             return self.challenge()
         return None if self._fresh(given["nonce"]) else self.challenge(stale=True)
 
-    def challenge(self, *, stale: bool = False) -> Answer:
+    def challenge(self, *, stale: bool = False) -> CameraResponse:
         """A 401 that says how to log in; for Digest with a new nonce."""
         if self._scheme == "basic":
-            return Answer(401, (("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),))
+            return CameraResponse(401, (("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"'),))
         nonce = secrets.token_hex(16)
         self._nonces[nonce] = self._clock() + self._lifetime
         if len(self._nonces) > MAX_NONCES:
             self._nonces.popitem(last=False)
         start = f'Digest realm="{REALM}", nonce="{nonce}", qop="auth"' + (", stale=true" if stale else "")
         texts = [f"{start}, algorithm={algorithm}" for algorithm in ALGORITHMS[self._scheme]]
-        return Answer(401, tuple(("WWW-Authenticate", text) for text in texts))
+        return CameraResponse(401, tuple(("WWW-Authenticate", text) for text in texts))
 
     def forget_nonces(self) -> None:
         """Makes every nonce stale."""

@@ -56,7 +56,7 @@ class Interleaved:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CameraResponse:
     """What is said to a request; `CSeq` and `Content-Length` are added when it is sent. A header may be repeated."""
 
     status: int = 200
@@ -142,7 +142,7 @@ def reason(status: int) -> str:
         return "Unknown"
 
 
-def encode(answer: Answer, cseq: str) -> bytes:
+def encode(answer: CameraResponse, cseq: str) -> bytes:
     """The bytes of an answer."""
     lines = [f"RTSP/1.0 {answer.status} {reason(answer.status)}"]
     if cseq:

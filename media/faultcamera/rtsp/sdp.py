@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from media.faultcamera.clip.track import Track
+from media.faultcamera.clip.track import ClipTrack
 
 
-def describe(tracks: Sequence[Track], host: str, how: str = "", base: str = "") -> bytes:
+def describe(tracks: Sequence[ClipTrack], host: str, how: str = "", base: str = "") -> bytes:
     """The body of an answer to DESCRIBE. The control address of the track with index 0 is `trackID=0`, and so on.
 
     `how` is one of `faults.DESCRIPTIONS`, or "" for a good one; `base` is the address that was asked for.

@@ -8,30 +8,30 @@ Lower = Literal["tcp", "udp"]
 
 
 @dataclass(frozen=True)
-class Offer:
+class TransportOffer:
     """One acceptable way: `pair` are the interleaved channels for tcp, the client's RTP and RTCP ports for udp."""
 
     lower: Lower
     pair: tuple[int, int] | None
 
 
-def offers(header: str) -> list[Offer]:
+def offers(header: str) -> list[TransportOffer]:
     """The unicast play offers of a header, in the client's order of preference; what is unknown is left out."""
     parsed = (_offer(text.strip()) for text in header.split(","))
     return [offer for offer in parsed if offer]
 
 
-def _offer(text: str) -> Offer | None:
+def _offer(text: str) -> TransportOffer | None:
     protocol, *parameters = (part.strip() for part in text.split(";"))
     named = {name.lower(): value for name, _, value in (parameter.partition("=") for parameter in parameters)}
     if "multicast" in named or named.get("mode", "play").strip('"').lower() != "play":
         return None
     match protocol.upper():
         case "RTP/AVP/TCP":
-            return Offer("tcp", _pair(named.get("interleaved", ""), 255))
+            return TransportOffer("tcp", _pair(named.get("interleaved", ""), 255))
         case "RTP/AVP" | "RTP/AVP/UDP":
             pair = _pair(named.get("client_port", ""), 65535)
-            return Offer("udp", pair) if pair and all(pair) else None
+            return TransportOffer("udp", pair) if pair and all(pair) else None
     return None
 
 

@@ -16,7 +16,7 @@ from media.faults import Fault
 from media.mp4 import intake
 from media.pictures.worker import image_header
 from media.pictures.worker.image_header import Image
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished
 
 MAX_FILE: Final = 5 * 1024 * 1024  # bytes
@@ -24,7 +24,7 @@ CODECS: Final = {"png": "png", "jpeg": "mjpeg", "webp": "webp"}
 PHASE: Final = "decoding"
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """`spec["path"]` is the file, `spec["store"]` the folder of normalised pictures (named by the file's SHA-256).
 
     Answers `Finished` with width and height (upright, in pixels), format, sha256 and warnings.

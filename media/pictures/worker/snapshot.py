@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 
 from media.codecs import libav
 from media.faults import Fault
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished
 
 # format: encoder, pixel format, options. The fixed quantiser 3 of 2 to 31 is what cameras' own snapshots look like.
@@ -22,7 +22,7 @@ ENCODERS: Final = {
 PHASE: Final = "decoding"
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """`spec`: `init` and `chunk` in base64, the chunk beginning with a key frame; `format`; `width` in pixels or None.
 
     Answers `Finished` with `width` and `height` of the picture and the picture as its body. Faults: `internal` when

@@ -15,7 +15,7 @@ from media.camera.worker import reader
 from media.channel.worker import package, probe
 from media.faults import Fault
 from media.pictures.worker import read_picture, snapshot
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Failed
 from media.transcoding.worker import calibrate, transcode
 
@@ -24,7 +24,7 @@ from media.transcoding.worker import calibrate, transcode
 class Task:
     """One row: what to run, and the most address space (bytes) and CPU time (seconds; None: no limit) it may have."""
 
-    run: Callable[[Channel, dict[str, Any]], None]
+    run: Callable[[GatewaySocket, dict[str, Any]], None]
     memory: int
     cpu: int | None
 
@@ -35,7 +35,7 @@ GIB: Final = 1024**3
 SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS)
 
 
-def _webrtc(channel: Channel, spec: dict[str, Any]) -> None:
+def _webrtc(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     # Only when it is asked for: it belongs to an extra, and no other worker has a use for what it loads.
     from media.watch.worker import webrtc
 
@@ -56,7 +56,7 @@ TASKS: Final[dict[str, Task]] = {
 
 def main(sock: socket.socket) -> int:
     """The whole life of a worker; returns its exit status."""
-    channel = Channel(sock)
+    channel = GatewaySocket(sock)
     try:
         start = channel.start()
     except RuntimeError:  # there is no thread to be had (`threading`), and nothing was begun

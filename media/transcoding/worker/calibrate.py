@@ -7,9 +7,9 @@ from typing import Any, Final
 import av
 from av.video.frame import VideoFrame
 
-from media.codecs.h264_encoder import Encoder, Look, Rate
+from media.codecs.h264_encoder import Encoder, EncoderRate, PictureForm
 from media.process.capacity import Load
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished
 from media.timing.clock import VIDEO_RATE
 
@@ -18,11 +18,11 @@ FRAMES: Final = 25
 USUAL: Final = 0.8  # times the table's cost: a picture of this size is cheaper for each pixel than the large ones
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """Answers `Finished` with `speed`: CPU time as a multiple of what `media.process.capacity` expects."""
     del spec
     frames = _pictures()
-    encoder = Encoder(Look(*SIZE, Fraction(1), 2, 2, 2), Rate(float(FRAMES), None, Fraction(2)), None)
+    encoder = Encoder(PictureForm(*SIZE, Fraction(1), 2, 2, 2), EncoderRate(float(FRAMES), None, Fraction(2)), None)
     began = time.process_time()
     for number, frame in enumerate(frames):
         frame.pts, frame.time_base = number * VIDEO_RATE // FRAMES, Fraction(1, VIDEO_RATE)

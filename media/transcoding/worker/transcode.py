@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from av.video.frame import VideoFrame
 
-from media.codecs.cutter import AUDIO_TRACK, CHUNK, VIDEO_TRACK, Timeline
-from media.codecs.h264_encoder import Encoder, Look, Rate
+from media.codecs.cutter import AUDIO_TRACK, CHUNK, VIDEO_TRACK, Epoch
+from media.codecs.h264_encoder import Encoder, EncoderRate, PictureForm
 from media.effects.overlay import TICKS, Mark, Overlay
 from media.effects.upright import Upright
 from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
-from media.process.gateway_socket import Channel
-from media.process.messages import ChunkMade, InitMade, Order, Phase, Progress, Ready, Stats
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import ChunkMade, InitMade, Order, PhaseReached, Ready, Stats, TaskProgress
 from media.timing.cadence import Cadence
 from media.timing.clock import VIDEO_RATE
 from media.timing.pace import Pace
@@ -41,17 +41,17 @@ class Spec:
     key_every: float = 2.0
 
 
-def run(channel: Channel, spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """The task of a worker, until the gateway says stop.
 
-    Down come `InitMade` and `ChunkMade` of the source and `Order`s: `{"mark": ..., "number": n}`. Up go `Progress`:
+    Down come `InitMade` and `ChunkMade` of the source and `Order`s: `{"mark": ..., "number": n}`. Up go `TaskProgress`:
     `{"used": chunks}` for each chunk that is used up and `{"shown": n}` once a frame with order `n` is encoded.
     """
     os.nice(NICE)
-    timeline = Timeline(spec["epoch"], spec["notBefore"])
+    timeline = Epoch(spec["epoch"], spec["notBefore"])
     transcoder = Transcoder(channel, Spec(**spec["encoder"]), timeline)
     transcoder.order({"mark": spec["mark"], "number": 0})
-    channel.send(Phase("waiting-keyframe"))
+    channel.send(PhaseReached("waiting-keyframe"))
     transcoder.run()
 
 
@@ -62,7 +62,7 @@ class Transcoder:
     less with each chunk. So there nearly always is a next frame on which a changed watermark can be shown.
     """
 
-    def __init__(self, channel: Channel, spec: Spec, timeline: Timeline) -> None:
+    def __init__(self, channel: GatewaySocket, spec: Spec, timeline: Epoch) -> None:
         self._channel = channel
         self._spec = spec
         self._upright = Upright(0)
@@ -105,7 +105,7 @@ class Transcoder:
             self._overlay.show(Mark.stored(info["mark"]))
         except Fault as fault:
             told = {"code": fault.code, "detail": fault.detail, "phase": fault.phase}
-            self._channel.send(Progress({"refused": info["number"], **told}))
+            self._channel.send(TaskProgress({"refused": info["number"], **told}))
             return
         self._order = info["number"]
 
@@ -158,7 +158,7 @@ class Transcoder:
             self._picture(frame)
         if coded.last:
             self._used += 1
-            self._channel.send(Progress({"used": self._used}))
+            self._channel.send(TaskProgress({"used": self._used}))
 
     def _picture(self, frame: VideoFrame) -> None:
         """One frame to the output."""
@@ -170,14 +170,14 @@ class Transcoder:
         self._writer.write(made)
         self._meter.frames += 1
         if self._order is not None:
-            self._channel.send(Progress({"shown": self._order}))
+            self._channel.send(TaskProgress({"shown": self._order}))
             self._order = None
 
 
 class Writer:
     """Encodes frames and cuts them into chunks on the output's own timeline and grid of key frames."""
 
-    def __init__(self, channel: Channel, spec: Spec, timeline: Timeline, audio: deque[Heard]) -> None:
+    def __init__(self, channel: GatewaySocket, spec: Spec, timeline: Epoch, audio: deque[Heard]) -> None:
         self._channel = channel
         self._spec = spec
         self._timeline = timeline
@@ -250,10 +250,10 @@ class Writer:
         aspect = source.video.codec_context.sample_aspect_ratio or Fraction(1)
         return 1 / aspect if source.turn in (90, 270) else aspect
 
-    def _renew(self, look: Look, source: Input) -> None:
+    def _renew(self, look: PictureForm, source: Input) -> None:
         """Another encoder, when the picture has another shape or the audio is another; else the old one goes on."""
         fps = self._spec.fps or (source.init.video.fps if source.init.video else 0) or USUAL_FPS
-        encoder = Encoder(look, Rate(fps, self._spec.bitrate, Fraction(self._spec.key_every)), source.audio)
+        encoder = Encoder(look, EncoderRate(fps, self._spec.bitrate, Fraction(self._spec.key_every)), source.audio)
         self._announced = source.init.data
         if self._encoder is not None and encoder.init.data == self._encoder.init.data and self._encoder.look == look:
             return
@@ -264,7 +264,7 @@ class Writer:
         if not self._ready:
             self._ready = True
             made = InitMade.of(encoder.init)
-            self._channel.send(Phase("live"))
+            self._channel.send(PhaseReached("live"))
             self._channel.send(Ready({"video": made.video, "audio": made.audio}))
 
     def _add(self, stamp: int, data: bytes, key: bool) -> None:
@@ -340,7 +340,7 @@ class _Meter:
         self._at = time.monotonic()
         self._cpu = time.process_time()
 
-    def tell(self, channel: Channel, lag: float, damaged: int) -> None:
+    def tell(self, channel: GatewaySocket, lag: float, damaged: int) -> None:
         now, cpu = time.monotonic(), time.process_time()
         elapsed = now - self._at
         if elapsed < STATS_EVERY:
@@ -355,6 +355,6 @@ class _Meter:
         self.frames, self._at, self._cpu = 0, now, cpu
 
 
-def _look(frame: VideoFrame, aspect: Fraction) -> Look:
+def _look(frame: VideoFrame, aspect: Fraction) -> PictureForm:
     colours = (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace))
-    return Look(frame.width, frame.height, aspect, *colours)
+    return PictureForm(frame.width, frame.height, aspect, *colours)

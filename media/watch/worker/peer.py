@@ -20,10 +20,10 @@ from av.packet import Packet
 
 from media.watch.worker.opus_encoder import FRAME, RATE
 
-Kind = Literal["video", "audio"]
+MediaKind = Literal["video", "audio"]
 
 VIDEO_RATE: Final = 90_000  # RFC 6184, section 5.1
-CODECS: Final[dict[Kind, str]] = {"video": "video/h264", "audio": "audio/opus"}
+CODECS: Final[dict[MediaKind, str]] = {"video": "video/h264", "audio": "audio/opus"}
 AT_ONCE: Final = 0.002  # seconds between the frames of a backlog: they are shown as fast as they can be decoded
 BACKLOG: Final = 1500  # frames since the last key frame that are kept for who comes next
 QUEUE: Final = 2 * BACKLOG  # packets that wait for one peer before it has to wait for a key frame
@@ -39,7 +39,7 @@ UNHEARD: Final = ("a=candidate:", "a=end-of-candidates")
 class Unit:
     """One access unit (Annex B) or one Opus packet. `due` is on the loop's clock; `key`: a decoder can begin here."""
 
-    kind: Kind
+    kind: MediaKind
     data: bytes
     due: float
     key: bool = True
@@ -51,7 +51,7 @@ class Peer:
     """
 
     def __init__(self, backlog: Callable[[], Sequence[Unit]]) -> None:
-        self._lines: dict[Kind, _Line] = {"video": _Line("video", VIDEO_RATE), "audio": _Line("audio", RATE)}
+        self._lines: dict[MediaKind, _Line] = {"video": _Line("video", VIDEO_RATE), "audio": _Line("audio", RATE)}
         self._backlog = backlog
         self._connected = asyncio.Event()
         self._left = asyncio.Event()
@@ -150,7 +150,7 @@ async def _stopped(transport: RTCDtlsTransport) -> None:
 class _Line(MediaStreamTrack):
     """What one peer is sent of one kind, as packets that are coded already; the library makes RTP of them."""
 
-    def __init__(self, kind: Kind, rate: int) -> None:
+    def __init__(self, kind: MediaKind, rate: int) -> None:
         super().__init__()
         self.kind = kind
         self._rate = rate

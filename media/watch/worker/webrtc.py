@@ -5,8 +5,8 @@ Down come `InitMade` and `ChunkMade` as the ring has them, and orders:
     {"offer": SDP, "session": ID, "address": A}   somebody wants to watch; A is the address at which they reached us
     {"end": ID}                                   they do not any longer
 
-Up goes `Progress` with `session` and one of `answer` (SDP), `connected`, `refused` (a code) with `detail`, and, last
-and always, `gone`. `Stats` says once a second that this worker's loop still turns.
+Up goes `TaskProgress` with `session` and one of `answer` (SDP), `connected`, `refused` (a code) with `detail`, and,
+last and always, `gone`. `Stats` says once a second that this worker's loop still turns.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from aiortc.exceptions import OperationError
 
 from media.mp4 import fmp4, moov
 from media.mp4.fragments import fragments
-from media.process.gateway_socket import Channel
-from media.process.messages import ChunkMade, InitMade, Message, Order, Progress, Stats
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import ChunkMade, InitMade, Message, Order, Stats, TaskProgress
 from media.timing.pace import Pace
 from media.watch.worker.opus_encoder import OpusMaker
 from media.watch.worker.peer import BACKLOG, Peer, Unit
@@ -37,7 +37,7 @@ START_CODE: Final = b"\0\0\0\1"
 _reached: ContextVar[str] = ContextVar("reached")
 
 
-def run(channel: Channel, _spec: dict[str, Any]) -> None:
+def run(channel: GatewaySocket, _spec: dict[str, Any]) -> None:
     """The task `webrtc`: until the gateway says stop."""
     # The library knows of every address of this machine but loopback; a peer gets the one that it is known to reach.
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
@@ -45,7 +45,7 @@ def run(channel: Channel, _spec: dict[str, Any]) -> None:
     asyncio.run(_serve(channel))
 
 
-async def _serve(channel: Channel) -> None:
+async def _serve(channel: GatewaySocket) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     show = _Show(channel)
 
@@ -66,7 +66,7 @@ async def _serve(channel: Channel) -> None:
     await show.close()
 
 
-async def _beat(channel: Channel) -> None:
+async def _beat(channel: GatewaySocket) -> None:
     while True:
         channel.send(Stats({}))
         await asyncio.sleep(BEAT)
@@ -75,7 +75,7 @@ async def _beat(channel: Channel) -> None:
 class _Show:
     """The stream as it is sent: what is due next, and who gets it."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: GatewaySocket) -> None:
         self._channel = channel
         self._peers: dict[str, Peer] = {}
         self._openings: set[asyncio.Task[None]] = set()
@@ -147,7 +147,7 @@ class _Show:
             self._tell(session, gone=True)
 
     def _tell(self, session: str, **what: Any) -> None:
-        self._channel.send(Progress({"session": session, **what}))
+        self._channel.send(TaskProgress({"session": session, **what}))
 
     def _begin(self, made: InitMade) -> None:
         self._init = made

@@ -16,7 +16,7 @@ from gateway.web.watch.mse import ViewerLimits
 from gateway.web.watch.play import Makers, PlayLimits
 from media.pictures.stills import Format, Still, Stills
 from media.ring import Ring
-from media.watch.whep import Broadcasts, Offer, Rings, Session
+from media.watch.whep import Broadcasts, Offer, Rings, WhepSession
 from tests.gateway.web.test_whep import SDP, a_ring
 from tests.support.feeding import Feeder
 from tests.support.processes import until
@@ -52,11 +52,11 @@ class Sessions:
     """In the place of `Broadcasts`: takes every offer, and ends a session as soon as that is wanted."""
 
     def __init__(self) -> None:
-        self.open_ones: dict[str, Session] = {}
+        self.open_ones: dict[str, WhepSession] = {}
 
-    async def open(self, _name: str, _rings: Rings, offer: Offer) -> Session:
+    async def open(self, _name: str, _rings: Rings, offer: Offer) -> WhepSession:
         loop = asyncio.get_running_loop()
-        session = Session(f"s{len(self.open_ones)}", loop.create_future(), loop.create_future())
+        session = WhepSession(f"s{len(self.open_ones)}", loop.create_future(), loop.create_future())
         session.answer.set_result(offer.sdp)
         self.open_ones[session.id] = session
         return session

@@ -28,7 +28,7 @@ from media.mp4.fmp4 import Sample
 from media.process.workers import Workers
 from media.ring import LiveRing, RingLimits
 from media.watch import whep
-from media.watch.whep import Broadcasts, Offer, Rings, Session
+from media.watch.whep import Broadcasts, Offer, Rings, WhepSession
 from tests.peers import chromium
 from tests.peers.whep import WhepViewer
 from tests.support.processes import only_worker, until
@@ -100,9 +100,9 @@ async def test_an_offer_that_is_no_text_is_refused_and_one_that_does_not_come_is
 class Welcoming:
     """In the place of `Broadcasts`: takes every offer."""
 
-    async def open(self, _name: str, _rings: Rings, offer: Offer) -> Session:
+    async def open(self, _name: str, _rings: Rings, offer: Offer) -> WhepSession:
         loop = asyncio.get_running_loop()
-        session = Session("s1", loop.create_future(), loop.create_future())
+        session = WhepSession("s1", loop.create_future(), loop.create_future())
         session.answer.set_result(offer.sdp)
         return session
 

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.jobs.storage.database import StoreError
-from gateway.jobs.storage.outbox import Event
-from gateway.webhooks.delivery import LONGEST_DELAY, LONGEST_PAUSE, PLACES, Delivery, Target
+from gateway.jobs.storage.outbox import OutboxEvent
+from gateway.webhooks.delivery import LONGEST_DELAY, LONGEST_PAUSE, PLACES, Delivery, WebhookTarget
 from gateway.webhooks.post import Reply, Unreachable
 from tests.support.outboxes import MemoryOutbox
 
 pytestmark = pytest.mark.looptime
 
-TARGET = Target("https://portal.example/hooks", (bytes(32),), give_up=3600.0, backlog=100)
+TARGET = WebhookTarget("https://portal.example/hooks", (bytes(32),), give_up=3600.0, backlog=100)
 TAKEN = Reply(204)
 
 
@@ -35,7 +35,7 @@ class World:
         return asyncio.get_running_loop().time()
 
     def put(self, id: str, subject: str = "job:1") -> None:
-        self.outbox.put(Event(id, "job.done", subject, "{}"))
+        self.outbox.put(OutboxEvent(id, "job.done", subject, "{}"))
         self.delivery.awake()
 
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -172,7 +172,7 @@ async def test_a_store_that_cannot_be_written_delays_and_loses_nothing(monkeypat
 
 
 def test_a_target_is_named_without_what_may_be_secret_in_its_address() -> None:
-    target = Target("https://portal.example:8443/hooks?token=hidden", (bytes(32),))
+    target = WebhookTarget("https://portal.example:8443/hooks?token=hidden", (bytes(32),))
     assert target.host == "portal.example:8443"
     assert len(target.key) == 16
     assert "hidden" not in target.key

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.jobs.storage.database import StoreError
-from gateway.jobs.storage.outbox import GIVEN_UP_KEPT, Event, Outbox
+from gateway.jobs.storage.outbox import GIVEN_UP_KEPT, Outbox, OutboxEvent
 from gateway.jobs.storage.schema import MIGRATIONS
 from gateway.jobs.storage.store import Store
 from tests.gateway.jobs.store_writer import record_of
@@ -28,8 +28,8 @@ async def outbox(request: pytest.FixtureRequest, store: Store) -> Outbox:
     return MemoryOutbox("a", "b") if request.param == "memory" else Outbox(store, ["a", "b"])
 
 
-def event(number: int, subject: str = "job:1") -> Event:
-    return Event(f"evt_{number}", "job.done", subject, f'{{"number":{number}}}')
+def event(number: int, subject: str = "job:1") -> OutboxEvent:
+    return OutboxEvent(f"evt_{number}", "job.done", subject, f'{{"number":{number}}}')
 
 
 async def numbers(outbox: Outbox, target: str = "a") -> list[str]:

@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 
 from media.camera import attempt
-from media.camera.attempt import Admission, Attempt, Place, Sink
+from media.camera.attempt import Admission, Attempt, EpochStart, Sink
 from media.camera.spec import CameraSpec
 from media.net.addresses import AddressPolicy
 from media.process import messages
-from media.process.messages import Ready, Start
+from media.process.messages import Ready, StartTask
 from media.process.workers import OnMessage, Worker, Workers
 from tests.support.processes import until
 
@@ -39,7 +39,7 @@ class MuteWorkers:
     def __init__(self) -> None:
         self.far_ends: list[socket.socket] = []
 
-    def spawn(self, start: Start, on_message: OnMessage) -> Worker:
+    def spawn(self, start: StartTask, on_message: OnMessage) -> Worker:
         worker = Mute(start.task, on_message)
         self.far_ends.append(worker.far_end)
         return worker
@@ -57,7 +57,7 @@ async def test_a_worker_that_says_nothing_is_killed_but_not_because_this_process
     admission = Admission(nothing, lambda load: None)
     sink = Sink(*(lambda *_: None,) * 5, turn=nothing, admission=admission)
     made = Attempt(cast(Workers, workers), AddressPolicy(loopback=True), sink)
-    await made.open(CameraSpec("rtsp://127.0.0.1/", transport="tcp", preflight=False), Place(0.0, 0.0))
+    await made.open(CameraSpec("rtsp://127.0.0.1/", transport="tcp", preflight=False), EpochStart(0.0, 0.0))
     time.sleep(2 * HEARTBEAT)  # noqa: ASYNC251 (the process stands still)
     await asyncio.sleep(HEARTBEAT / 10)
     assert made.live

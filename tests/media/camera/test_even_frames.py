@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 from av.video.frame import VideoFrame
 
-from media.codecs.cutter import Timeline
-from media.codecs.h264_encoder import Encoder, Look, Rate
+from media.codecs.cutter import Epoch
+from media.codecs.h264_encoder import Encoder, EncoderRate, PictureForm
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
-from media.process.gateway_socket import Channel
-from media.process.messages import ChunkMade, InitMade, Message, Progress
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import ChunkMade, InitMade, Message, TaskProgress
 from media.timing.clock import VIDEO_RATE
 from media.transcoding.worker import transcode
 
@@ -53,7 +53,7 @@ class World:
         return None
 
     def send(self, message: Message) -> None:
-        if isinstance(message, Progress) and "used" in message.info:
+        if isinstance(message, TaskProgress) and "used" in message.info:
             self.used.append(self.now)
 
 
@@ -66,7 +66,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def film(count: int, first: int = 0) -> tuple[InitMade, Iterator[ChunkMade]]:
     """So many chunks of a grey picture, the first with a key frame, at 25 frames a second."""
-    encoder = Encoder(Look(64, 64, Fraction(1), 2, 2, 2), Rate(25.0, None, Fraction(60)), None)
+    encoder = Encoder(PictureForm(64, 64, Fraction(1), 2, 2, 2), EncoderRate(25.0, None, Fraction(60)), None)
 
     def chunks() -> Iterator[ChunkMade]:
         for chunk in range(count):
@@ -85,7 +85,7 @@ def film(count: int, first: int = 0) -> tuple[InitMade, Iterator[ChunkMade]]:
 def played(world: World, init: InitMade, chunks: list[tuple[float, ChunkMade]]) -> list[float]:
     """For each chunk the seconds from its coming until its last frame is encoded."""
     world.comes(init, chunks)
-    transcode.Transcoder(cast(Channel, world), transcode.Spec(), Timeline(0.0, 0.0)).run()
+    transcode.Transcoder(cast(GatewaySocket, world), transcode.Spec(), Epoch(0.0, 0.0)).run()
     return [used - at for used, (at, _) in zip(world.used, chunks, strict=True)]
 
 

@@ -14,7 +14,7 @@ from media.camera.preflight import Described, preflight
 from media.camera.spec import CameraSpec
 from media.faults import CAMERA_PHASES, Fault
 from media.net.addresses import AddressPolicy
-from media.rtsp.sdp import Track
+from media.rtsp.sdp import MediaDescription
 from tests.support.camera_peers import HERE, Asked, Peer, Reply, answer, camera, fault_of, go, peer_that, resolver_of
 from tests.support.processes import open_files
 
@@ -254,7 +254,7 @@ async def test_a_description_with_nothing_to_take_is_no_media(body: bytes, said:
 async def test_audio_alone_is_media_unless_it_is_off() -> None:
     async with peer_that(lambda asked: camera(asked, b"o=\r\nm=audio 0 RTP/AVP 8\r\n")) as peer:
         described = await go(spec_for(peer))
-        assert described.tracks == (Track("audio", "pcma", 8000, 1),)
+        assert described.tracks == (MediaDescription("audio", "pcma", 8000, 1),)
         assert (await fault_of(replace(spec_for(peer), audio=False))).code == "source-no-media"
 
 

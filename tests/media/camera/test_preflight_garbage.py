@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from media.camera.preflight import Described
 from media.camera.spec import CameraSpec
 from media.faults import Fault
-from media.rtsp.wire import MAX_BODY, MAX_HEADERS, Answer, read_answer
+from media.rtsp.wire import MAX_BODY, MAX_HEADERS, Response, read_answer
 from tests.support.camera_peers import SDP, Asked, Peer, Reply, Script, camera, fault_of, go, peer_that, raw_peer
 
 SHORT = 1.0  # seconds; for peers that never answer, and enough to come as far as that on a busy machine
@@ -168,7 +168,7 @@ PIECE = st.one_of(
 @given(st.lists(PIECE, max_size=8).map(b"".join))
 @example(b"RTSP/1.0 200 OK\r\n folded first\r\n\r\n")
 def test_no_bytes_break_the_reading_of_answers(data: bytes) -> None:
-    async def read() -> Answer:
+    async def read() -> Response:
         reader = asyncio.StreamReader(limit=MAX_HEADERS)
         reader.feed_data(data)
         reader.feed_eof()

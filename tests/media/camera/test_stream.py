@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from media.camera.attempt import Attempt, Place, Sink
+from media.camera.attempt import Attempt, EpochStart, Sink
 from media.camera.spec import CameraSpec, Transport
 from media.camera.stream import CameraParts, CameraStream, Manner
 from media.faults import Fault
@@ -59,7 +59,7 @@ class FakeAttempt(Attempt):
     def live(self) -> bool:
         return self in self.site.live
 
-    async def open(self, spec: CameraSpec, place: Place, first: Transport = "tcp") -> dict[str, Any]:
+    async def open(self, spec: CameraSpec, place: EpochStart, first: Transport = "tcp") -> dict[str, Any]:
         for _ in range(2):
             await self._sink.turn()
             self.site.connects.append(self._loop.time())

@@ -1,4 +1,4 @@
-"""`LoopRing` in virtual time, over a real data file."""
+"""`ChannelRing` in virtual time, over a real data file."""
 
 import asyncio
 import os
@@ -9,13 +9,13 @@ from typing import Protocol
 
 import pytest
 
-from media.channel.channel_ring import LoopRing
+from media.channel.channel_ring import ChannelRing
 from media.channel.packages import chunk_reader
 from media.channel.packages.data_file import PackageFile
-from media.channel.packages.index import Entry, Head, Index, Span
+from media.channel.packages.index import ByteRange, Entry, Head, Index
 from media.channel.playlist.loop import Loop
 from media.channel.playlist.timeline import Piece
-from media.channel.span import Start
+from media.channel.span import SpanStart
 from media.chunk import Init, VideoTrack
 from media.faults import Fault
 from media.mp4 import fmp4
@@ -35,7 +35,7 @@ def write_package(path: Path, seconds: int = 5) -> Index:
     for number in range(2 * seconds):
         key = number % 2 == 0
         fragment = fmp4.fragment(1, 0, number * 50, [Sample(b"picture %d" % number, 50, key)])
-        entries.append(Entry(number * 50, 50, key, Span(len(data), len(fragment))))
+        entries.append(Entry(number * 50, 50, key, ByteRange(len(data), len(fragment))))
         data += fragment
     path.write_bytes(data)
     return Index(Head(init, None, 2), seconds * 100, tuple(entries), len(data))
@@ -49,18 +49,18 @@ def index(tmp_path: Path) -> Index:
 class Begin(Protocol):
     """Starts a channel of the package, `since` seconds ago; a finished one without `loop`."""
 
-    def __call__(self, loop: Loop | None = None, *, since: float = 0.0, repeat: bool = True) -> LoopRing: ...
+    def __call__(self, loop: Loop | None = None, *, since: float = 0.0, repeat: bool = True) -> ChannelRing: ...
 
 
 @pytest.fixture
 def begin(index: Index, tmp_path: Path) -> Iterator[Begin]:
-    begun: list[LoopRing] = []
+    begun: list[ChannelRing] = []
 
-    def start(loop: Loop | None = None, *, since: float = 0.0, repeat: bool = True) -> LoopRing:
+    def start(loop: Loop | None = None, *, since: float = 0.0, repeat: bool = True) -> ChannelRing:
         clock = asyncio.get_running_loop().time  # only a test's own time is virtual, not a fixture's
-        at = Start(clock() - since, WALL - since)
+        at = SpanStart(clock() - since, WALL - since)
         file = PackageFile(tmp_path / "data")
-        ring = LoopRing(loop or Loop.of(index), [file], at, clock, RingLimits(window=3, spare=1), repeat)
+        ring = ChannelRing(loop or Loop.of(index), [file], at, clock, RingLimits(window=3, spare=1), repeat)
         begun.append(ring)
         return ring
 
@@ -297,7 +297,7 @@ async def test_a_change_that_is_taken_back_before_its_join_leaves_no_file_open(i
     now, new = PackageFile(tmp_path / "data"), PackageFile(tmp_path / "data")
     clock = asyncio.get_running_loop().time
     loop = Loop.of(index)
-    ring = LoopRing(loop, [now], Start(clock(), WALL), clock, RingLimits(window=3, spare=1))
+    ring = ChannelRing(loop, [now], SpanStart(clock(), WALL), clock, RingLimits(window=3, spare=1))
     ring.replace_at_join(Loop.of(index), [new])
     ring.replace_at_join(loop, [now.share()])
     assert new.closed

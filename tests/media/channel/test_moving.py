@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from media.channel.channel_ring import LoopRing
+from media.channel.channel_ring import ChannelRing
 from media.channel.packages.data_file import PackageFile
 from media.channel.packages.index import Index
 from media.channel.playlist.loop import Loop
 from media.channel.running_clock import SteadyClock
-from media.channel.span import Start
+from media.channel.span import SpanStart
 from media.chunk import Chunk
 from media.ring import RingLimits
 from media.watch import hls
@@ -26,7 +26,7 @@ from tests.support.hls_checker import PlaylistChecker
 pytestmark = pytest.mark.looptime
 
 WALL = 1_700_000_000.0
-Begin = Callable[..., LoopRing]
+Begin = Callable[..., ChannelRing]
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def index(tmp_path: Path) -> Index:
 
 @pytest.fixture
 def begin(index: Index, tmp_path: Path) -> Iterator[Begin]:
-    begun: list[LoopRing] = []
+    begun: list[ChannelRing] = []
 
-    def start(repeat: bool = True, kept: Start | None = None) -> LoopRing:
+    def start(repeat: bool = True, kept: SpanStart | None = None) -> ChannelRing:
         clock = asyncio.get_running_loop().time
         file = PackageFile(tmp_path / "data")
         limits = RingLimits(window=3, spare=1)
-        ring = LoopRing(Loop.of(index), [file], kept or Start(clock(), wall()), clock, limits, repeat)
+        ring = ChannelRing(Loop.of(index), [file], kept or SpanStart(clock(), wall()), clock, limits, repeat)
         begun.append(ring)
         return ring
 
@@ -59,7 +59,7 @@ def near(position: tuple[int, Fraction], rounds: int, seconds: float) -> bool:
     return position[0] == rounds and abs(float(position[1]) - seconds) < 1e-3
 
 
-async def chunks(ring: LoopRing, first: int, last: int) -> list[Chunk]:
+async def chunks(ring: ChannelRing, first: int, last: int) -> list[Chunk]:
     found = []
     for number in range(first, last):
         chunk = await ring.chunk(number)
@@ -72,7 +72,7 @@ def follow_each_other(found: list[Chunk]) -> bool:
     return all(b.decode_time == a.decode_time + a.duration for a, b in pairwise(found))
 
 
-async def rate(ring: LoopRing) -> float:
+async def rate(ring: ChannelRing) -> float:
     """Bits a second of the newest segment but one, if there is one: that is whole."""
     segment = ring.segments()[-2:][0]
     found = await chunks(ring, segment.first, segment.first + segment.count)
@@ -276,7 +276,7 @@ async def test_audio_never_overlaps_where_a_channel_is_moved() -> None:
     index = make_index(250, base=3840)
     clock = asyncio.get_running_loop().time
     playing = Loop.of(index)
-    ring = LoopRing(playing, [], Start(clock(), wall()), clock, RingLimits(window=50))
+    ring = ChannelRing(playing, [], SpanStart(clock(), wall()), clock, RingLimits(window=50))
     heard = 0
     number = 0
     for step in range(40):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from media.faultcamera.rtsp.auth import MAX_NONCES, Doorkeeper, parameters
-from media.faultcamera.rtsp.message import Answer, Request
+from media.faultcamera.rtsp.message import CameraResponse, Request
 from media.faultcamera.settings import Scheme
 
 USER, PASSWORD = "öl", 'p@:/%#?ß"'
@@ -33,7 +33,7 @@ def ask(authorization: str = "", method: str = "DESCRIBE", url: str = URL) -> Re
     return Request(method, url, {"authorization": authorization} if authorization else {})
 
 
-def nonce_of(refusal: Answer | None) -> str:
+def nonce_of(refusal: CameraResponse | None) -> str:
     assert refusal is not None
     assert refusal.status == 401
     found = re.search(r'nonce="(\w+)"', refusal.headers[0][1])
@@ -66,7 +66,7 @@ def test_basic_takes_the_right_password_alone() -> None:
 
     assert keeper.refusal(basic(PASSWORD)) is None
     for wrong in (basic("x"), ask("Basic !"), ask("Bearer x"), ask()):
-        assert keeper.refusal(wrong) == Answer(
+        assert keeper.refusal(wrong) == CameraResponse(
             401, (("WWW-Authenticate", 'Basic realm="sample camera", charset="UTF-8"'),)
         )
 

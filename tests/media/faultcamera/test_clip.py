@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from media.faultcamera.broadcast import Cursor
 from media.faultcamera.clip import marks
 from media.faultcamera.clip.clip import make_tracks, split_annex_b
-from media.faultcamera.clip.track import Track, Unit
+from media.faultcamera.clip.track import ClipTrack, ClipUnit
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CameraSettings, ClipSettings
 from tests.media.faultcamera.test_rtp import unpack
@@ -19,11 +19,11 @@ from tests.media.faultcamera.test_rtp import unpack
 SMALL = ClipSettings(width=160, height=120, fps=Fraction(10), gop=0.5, bitrate=100_000)
 
 
-def annex_b(unit: Unit) -> bytes:
+def annex_b(unit: ClipUnit) -> bytes:
     return b"".join(b"\0\0\0\1" + nal for nal in unpack(unit.payloads))
 
 
-def numbers(units: list[Unit]) -> list[int | None]:
+def numbers(units: list[ClipUnit]) -> list[int | None]:
     """Decodes video units and reads the frame numbers from the pictures; raises on any decoding error."""
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, av.VideoCodecContext)
@@ -93,7 +93,9 @@ def test_annex_b_is_split_at_short_and_long_start_codes() -> None:
     assert list(split_annex_b(b"\0\0\0\1\x67a\0\0\1\x68b\0\0\0\1\x65\0\0\3\1")) == [b"\x67a", b"\x68b", b"\x65\0\0\3\1"]
 
 
-LOOP = Track("video", 96, 10, 40, tuple(Unit(time, time - 5, time % 20 == 0, ()) for time in range(0, 40, 10)), ())
+LOOP = ClipTrack(
+    "video", 96, 10, 40, tuple(ClipUnit(time, time - 5, time % 20 == 0, ()) for time in range(0, 40, 10)), ()
+)
 
 
 @given(st.integers(0, 10**9).map(lambda tenths: tenths / 10), st.integers(0, 50))

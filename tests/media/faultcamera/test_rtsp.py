@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.faultcamera.rtsp import message
-from media.faultcamera.rtsp.transport import Offer, offers
+from media.faultcamera.rtsp.transport import TransportOffer, offers
 
 STREAM = (
     b"OPTIONS rtsp://a/live RTSP/1.0\r\nCSeq: 1\r\n\r\n"
@@ -52,23 +52,23 @@ def test_what_is_no_rtsp_or_too_large_is_refused_with_its_status(data: bytes, st
 
 
 def test_an_answer_repeats_the_cseq_and_counts_its_body() -> None:
-    answer = message.Answer(454, (("X", "1"), ("X", "2")), b"body")
+    answer = message.CameraResponse(454, (("X", "1"), ("X", "2")), b"body")
 
     assert message.encode(answer, "7") == (
         b"RTSP/1.0 454 Session Not Found\r\nCSeq: 7\r\nX: 1\r\nX: 2\r\nContent-Length: 4\r\n\r\nbody"
     )
-    assert message.encode(message.Answer(599), "") == b"RTSP/1.0 599 Unknown\r\n\r\n"
+    assert message.encode(message.CameraResponse(599), "") == b"RTSP/1.0 599 Unknown\r\n\r\n"
 
 
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("RTP/AVP/TCP;unicast;interleaved=2-3", [Offer("tcp", (2, 3))]),
-        ("RTP/AVP/TCP;interleaved=4", [Offer("tcp", (4, 5))]),
-        ("RTP/AVP/TCP", [Offer("tcp", None)]),
-        ("RTP/AVP;unicast;client_port=5000-5001", [Offer("udp", (5000, 5001))]),
-        ('RTP/AVP/UDP;client_port=5000-5001;mode="PLAY"', [Offer("udp", (5000, 5001))]),
-        ("RTP/AVP;multicast, rtp/avp/tcp;unicast", [Offer("tcp", None)]),
+        ("RTP/AVP/TCP;unicast;interleaved=2-3", [TransportOffer("tcp", (2, 3))]),
+        ("RTP/AVP/TCP;interleaved=4", [TransportOffer("tcp", (4, 5))]),
+        ("RTP/AVP/TCP", [TransportOffer("tcp", None)]),
+        ("RTP/AVP;unicast;client_port=5000-5001", [TransportOffer("udp", (5000, 5001))]),
+        ('RTP/AVP/UDP;client_port=5000-5001;mode="PLAY"', [TransportOffer("udp", (5000, 5001))]),
+        ("RTP/AVP;multicast, rtp/avp/tcp;unicast", [TransportOffer("tcp", None)]),
         ("RTP/AVP;unicast", []),
         ("RTP/AVP;client_port=70000-70001", []),
         ("RTP/AVP;client_port=0-1", []),
@@ -77,5 +77,7 @@ def test_an_answer_repeats_the_cseq_and_counts_its_body() -> None:
         ("", []),
     ],
 )
-def test_transport_offers_are_read_in_order_and_the_unknown_is_left_out(header: str, expected: list[Offer]) -> None:
+def test_transport_offers_are_read_in_order_and_the_unknown_is_left_out(
+    header: str, expected: list[TransportOffer]
+) -> None:
     assert offers(header) == expected

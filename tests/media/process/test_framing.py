@@ -15,12 +15,12 @@ from media.process.messages import (
     Finished,
     InitMade,
     Message,
-    Phase,
-    Progress,
+    PhaseReached,
     Ready,
-    Start,
-    Stop,
-    Warned,
+    StartTask,
+    StopTask,
+    TaskProgress,
+    WarningRaised,
 )
 
 JSON = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers() | st.text(), max_size=3)
@@ -30,14 +30,14 @@ INIT = Init(
     b"ftypmoov", VideoTrack("avc1.64001e", 90000, 640, 360, "High", 25.0), AudioTrack("mp4a.40.2", 48000, 48000, 2)
 )
 MESSAGES: list[Message] = [
-    Start("rtsp", {"camera": {"uri": "rtsp://x"}}),
-    Stop(),
-    Phase("setup"),
+    StartTask("rtsp", {"camera": {"uri": "rtsp://x"}}),
+    StopTask(),
+    PhaseReached("setup"),
     InitMade.of(INIT),
     ChunkMade(2**40, 32400, True, False, b"\0" * 1000),
     Ready({"transport": "tcp"}),
-    Progress({"chunk": [0, 1, [2, 3]]}),
-    Warned("audio-silent", "It is."),
+    TaskProgress({"chunk": [0, 1, [2, 3]]}),
+    WarningRaised("audio-silent", "It is."),
     Failed("source-timeout", "live", "Nothing came."),
     Finished({}, b"result"),
 ]
@@ -81,7 +81,7 @@ def test_an_init_comes_out_with_its_tracks() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [{}, {"type": "Nonsense"}, {"type": "Phase"}, {"type": "Phase", "name": "a", "b": 1}]
+    "header", [{}, {"type": "Nonsense"}, {"type": "Phase"}, {"type": "PhaseReached", "name": "a", "b": 1}]
 )
 def test_a_frame_of_unknown_type_or_fields_is_refused(header: dict[str, object]) -> None:
     with pytest.raises(FrameError):

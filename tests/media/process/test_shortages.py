@@ -14,7 +14,7 @@ import pytest
 from media.channel.packages.data_file import PackageFile
 from media.faults import Fault
 from media.process.fork_client import Patience
-from media.process.messages import Finished, Message, Start
+from media.process.messages import Finished, Message, StartTask
 from media.process.threads import pool
 from media.process.worker import tasks
 from media.process.workers import Worker, Workers
@@ -37,7 +37,7 @@ async def workers() -> AsyncIterator[Workers]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+def start(tmp_path: Path) -> StartTask:
     (tmp_path / "logo.png").write_bytes(png())
     return picture(tmp_path / "logo.png")
 
@@ -46,12 +46,12 @@ def server_of(workers: Workers) -> int:
     return workers.pids()[-1]
 
 
-async def works(workers: Workers, start: Start) -> bool:
+async def works(workers: Workers, start: StartTask) -> bool:
     heard: list[Message] = []
     return await workers.spawn(start, heard.append).gone == 0 and isinstance(heard[-1], Finished)
 
 
-async def heals(workers: Workers, start: Start) -> None:
+async def heals(workers: Workers, start: StartTask) -> None:
     """From now on all is well by itself, within a second or two."""
     await until(lambda: workers.trouble is None)
     assert await works(workers, start)
@@ -62,7 +62,7 @@ async def failed(worker: Worker) -> Fault:
     return worker.crash("The task")
 
 
-async def test_without_a_descriptor_there_is_no_worker_and_that_is_told(workers: Workers, start: Start) -> None:
+async def test_without_a_descriptor_there_is_no_worker_and_that_is_told(workers: Workers, start: StartTask) -> None:
     assert await works(workers, start)
     with without_descriptors(0):
         fault = await failed(workers.spawn(start, lambda _: None))
@@ -73,7 +73,7 @@ async def test_without_a_descriptor_there_is_no_worker_and_that_is_told(workers:
 
 
 async def test_a_descriptor_that_is_lost_with_its_message_ends_that_worker_and_no_job_waits(
-    workers: Workers, start: Start
+    workers: Workers, start: StartTask
 ) -> None:
     assert await works(workers, start)
     worker = workers.spawn(start, lambda _: None)
@@ -83,7 +83,7 @@ async def test_a_descriptor_that_is_lost_with_its_message_ends_that_worker_and_n
     await heals(workers, start)
 
 
-async def test_a_fork_server_without_descriptors_says_so_and_goes_on(workers: Workers, start: Start) -> None:
+async def test_a_fork_server_without_descriptors_says_so_and_goes_on(workers: Workers, start: StartTask) -> None:
     assert await works(workers, start)
     server = server_of(workers)
     with without_descriptors(server):
@@ -93,7 +93,7 @@ async def test_a_fork_server_without_descriptors_says_so_and_goes_on(workers: Wo
     assert server_of(workers) == server
 
 
-async def test_a_fork_server_without_processes_says_so_and_goes_on(workers: Workers, start: Start) -> None:
+async def test_a_fork_server_without_processes_says_so_and_goes_on(workers: Workers, start: StartTask) -> None:
     assert await works(workers, start)
     server = server_of(workers)
     with without_processes(server):
@@ -105,7 +105,9 @@ async def test_a_fork_server_without_processes_says_so_and_goes_on(workers: Work
     assert server_of(workers) == server
 
 
-async def test_a_fork_server_that_hangs_is_killed_and_another_takes_its_place(workers: Workers, start: Start) -> None:
+async def test_a_fork_server_that_hangs_is_killed_and_another_takes_its_place(
+    workers: Workers, start: StartTask
+) -> None:
     assert await works(workers, start)
     hung = server_of(workers)
     os.kill(hung, signal.SIGSTOP)
@@ -117,7 +119,9 @@ async def test_a_fork_server_that_hangs_is_killed_and_another_takes_its_place(wo
     assert (server_of(workers) != hung, workers.restarts) == (True, 1)
 
 
-async def test_a_fork_server_that_cannot_be_started_again_is_tried_until_it_can(workers: Workers, start: Start) -> None:
+async def test_a_fork_server_that_cannot_be_started_again_is_tried_until_it_can(
+    workers: Workers, start: StartTask
+) -> None:
     assert await works(workers, start)
     with without_descriptors(0):
         os.kill(server_of(workers), signal.SIGKILL)
@@ -133,7 +137,7 @@ async def test_a_worker_that_is_short_of_something_says_that_and_not_that_it_is_
 
 
 async def test_what_cannot_be_taken_of_a_worker_ends_it_and_whoever_waits_for_it_hears_so(
-    workers: Workers, start: Start
+    workers: Workers, start: StartTask
 ) -> None:
     def broken(message: Message) -> None:
         raise KeyError("canary")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from media.process.messages import Failed, Finished, Message, Phase, Start, Stop
+from media.process.messages import Failed, Finished, Message, PhaseReached, StartTask, StopTask
 from media.process.workers import TRACE, Worker, Workers
 from tests.support.processes import open_files, state, until
 
@@ -45,21 +45,23 @@ def silent_camera() -> Iterator[str]:
         yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"
 
 
-def picture(path: Path) -> Start:
+def picture(path: Path) -> StartTask:
     """The task of reading one; what it makes is stored beside it."""
-    return Start("picture", {"path": str(path), "store": str(path.parent)})
+    return StartTask("picture", {"path": str(path), "store": str(path.parent)})
 
 
-def opening(uri: str) -> Start:
+def opening(uri: str) -> StartTask:
     camera = {"uri": uri, "password": "", "connect_timeout": 30.0}
-    return Start("rtsp", {"camera": camera, "epoch": 0.0, "notBefore": 0.0})
+    return StartTask("rtsp", {"camera": camera, "epoch": 0.0, "notBefore": 0.0})
 
 
 async def stuck(workers: Workers, uri: str) -> Worker:
     """A worker that hangs in opening a silent camera."""
     heard: list[Message] = []
     worker = workers.spawn(opening(uri), heard.append)
-    await until(lambda: heard == [Phase("setup")] and worker.pid is not None)  # its word may be there before its pid
+    await until(
+        lambda: heard == [PhaseReached("setup")] and worker.pid is not None
+    )  # its word may be there before its pid
     return worker
 
 
@@ -88,7 +90,7 @@ async def test_a_worker_that_ends_by_a_defect_tells_the_trace_of_its_request(
     TRACE.set("4bf92f3577b34da6a3ce929d0e0e4736")
     workers = Workers()
     workers.start()  # here, where its standard error is watched already
-    assert await workers.spawn(Start("picture", {}), lambda _: None).gone == 1
+    assert await workers.spawn(StartTask("picture", {}), lambda _: None).gone == 1
     await workers.close()
     told = capfd.readouterr().err
     assert "worker task=picture error=KeyError trace=4bf92f3577b34da6a3ce929d0e0e4736" in told
@@ -207,7 +209,7 @@ async def test_a_worker_that_is_told_to_stop_ends_in_good_order(workers: Workers
     async with Camera(CameraSettings()) as camera:
         heard: list[Message] = []
         worker = workers.spawn(opening(camera.url), heard.append)
-        await until(lambda: Phase("live") in heard)
-        worker.send(Stop(10.0))
+        await until(lambda: PhaseReached("live") in heard)
+        worker.send(StopTask(10.0))
         assert await asyncio.wait_for(worker.gone, 30) == 0
         assert heard[-1] == Finished({})

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from media.rtsp.sdp import MAX_TRACKS, Description, Track, parse
+from media.rtsp.sdp import MAX_TRACKS, Description, MediaDescription, parse
 from tests.support.camera_peers import SDP
 
 HEAD = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\n"
@@ -19,8 +19,8 @@ def test_a_tidy_description_is_read_whole() -> None:
     sprop = "packetization-mode=1;sprop-parameter-sets=Z0IAHpWoKA9k,aM48gA=="
     assert parse(SDP) == Description(
         tracks=(
-            Track("video", "h264", 90000, fmtp=sprop, control="trackID=0"),
-            Track("audio", "pcma", 8000, channels=1, control="trackID=1"),
+            MediaDescription("video", "h264", 90000, fmtp=sprop, control="trackID=0"),
+            MediaDescription("audio", "pcma", 8000, channels=1, control="trackID=1"),
         ),
         ignored=(),
         warnings=(),
@@ -28,7 +28,9 @@ def test_a_tidy_description_is_read_whole() -> None:
 
 
 def test_parameters_of_a_format_are_split_at_the_first_equals_sign() -> None:
-    track = Track("video", "h264", 90000, fmtp="Packetization-Mode=1; sprop-parameter-sets=Z0I=,aM4= ; odd;x=")
+    track = MediaDescription(
+        "video", "h264", 90000, fmtp="Packetization-Mode=1; sprop-parameter-sets=Z0I=,aM4= ; odd;x="
+    )
     assert track.parameters() == {"packetization-mode": "1", "sprop-parameter-sets": "Z0I=,aM4=", "x": ""}
 
 
@@ -39,18 +41,18 @@ def test_ends_of_lines_and_trailing_spaces_make_no_difference(end: str) -> None:
 
 def test_unknown_lines_are_skipped() -> None:
     text = HEAD + "x-vendor stuff\r\nq=?\r\n\r\n=\r\nab=c\r\n" + H264 + "a=x-dimensions:1920,1080\r\nnonsense\r\n"
-    assert described(text).tracks == (Track("video", "h264", 90000),)
+    assert described(text).tracks == (MediaDescription("video", "h264", 90000),)
     assert described(text).warnings == ()
 
 
 def test_a_missing_origin_is_a_warning() -> None:
-    assert described(H264) == Description((Track("video", "h264", 90000),), (), ("sdp-no-origin",))
+    assert described(H264) == Description((MediaDescription("video", "h264", 90000),), (), ("sdp-no-origin",))
 
 
 @pytest.mark.parametrize("rtpmap", ["96 H264", "96 H264/", "96 H264/abc", "96 H264/-1", "96 H264/99999999999999"])
 def test_a_clock_that_is_missing_or_odd_is_the_usual_one_of_video(rtpmap: str) -> None:
     description = described(HEAD + f"m=video 0 RTP/AVP 96\r\na=rtpmap:{rtpmap}\r\n")
-    assert description.tracks == (Track("video", "h264", 90000),)
+    assert description.tracks == (MediaDescription("video", "h264", 90000),)
     assert description.warnings == ("sdp-bad-rtpmap",)
 
 
@@ -84,7 +86,7 @@ def test_a_broken_rtpmap_costs_no_track(media: str, rtpmap: str, codec: str, war
     ],
 )
 def test_audio_formats_are_named(lines: str, codec: str, clock: int, channels: int) -> None:
-    assert described(HEAD + lines).tracks == (Track("audio", codec, clock, channels),)
+    assert described(HEAD + lines).tracks == (MediaDescription("audio", codec, clock, channels),)
 
 
 def test_an_unreadable_sprop_is_a_warning() -> None:

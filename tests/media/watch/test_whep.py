@@ -14,11 +14,11 @@ from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
 from media.process import messages
 from media.process.framing import MAX_BODY, Decoder
-from media.process.messages import ChunkMade, Message, Order, Progress, Start, Stop
+from media.process.messages import ChunkMade, Message, Order, StartTask, StopTask, TaskProgress
 from media.process.workers import MAX_OUTGOING, OnMessage, Worker, Workers
 from media.ring import LiveRing, RingLimits
 from media.watch import whep
-from media.watch.whep import Broadcasts, Offer, Session
+from media.watch.whep import Broadcasts, Offer, WhepSession
 
 CHUNKS = 80
 MEGABYTE = 1_000_000
@@ -47,7 +47,7 @@ class DeafWorkers:
 
     worker: Deaf
 
-    def spawn(self, start: Start, on_message: OnMessage) -> Worker:
+    def spawn(self, start: StartTask, on_message: OnMessage) -> Worker:
         self.worker = Deaf(start.task, on_message)
         return self.worker
 
@@ -90,7 +90,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeafWorkers]:
     made.worker.take_far_end().close()
 
 
-def opening(workers: DeafWorkers, ring: LiveRing) -> tuple[Broadcasts, asyncio.Task[Session]]:
+def opening(workers: DeafWorkers, ring: LiveRing) -> tuple[Broadcasts, asyncio.Task[WhepSession]]:
     broadcasts = Broadcasts(cast(Workers, workers))
     return broadcasts, asyncio.create_task(broadcasts.open("yard", lambda: ring, OFFER))
 
@@ -132,7 +132,7 @@ async def test_a_worker_that_has_left_too_much_unread_is_killed_by_the_next_mess
     with worker.take_far_end():
         worker.send(ChunkMade(0, 9000, True, False, bytes(2 * MAX_OUTGOING)))
         assert not worker.gone.done()
-        worker.send(Stop())
+        worker.send(StopTask())
         assert worker.gone.result() == -signal.SIGKILL
 
 
@@ -146,7 +146,7 @@ async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(
     await broadcasts.close()
 
 
-async def refusal_of(opening: "asyncio.Task[Session]") -> str:
+async def refusal_of(opening: "asyncio.Task[WhepSession]") -> str:
     """The code of the fault that it ends with."""
     with pytest.raises(Fault) as caught:
         await asyncio.wait_for(opening, 60)
@@ -196,8 +196,8 @@ async def test_who_is_answered_and_does_not_connect_gives_way_where_all_places_a
         while len(heard) < 2:
             heard += [each for each in await read_some(far_end, decoder) if isinstance(each, Order)]
         for order in heard:
-            far_end.send(messages.encode(Progress({"session": order.info["session"], "answer": "v=0"})))
-        far_end.send(messages.encode(Progress({"session": heard[0].info["session"], "connected": True})))
+            far_end.send(messages.encode(TaskProgress({"session": order.info["session"], "answer": "v=0"})))
+        far_end.send(messages.encode(TaskProgress({"session": heard[0].info["session"], "connected": True})))
         viewers = [await here, await coming]
         await asyncio.wait({viewers[0].gone}, timeout=0.05)  # its worker has said that it is connected
         third = asyncio.create_task(broadcasts.open("yard", lambda: None, OFFER))

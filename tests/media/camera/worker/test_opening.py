@@ -7,7 +7,7 @@ import pytest
 
 from media.camera.spec import CameraSpec, Transport
 from media.camera.worker import opening
-from media.camera.worker.opening import Opened
+from media.camera.worker.opening import OpenedCamera
 from media.faults import Fault
 
 
@@ -45,7 +45,7 @@ def asked_with(monkeypatch: pytest.MonkeyPatch, camera: CameraSpec) -> tuple[str
     monkeypatch.setattr(opening, "Overheard", Quiet)
     monkeypatch.setattr(opening, "Relay", NoRelay)
     with pytest.raises(Fault):
-        Opened(camera, lambda: None, lambda _: None)
+        OpenedCamera(camera, lambda: None, lambda _: None)
     return asked[0]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import inf
 
-from media.camera.worker.read_pauses import HELD, JITTER, LONGEST, NAP, WAITED, Naps
+from media.camera.worker.read_pauses import HELD, JITTER, LONGEST, NAP, WAITED, ReadPauses
 
 FRAME = 0.04
 
@@ -16,7 +16,7 @@ def read(
     How late the last picture was read, how late a picture that ended a chunk was at most once there was a rhythm, and
     how often there was a nap.
     """
-    naps, now, count, latest = Naps(), 0.0, 0, 0.0
+    naps, now, count, latest = ReadPauses(), 0.0, 0, 0.0
     for number in range(round(seconds * 25)):
         asked, late = now, lates[number % len(lates)]
         sent = number * FRAME + late
@@ -56,21 +56,21 @@ def test_a_network_that_jitters_costs_a_look_or_two_and_no_more() -> None:
 
 
 def test_a_picture_that_is_not_waited_for_is_followed_by_the_next_at_once() -> None:
-    naps = Naps()
+    naps = ReadPauses()
     naps.note(0.0, 0.0, 1.0)
     assert naps.due(0.0, WAITED * 2, 1.0, 0.0) == LONGEST
     assert not naps.due(0.0, WAITED / 2, 1.0, 0.0)
 
 
 def test_pictures_that_come_late_are_told_until_they_have_caught_up() -> None:
-    naps = Naps()
+    naps = ReadPauses()
     for arrival, shown, behind in ((0.0, 0.0, False), (1.0, 0.4, True), (1.1, 1.0, False)):
         naps.note(arrival, shown, 0.0)
         assert naps.behind is behind
 
 
 def test_a_clock_that_is_set_anew_or_a_single_wild_stamp_makes_nobody_late() -> None:
-    naps = Naps()
+    naps = ReadPauses()
     for number in range(100):
         at = number * FRAME
         naps.note(at, at + (9800.0 if number == 20 else 0.0) - (3600.0 if number > 50 else 0.0), FRAME)
@@ -80,7 +80,7 @@ def test_a_clock_that_is_set_anew_or_a_single_wild_stamp_makes_nobody_late() -> 
 
 def test_a_camera_whose_clock_is_slow_or_set_back_is_not_taken_for_a_reader_that_is_behind() -> None:
     for rate, back in ((0.95, 0.0), (0.0, 0.0), (1.0, 2.0)):
-        naps = Naps()
+        naps = ReadPauses()
         for number in range(25 * 60):
             arrival = number * FRAME
             naps.note(arrival, arrival * rate - (back if number > 100 else 0.0), FRAME * 0.8)

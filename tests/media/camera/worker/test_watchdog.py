@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from media.camera.worker import watchdog
-from media.camera.worker.watchdog import Lookout
+from media.camera.worker.watchdog import Watchdog
 from media.faults import Fault
-from media.process.gateway_socket import Channel
+from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Failed, Message
 
 LIMIT = 60.0  # seconds
@@ -15,7 +15,7 @@ LIMIT = 60.0  # seconds
 OVERDUE = Fault("source-timeout", "nothing has come", "live")
 
 
-class Ear(Channel):
+class Ear(GatewaySocket):
     """A worker's channel without a socket: a gateway that says stop when it is told to, and hears all."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def test_a_time_that_is_over_is_believed_at_the_second_look_and_ends_the_stream(
         if len(looks) in (1, 3, 5, 6):
             raise OVERDUE
 
-    with Lookout(Ear(), look, hung_up.set) as watching:
+    with Watchdog(Ear(), look, hung_up.set) as watching:
         assert hung_up.wait(LIMIT)
         assert watching.fault is OVERDUE
     assert len(looks) == 6
@@ -56,7 +56,7 @@ def test_a_time_that_is_over_is_believed_at_the_second_look_and_ends_the_stream(
 def test_a_reader_that_waits_is_made_to_end_when_the_gateway_says_stop() -> None:
     hung_up = threading.Event()
     channel = Ear()
-    with Lookout(channel, lambda now: None, hung_up.set) as watching:
+    with Watchdog(channel, lambda now: None, hung_up.set) as watching:
         channel.say_stop()
         assert hung_up.wait(LIMIT)
         assert watching.fault is None
@@ -71,6 +71,6 @@ def test_a_reader_that_goes_on_has_the_process_ended_around_it(
         raise OVERDUE
 
     channel = Ear()
-    with Lookout(channel, look, lambda: None):
+    with Watchdog(channel, look, lambda: None):
         assert left.wait(LIMIT)
     assert channel.heard == [Failed(OVERDUE.code, OVERDUE.phase, OVERDUE.detail)]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from media.channel.packages.file_watch import FileWatch, Identity
+from media.channel.packages.file_watch import FileIdentity, FileWatch
 from tests.support.processes import until
 
 FILM = Path("film.mp4")
@@ -16,10 +16,10 @@ class Disk:
     """What a file is, and how often somebody looked."""
 
     def __init__(self) -> None:
-        self.film: Identity = "old"
+        self.film: FileIdentity = "old"
         self.looks = 0
 
-    async def look(self, paths: list[Path]) -> dict[Path, Identity]:
+    async def look(self, paths: list[Path]) -> dict[Path, FileIdentity]:
         self.looks += 1
         return dict.fromkeys(paths, self.film)
 
@@ -32,8 +32,8 @@ class Disk:
 async def test_each_who_watches_is_told_once_of_what_it_does_not_know() -> None:
     disk = Disk()
     watch = FileWatch(disk.look)
-    first: list[Identity] = []
-    second: list[Identity] = []
+    first: list[FileIdentity] = []
+    second: list[FileIdentity] = []
     watch.add(FILM, first.append, "old")
     disk.film = "new"
     await disk.looked(3)
@@ -47,8 +47,8 @@ async def test_each_who_watches_is_told_once_of_what_it_does_not_know() -> None:
 async def test_a_channel_that_follows_an_older_version_is_told_again_while_another_plays_the_file() -> None:
     disk = Disk()
     watch = FileWatch(disk.look)
-    first: list[Identity] = []
-    second: list[Identity] = []
+    first: list[FileIdentity] = []
+    second: list[FileIdentity] = []
     tell = first.append
     watch.add(FILM, tell, "old")
     watch.add(FILM, second.append, "old")
@@ -63,7 +63,7 @@ async def test_a_channel_that_follows_an_older_version_is_told_again_while_anoth
 
 async def test_a_look_that_fails_unforeseen_is_not_the_last() -> None:
     class Short(Disk):
-        async def look(self, paths: list[Path]) -> dict[Path, Identity]:
+        async def look(self, paths: list[Path]) -> dict[Path, FileIdentity]:
             if self.looks in (1, 2):
                 self.looks += 1
                 raise RuntimeError("can't start new thread")
@@ -71,7 +71,7 @@ async def test_a_look_that_fails_unforeseen_is_not_the_last() -> None:
 
     disk = Short()
     watch = FileWatch(disk.look)
-    told: list[Identity] = []
+    told: list[FileIdentity] = []
     watch.add(FILM, told.append, "old")
     disk.film = "new"
     await disk.looked(6)

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from media.channel.packages import index
-from media.channel.packages.index import AudioSpan, Entry, Grid, Head, Index, Span, TornPackage
+from media.channel.packages.index import AudioSpan, ByteRange, Entry, Grid, Head, Index, TornPackage
 from media.codecs import libav
 from tests.support import clips
 from tests.support.clips import Clip
@@ -21,8 +21,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Index:
     with av.open(str(path)) as container:
         init = libav.init_segment(container.streams.video[0], container.streams.audio[0], 12800)
     entries = (
-        Entry(0, 4608, True, Span(0, 100), (AudioSpan(100, 20, 0, 16),)),
-        Entry(4608, 512, False, Span(120, 10), (AudioSpan(130, 0, 16, 0), AudioSpan(130, 10, 16, 1))),
+        Entry(0, 4608, True, ByteRange(0, 100), (AudioSpan(100, 20, 0, 16),)),
+        Entry(4608, 512, False, ByteRange(120, 10), (AudioSpan(130, 0, 16, 0), AudioSpan(130, 10, 16, 1))),
     )
     return Index(
         Head(init, Grid(3840, 1024), 2), 5120, entries, 140, (16, 17), (), (("audio-cut", "Some is left out."),)
@@ -91,7 +91,7 @@ def test_an_index_that_contradicts_itself_is_torn(made: Index) -> None:
         "data is too short": replace(made, size=139),
         "key frame": replace(made, entries=(replace(first, independent=False), second)),
         "no frame counts": replace(made, counts=(), entries=(first, replace(second, audio=()))),
-        "no picture": replace(made, entries=(first, replace(second, video=Span(120, 0)))),
+        "no picture": replace(made, entries=(first, replace(second, video=ByteRange(120, 0)))),
         "not listed": replace(made, cycle=(0, 2)),
     }
     for reason, bad in wrong.items():

@@ -1,4 +1,4 @@
-"""`Library`, `Reel` and `Replacement` over packagers that do what a test says."""
+"""`Library`, `Playlist` and `Replacement` over packagers that do what a test says."""
 
 import asyncio
 import errno
@@ -13,10 +13,10 @@ from media.channel.next_version import Replacement
 from media.channel.packages import cache_folder, index, library
 from media.channel.packages.library import Library
 from media.channel.playlist.loop import SEGMENT, Loop
-from media.channel.playlist.playlist import Reel
+from media.channel.playlist.playlist import Playlist
 from media.faults import Fault
 from media.process.capacity import Capacity
-from media.process.messages import Message, Ready, Start
+from media.process.messages import Message, Ready, StartTask
 from media.process.workers import Worker, Workers
 from tests.media.channel.test_channel_ring import write_package
 from tests.support.processes import until
@@ -29,7 +29,7 @@ class Packager:
     unmade = ""
     crash = Worker.crash
 
-    def __init__(self, start: Start, heard: Callable[[Message], None]) -> None:
+    def __init__(self, start: StartTask, heard: Callable[[Message], None]) -> None:
         self.folder = Path(start.spec["folder"])
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._heard = heard
@@ -49,7 +49,7 @@ class Packagers:
     def __init__(self) -> None:
         self.made: list[Packager] = []
 
-    def spawn(self, start: Start, heard: Callable[[Message], None]) -> Packager:
+    def spawn(self, start: StartTask, heard: Callable[[Message], None]) -> Packager:
         self.made.append(Packager(start, heard))
         return self.made[-1]
 
@@ -83,7 +83,7 @@ def films(tmp_path: Path) -> list[Path]:
     return paths
 
 
-async def acquired(reel: Reel, packagers: Packagers) -> None:
+async def acquired(reel: Playlist, packagers: Packagers) -> None:
     """The reel with all its packages begun, and none whole."""
     getting = asyncio.create_task(reel.acquire())
     for number in range(len(reel.paths)):
@@ -148,7 +148,7 @@ async def test_a_release_goes_on_when_who_asked_for_it_is_cancelled(
     packages: Library, packagers: Packagers, films: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
-    reel = Reel(packages, films[:3])
+    reel = Playlist(packages, films[:3])
     await acquired(reel, packagers)
     monkeypatch.setattr(cache_folder, "used_now", lambda folder, key: answers.wait(60))
     first = asyncio.create_task(reel.release())
@@ -164,7 +164,7 @@ async def test_a_release_goes_on_when_who_asked_for_it_is_cancelled(
 async def test_a_broken_file_of_a_list_is_seen_even_if_the_others_are_well(
     packages: Library, packagers: Packagers, films: list[Path]
 ) -> None:
-    reel = Reel(packages, films[:2])
+    reel = Playlist(packages, films[:2])
     getting = asyncio.create_task(reel.acquire())
     (await packagers.next(0)).begin()
     second = await packagers.next(1)
@@ -179,7 +179,7 @@ async def test_a_broken_file_of_a_list_is_seen_even_if_the_others_are_well(
 async def test_a_replaced_file_beside_one_that_breaks_leaves_the_event_loop_free(
     packages: Library, packagers: Packagers, films: list[Path]
 ) -> None:
-    reel = Reel(packages, films[:2])
+    reel = Playlist(packages, films[:2])
     await acquired(reel, packagers)
     warned: list[str] = []
 

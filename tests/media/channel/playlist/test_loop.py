@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.channel.packages.index import AudioSpan, Entry, Grid, Head, Index, Span
-from media.channel.playlist.loop import Loop, Place
-from media.channel.span import Start, Stretch
+from media.channel.packages.index import AudioSpan, ByteRange, Entry, Grid, Head, Index
+from media.channel.playlist.loop import ChunkPlace, Loop
+from media.channel.span import Span, SpanStart
 from media.chunk import AudioTrack, Init, VideoTrack
 
 FRAME = 1024
@@ -36,7 +36,7 @@ def make_index(
                 spans = [AudioSpan(0, count - int(first), int(first), count - int(first)) for count in counts]
             elif int(last) > int(first):
                 spans = [AudioSpan(0, 1, int(first), int(last) - int(first))]
-        entries.append(Entry(at * frame, (end - at) * frame, at % gop == 0, Span(0, 1), tuple(spans)))
+        entries.append(Entry(at * frame, (end - at) * frame, at % gop == 0, ByteRange(0, 1), tuple(spans)))
     index = Index(head, length, tuple(entries), 4096, counts)
     index.check()
     return index
@@ -100,9 +100,9 @@ def test_a_round_begins_at_the_audio_frame_nearest_to_it(index: Index, number: i
     assert index.counts[index.variant(number)] == index.first_frame(number + 1) - index.first_frame(number)
 
 
-def channel(loop: Loop) -> Stretch:
+def channel(loop: Loop) -> Span:
     """What plays it from its beginning, at 0 s."""
-    return Stretch(loop, Start(at=0.0, wall=0.0))
+    return Span(loop, SpanStart(at=0.0, wall=0.0))
 
 
 @given(INDEXES, st.integers(0, 10**6))
@@ -189,7 +189,7 @@ def test_a_position_is_round_and_seconds() -> None:
     loop = Loop.of(make_index(100))
     assert loop.position(0.0) == (0, Fraction(0))
     assert loop.position(9.5) == (2, Fraction(3, 2))
-    assert loop.at(loop.chunk_count) == Place(1, 0)
+    assert loop.at(loop.chunk_count) == ChunkPlace(1, 0)
 
 
 def test_a_growing_loop_has_what_is_on_disk_and_becomes_the_finished_one() -> None:

@@ -1,4 +1,4 @@
-"""`Programme`, a list of files as arithmetic: for any list it is what playing the files one after the other gives."""
+"""`PlaylistTimeline`, a list of files as arithmetic: it gives what playing the files one after the other gives."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from media.channel.packages.index import Index
 from media.channel.playlist.loop import Loop
-from media.channel.playlist.playlist_timeline import Programme
-from media.channel.span import Start, Stretch
+from media.channel.playlist.playlist_timeline import PlaylistTimeline
+from media.channel.span import Span, SpanStart
 from media.chunk import Init
 from tests.media.channel.playlist.test_loop import make_index
 
@@ -22,8 +22,8 @@ def other(index: Index, name: bytes) -> Index:
     return replace(index, head=replace(head, init=Init(name, head.init.video, head.init.audio)))
 
 
-def programme(*indexes: Index) -> Programme:
-    return Programme([Loop.of(index) for index in indexes])
+def programme(*indexes: Index) -> PlaylistTimeline:
+    return PlaylistTimeline([Loop.of(index) for index in indexes])
 
 
 A, B = make_index(100), make_index(137)
@@ -158,7 +158,7 @@ def test_a_position_in_the_list_finds_its_key_frame_and_its_file() -> None:
 def test_a_list_grows_file_by_file_into_what_it_is_when_all_is_there() -> None:
     files = (A, FILM, B)
     loops = [Loop(index.head) for index in files]
-    growing, whole = Programme(loops), programme(*files)
+    growing, whole = PlaylistTimeline(loops), programme(*files)
     assert (growing.chunk_count, growing.length, growing.whole) == (0, None, False)
     for file in (1, 0, 2):  # the second file is there before the first one
         index = files[file]
@@ -179,10 +179,10 @@ def test_a_list_grows_file_by_file_into_what_it_is_when_all_is_there() -> None:
 
 def test_a_channel_of_a_list_goes_on_where_it_was_after_a_restart() -> None:
     whole = programme(A, FILM, MUTE)
-    stretch = Stretch(whole, Start(0.0, 1000.0))
+    stretch = Span(whole, SpanStart(0.0, 1000.0))
     later = 72 * 3600.0
     head = stretch.out(later)
-    again = Stretch(programme(A, FILM, MUTE), stretch.start)
+    again = Span(programme(A, FILM, MUTE), stretch.start)
     assert again.out(later) == head
     segments = [stretch.segment(msn, head) for msn in range(stretch.segment_of(head - 1) - 8, stretch.segment_of(head))]
     for one, two in pairwise(segments):
@@ -201,8 +201,8 @@ def test_where_audio_goes_on_is_known_without_a_look_at_each_chunk_of_a_mute_fil
     whole = programme(A, film, A)
     begin, end = whole.first_of(1), whole.first_of(2)
     looked: list[int] = []
-    real = Programme.pieces
-    monkeypatch.setattr(Programme, "pieces", lambda self, number: looked.append(number) or real(self, number))  # type: ignore[func-returns-value]
+    real = PlaylistTimeline.pieces
+    monkeypatch.setattr(PlaylistTimeline, "pieces", lambda self, number: looked.append(number) or real(self, number))  # type: ignore[func-returns-value]
     assert whole.sound_from(begin + 5) == whole.sound_from(end)
     assert whole.sound_until(end - 5) == whole.sound_until(begin)
     assert len(looked) < 20

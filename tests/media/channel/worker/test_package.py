@@ -16,13 +16,13 @@ import pytest
 from media.channel.packages import index
 from media.channel.packages.index import Entry, Index
 from media.channel.worker import package
-from media.channel.worker.package import Done, Opened, Options, Wrote
+from media.channel.worker.package import Done, Options, TracksFound, Wrote
 from media.faults import Fault
 from media.mp4 import fmp4, intake
 from media.process import messages
 from media.process.framing import Decoder
-from media.process.gateway_socket import Channel
-from media.process.messages import Finished, Progress, Ready
+from media.process.gateway_socket import GatewaySocket
+from media.process.messages import Finished, Ready, TaskProgress
 from media.troubles import HOPELESS
 from tests.support import clips
 from tests.support.clips import Clip
@@ -35,9 +35,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clips.make(tmp_path_factory.mktemp("package") / "clip.mp4", Clip(muxer={"movflags": "faststart"}))
 
 
-def packaged(path: Path, folder: Path, options: Options | None = None) -> tuple[Index, list[package.Event]]:
+def packaged(path: Path, folder: Path, options: Options | None = None) -> tuple[Index, list[package.PackageEvent]]:
     folder.mkdir(exist_ok=True)
-    events: list[package.Event] = []
+    events: list[package.PackageEvent] = []
     fd = intake.open_regular(path)
     try:
         return package.package(fd, folder, options or Options(), events.append), events
@@ -95,9 +95,9 @@ def media_data(data: bytes, offset: int, size: int) -> bytes:
 
 
 def test_everything_is_told_in_order_and_is_on_disk_by_then(clip: Path, tmp_path: Path) -> None:
-    told: list[package.Event] = []
+    told: list[package.PackageEvent] = []
 
-    def emit(event: package.Event) -> None:
+    def emit(event: package.PackageEvent) -> None:
         if isinstance(event, Wrote):
             spans = [(event.entry.video.offset, event.entry.video.size)]
             spans += [(one.offset, one.size) for one in event.entry.audio]
@@ -111,7 +111,7 @@ def test_everything_is_told_in_order_and_is_on_disk_by_then(clip: Path, tmp_path
     fd = intake.open_regular(clip)
     made = package.package(fd, tmp_path, Options(), emit)
     os.close(fd)
-    assert isinstance(told[0], Opened)
+    assert isinstance(told[0], TracksFound)
     assert told[0].head == made.head
     assert told[0].seconds == 4.0
     chunks = [event for event in told if isinstance(event, Wrote)]
@@ -124,7 +124,7 @@ def test_a_package_that_is_stopped_leaves_no_index_and_is_made_again(clip: Path,
     class StopError(Exception):
         pass
 
-    def stop(event: package.Event) -> None:
+    def stop(event: package.PackageEvent) -> None:
         if isinstance(event, Wrote):
             raise StopError
 
@@ -249,7 +249,7 @@ def test_random_damage_ends_in_a_package_or_a_fault_and_never_in_another_error(c
     assert outcomes - {"played"} <= {"file-not-media", "limits-exceeded", "codec-unsupported"}
 
 
-class Recorder(Channel):
+class Recorder(GatewaySocket):
     """A worker's channel without a gateway: keeps what is sent; `stop_after` messages it is told to stop."""
 
     def __init__(self, stop_after: int = 10**9) -> None:
@@ -266,7 +266,7 @@ def test_a_worker_tells_the_gateway_all_that_a_channel_needs(clip: Path, tmp_pat
     channel = Recorder()
     package.run(channel, {"path": str(clip), "folder": str(tmp_path)})
     made = index.load(tmp_path)
-    progress = [message.info for message in channel.told if isinstance(message, Progress)]
+    progress = [message.info for message in channel.told if isinstance(message, TaskProgress)]
     assert [index.Head.unpacked(info["head"]) for info in progress if "head" in info] == [made.head]
     chunks = [index.Entry.unpacked(info["chunk"]) for info in progress if "chunk" in info]
     assert without_audio(chunks) == without_audio(made.entries[:-1])

@@ -14,17 +14,17 @@ from media.channel.playlist.loop import Loop
 from media.channel.worker import package
 from media.channel.worker.package import Options
 from media.mp4 import fmp4, intake
-from media.process.messages import Warned
+from media.process.messages import WarningRaised
 from tests.support import clips
 from tests.support.clips import Clip
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 
 
-def packaged(path: Path, folder: Path) -> tuple[Index, list[package.Event]]:
+def packaged(path: Path, folder: Path) -> tuple[Index, list[package.PackageEvent]]:
     """The package of a file in `folder`, and what was told on the way."""
     folder.mkdir()
-    events: list[package.Event] = []
+    events: list[package.PackageEvent] = []
     fd = intake.open_regular(path)
     index = package.package(fd, folder, Options(), events.append)
     return index, events
@@ -187,7 +187,7 @@ def test_audio_that_does_not_last_as_long_as_the_video_is_said(
     index, events = packaged(clips.make(tmp_path / "clip.mp4", Clip(sound=sound)), tmp_path / "package")
     expected = [] if code is None else [code]
     assert [one for one, _ in index.warnings] == expected
-    assert [one.code for one in events if isinstance(one, Warned)] == expected
+    assert [one.code for one in events if isinstance(one, WarningRaised)] == expected
 
 
 def test_a_truncated_file_loops_what_is_whole(tmp_path: Path) -> None:

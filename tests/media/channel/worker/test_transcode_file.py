@@ -11,7 +11,7 @@ import pytest
 
 from media.channel.packages.index import Entry, Head
 from media.channel.worker import file_tracks, package, transcode_file
-from media.channel.worker.package import Event, Opened, Options, Recoding, Wrote
+from media.channel.worker.package import Options, PackageEvent, Recoding, TracksFound, Wrote
 from media.effects import pixels
 from media.effects.overlay import Mark
 from media.faults import Fault
@@ -121,7 +121,7 @@ def test_recoding_goes_no_further_than_what_was_packaged(tmp_path: Path, monkeyp
     monkeypatch.setattr(file_tracks, "packets", counted)
     seen: list[tuple[float, int]] = []
 
-    def emit(event: Event) -> None:
+    def emit(event: PackageEvent) -> None:
         if isinstance(event, Wrote):
             seen.append((event.done, sum(read)))
 
@@ -134,10 +134,10 @@ def test_recoding_goes_no_further_than_what_was_packaged(tmp_path: Path, monkeyp
 def test_a_channel_begins_when_recoding_will_stay_ahead_of_it() -> None:
     now = [0.0]
     for speed, begins in ((2.0, 2.4), (1.0, 10.0), (0.5, 35.0)):
-        pace = package.Pace(Fraction(2), lambda: now[0])
+        pace = package.Headstart(Fraction(2), lambda: now[0])
         now[0] = 0.0
         pace.begin()
-        pace.may_play(Opened(cast(Head, None), 60.0))
+        pace.may_play(TracksFound(cast(Head, None), 60.0))
         for tenths in range(1, 600):
             done = tenths / 10
             now[0] = done / speed
