@@ -10,16 +10,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gateway import __version__, call, demo, garbage, logs
-from gateway.app import Gateway
+from gateway.app import Gateway, longest_end
 from gateway.auth import keys_command
 from gateway.auth.jwts import JwtError
 from gateway.auth.keys import Keys
 from gateway.auth.seal import KeyFileError
+from gateway.ending import Ending
 from gateway.jobs.storage.database import StoreError
 from gateway.settings import Settings
 from gateway.tls import TlsError
 from gateway.web.listener import raise_file_limit
 from gateway.webhooks import command as webhooks_command
+from media.process.environment import clean
 
 
 def main() -> int:
@@ -37,7 +39,7 @@ def main() -> int:
         return call.main(sys.argv[2:])
     arguments, rest = parser.parse_known_args()
     if arguments.command == "camera":
-        os.execv(sys.executable, [sys.executable, "-m", "media.faultcamera", *rest])
+        os.execve(sys.executable, [sys.executable, "-m", "media.faultcamera", *rest], clean())
     if rest and arguments.command not in ("keys", "webhooks"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command == "webhooks" and rest == ["secret"]:
@@ -67,16 +69,13 @@ async def serve(settings: Settings) -> int:
         print(f"reelgate: {warning}", file=sys.stderr)
     stop = asyncio.Event()
     gateway = Gateway(settings)
-    loop = asyncio.get_running_loop()
+    ending = Ending(longest_end(settings), stop.set, gateway.hurry)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload)
+    return ending.done(await _served(gateway, stop))
 
-    def on_signal() -> None:
-        if stop.is_set():
-            gateway.hurry()
-        stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+async def _served(gateway: Gateway, stop: asyncio.Event) -> int:
+    settings = gateway.settings
     try:
         async with gateway:
             garbage.settle()

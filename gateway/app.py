@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from fractions import Fraction
 from typing import Final, Self
@@ -15,6 +16,7 @@ from gateway.auth.jwts import JwtError, Jwts
 from gateway.auth.keys import Keys
 from gateway.auth.play_tokens import PlayTokens
 from gateway.auth.seal import Seal
+from gateway.ending import closed
 from gateway.files import sweep
 from gateway.jobs.core import Limits as JobLimits
 from gateway.jobs.feed import Feed
@@ -64,6 +66,8 @@ log = logging.getLogger(__name__)
 
 # Seconds that a shutdown may take at most before a warning is due: orchestrators usually kill after 30.
 PATIENCE: Final = 25.0
+CLOSING: Final = 8.0  # seconds for all that is closed after the jobs have ended, whatever a worker or a disk does
+CLOSING_ONE: Final = 2.0  # of these for one part, such as the streams
 STORE_TROUBLE: Final = "The store cannot be written: the disk of the data folder is full, broken or hangs."
 DEFAULT_THREADS: Final = 8  # for uploads, pictures, and what else touches a disk
 HANDLER_GRACE: Final = 1.0  # seconds that answers under way get after the jobs have ended
@@ -134,13 +138,13 @@ class Gateway:
         cache_dir = settings.cache_dir.resolve()
         segment = Fraction(settings.hls_segment_duration)
         self.library = Library(self.workers, cache_dir, settings.cache_max_bytes, self.capacity, segment)
-        stack.push_async_callback(self.library.close)
+        self._closing(stack, "library", self.library.close)
         self.clock = SteadyClock()
         stack.callback(self.clock.close)
         self.catalog = Catalog()
         self.parts = self._parts()
-        stack.push_async_callback(self.calibration.close)
-        stack.push_async_callback(self.broadcasts.close)
+        self._closing(stack, "calibration", self.calibration.close)
+        self._closing(stack, "broadcasts", self.broadcasts.close)
         self.supervisor = Supervisor(
             _job_limits(settings), self.store, max_waiters=settings.jobs_max_waiters, revision=self.store.revision
         )
@@ -153,8 +157,12 @@ class Gateway:
         self.catalog.listeners.append(self._remember)
         await self._listen(stack)
         # Pushed last, called first: jobs end, then the streams and with them the viewers, then the listener.
-        stack.push_async_callback(self.catalog.close)
+        self._closing(stack, "streams", self.catalog.close)
         stack.push_async_callback(self.supervisor.drain, settings.jobs_drain_timeout)
+
+    @staticmethod
+    def _closing(stack: AsyncExitStack, part: str, close: Callable[[], Awaitable[object]]) -> None:
+        stack.push_async_callback(closed, part, close, CLOSING_ONE)
 
     def _parts(self) -> Services:
         settings = self.settings
@@ -238,7 +246,7 @@ class Gateway:
         app = self.application = application(face, limits, guard, self.figures)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
+        self._closing(stack, "listener", runner.cleanup)
         context = self.tls.context if self.tls is not None else None
         self.crowd = Crowd(most_connections(settings.http_max_connections))
         self.metrics.watch_connections(self.crowd)
@@ -276,8 +284,13 @@ def _targets(settings: Settings) -> list[WebhookTarget]:
     ]
 
 
+def longest_end(settings: Settings) -> float:
+    """Seconds from the signal that ends the gateway until it has ended, if need be by force."""
+    return settings.jobs_drain_timeout + settings.jobs_cancel_grace + settings.jobs_kill_grace + CLOSING
+
+
 def _job_limits(settings: Settings) -> JobLimits:
-    longest = settings.jobs_drain_timeout + settings.jobs_cancel_grace + settings.jobs_kill_grace + HANDLER_GRACE
+    longest = longest_end(settings)
     if longest > PATIENCE:
         log.warning("shutdown-may-be-cut-short", extra={"seconds": longest, "usual_patience": 30})
     return JobLimits(

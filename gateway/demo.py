@@ -15,6 +15,7 @@ import aiohttp
 
 from gateway.app import Gateway
 from gateway.settings import Settings
+from media.process.environment import clean
 
 CAMERA_READY: Final = "camera ready "
 START_LIMIT: Final = 60.0  # seconds for anything of the demo to come up
@@ -91,7 +92,7 @@ async def _start(url: str, path: str, body: dict[str, Any]) -> None:
 
 
 async def _finished(*arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, start_new_session=True)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, start_new_session=True, env=clean())
     async with asyncio.timeout(START_LIMIT):
         status = await process.wait()
     if status:
@@ -102,7 +103,14 @@ async def _finished(*arguments: str) -> None:
 async def _camera() -> AsyncIterator[str]:
     """The sample camera as a process of its own; gives its address."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "media.faultcamera", "--port", "0", stdout=subprocess.PIPE, start_new_session=True
+        sys.executable,
+        "-m",
+        "media.faultcamera",
+        "--port",
+        "0",
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=clean(),
     )
     try:
         if process.stdout is None:

@@ -8,6 +8,7 @@ from typing import Final
 from gateway.jobs.ports import Archive
 from gateway.jobs.run import Run
 from gateway.jobs.storage.database import StoreError
+from media.supervision import noted, supervise
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Departures:
         """This one has ended, nothing of it is left, and its last version is handed to the store in this callback."""
         self._ended.append(run)
         if self.task is None or self.task.done():
-            self.task = asyncio.get_running_loop().create_task(self._see_off(), name="job-departures")
+            self.task = supervise("job-departures", self._see_off)
 
     async def _see_off(self) -> None:
         while self._ended:
@@ -40,5 +41,6 @@ class Departures:
                 await asyncio.sleep(STORE_RETRY)
                 continue
             for run in ready:
-                run.saved = True
-                self._leave(run)
+                with noted("job-departure", job=run.job.id):
+                    run.saved = True
+                    self._leave(run)

@@ -15,6 +15,7 @@ from gateway.jobs.ports import EVERYTHING, Eviction, Keep, Query
 from gateway.jobs.storage.batch import Batch
 from gateway.jobs.storage.database import Database, StoreError, WantedStream
 from gateway.jobs.storage.rows import Statement
+from media.supervision import supervise
 
 T = TypeVar("T")
 
@@ -237,7 +238,7 @@ class Store:
 
     def _wake(self) -> None:
         if len(self._pending) and (self._pump is None or self._pump.done()):
-            self._pump = self._loop.create_task(self._write_all(), name="store-pump")
+            self._pump = supervise("store-pump", self._write_all)
 
     async def _write_all(self) -> None:
         # A task's steps are loop callbacks of their own: a batch is never cut between two saves of one callback.

@@ -36,6 +36,7 @@ OOM_SCORE: Final = 500  # the kernel takes a worker before it takes the gateway
 
 def main(fd: int) -> None:
     """Serves fork requests from socket `fd` until its other end closes."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the gateway's, which takes signals in a thread of its own
     control = socket.socket(fileno=fd)
     wake_r, wake_w = os.pipe()
     os.set_blocking(wake_w, False)
