@@ -30,8 +30,9 @@ from gateway.prefer import PreferLimits as PreferLimits
 from gateway.settings import Settings
 from gateway.tls import Tls, TlsError
 from gateway.web.access.access import Access
+from gateway.web.connections import Connections
 from gateway.web.context import Context
-from gateway.web.listener import Crowd, Site, most_connections
+from gateway.web.listener import Site, most_connections
 from gateway.web.media_use import MediaUse
 from gateway.web.observe.events import News
 from gateway.web.observe.figures import Figures
@@ -248,9 +249,9 @@ class Gateway:
         await runner.setup()
         self._closing(stack, "listener", runner.cleanup)
         context = self.tls.context if self.tls is not None else None
-        self.crowd = Crowd(most_connections(settings.http_max_connections))
-        self.metrics.watch_connections(self.crowd)
-        site = Site(runner, self.crowd, settings.http_host, settings.http_port, ssl_context=context)
+        self.connections = Connections(most_connections(settings.http_max_connections))
+        self.metrics.watch_connections(self.connections)
+        site = Site(runner, self.connections, settings.http_host, settings.http_port, ssl_context=context)
         await site.start()
         host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
         self.url = f"{'http' if context is None else 'https'}://{host}:{runner.addresses[0][1]}"

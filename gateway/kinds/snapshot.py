@@ -28,11 +28,12 @@ class SnapshotParams(Params):
 class TakeSnapshot:
     """The work of one job. The worker is the stills' own: others may be waiting for the same picture."""
 
-    def __init__(self, stills: Stills, ring: Ring, params: SnapshotParams, warnings: dict[str, str]) -> None:
+    def __init__(self, stills: Stills, ring: Ring, params: SnapshotParams, ask: Ask) -> None:
         self._stills = stills
         self._ring = ring
         self._params = params
-        self._warnings = warnings
+        self._job_id = ask.job_id
+        self._warnings = ask.warnings()
         self._still: Still | None = None
 
     async def run(self, progress: Progress) -> None:
@@ -41,7 +42,7 @@ class TakeSnapshot:
             await self._ring.wait(self._ring.head)
         progress.stage("decoding")
         with as_failure():
-            still = await self._stills.take(self._ring, self._params.format, self._params.width)
+            still = await self._stills.take(self._ring, self._params.format, self._params.width, self._job_id)
         if len(still.data) > LARGEST:
             raise Failure("limits-exceeded", f"The picture is over {LARGEST} bytes; ask for jpeg or a smaller width.")
         self._still = still
@@ -73,7 +74,7 @@ async def plan(params: SnapshotParams, ask: Ask, parts: Services) -> Plan:
     ring = parts.catalog.ring(params.stream_name)
     if ring is None:
         raise Failure("not-found", f"There is no stream named {params.stream_name!r}.")
-    return Plan((), params.model_dump(by_alias=True), TakeSnapshot(parts.stills, ring, params, ask.warnings()))
+    return Plan((), params.model_dump(by_alias=True), TakeSnapshot(parts.stills, ring, params, ask))
 
 
 def _cause(stage: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Request bodies: JSON objects into parameters, nonsense into one clear failure."""
+"""Request bodies: which are read and when, JSON objects into parameters, nonsense into one clear failure."""
 
 import asyncio
 import json
@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, TypeVar, get_args
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.typedefs import Handler
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from gateway import prefer
 from gateway.jobs.failures import Failure
-from gateway.web.problems import reads_prefer
+from gateway.web.problems import problem, reads_prefer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,12 +37,40 @@ PATIENCE: Final = 10.0  # seconds for a body, which is small
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once)
 
 
+@web.middleware
+async def plain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuses a body that is encoded: none here is so large that it would need it, and one of a kilobyte may be
+    megabytes when it is decoded. What it says to accept is of RFC 9110, section 15.5.16.
+    """
+    codings = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())).lower().split(",")
+    if all(coding.strip() in ("", "identity") for coding in codings):
+        return await handler(request)
+    detail = "A body is taken as it is: send it again without Content-Encoding."
+    response = problem(request, Failure("unsupported-media-type", detail))
+    response.headers[hdrs.ACCEPT_ENCODING] = "identity"
+    return response
+
+
+async def expected(request: web.Request) -> None:
+    """Stands for aiohttp's own answer to `Expect`: a client is told to go on when its body is wanted, see `invite`."""
+
+
+async def invite(request: web.Request) -> None:
+    """Tells a client that has asked before it sends its body (RFC 9110, section 10.1.1) to send it."""
+    if request.version == HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
+
+
 async def read(request: web.Request) -> bytes:
     """The body, whole. Raises `Failure` `too-slow` when it does not come, and then the connection ends."""
     if request.content.is_eof():
         return await request.read()  # it has all come, as small ones do: no timer
+    if (request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
     try:
         async with asyncio.timeout(PATIENCE):
+            await invite(request)
             return await request.read()
     except TimeoutError:
         raise Failure("too-slow", f"The body did not come within {PATIENCE:g} s; send the request again.") from None

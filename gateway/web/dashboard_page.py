@@ -6,13 +6,22 @@ from typing import Final
 from aiohttp import web
 
 from gateway.jobs.failures import Failure
-from gateway.web.static import HEADERS, POLICY
+from gateway.web.static import POLICY, kept
 
 FOLDER: Final = Path(__file__).parent / "dashboard"
 TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 ASSETS: Final = {path.name: TYPES[path.suffix] for path in FOLDER.iterdir() if path.suffix in TYPES}
 # What is shown under which address is the page's own affair; the gateway's is that a reload finds it.
-PAGES: Final = ("/", "/streams/{name}", "/start", "/start/{name}", "/jobs", "/jobs/{id}", "/access", "/api")
+PAGES: Final[tuple[str, ...]] = (
+    "/",
+    "/streams/{name}",
+    "/start",
+    "/start/{name}",
+    "/jobs",
+    "/jobs/{id}",
+    "/access",
+    "/api",
+)
 ASSET: Final = "/assets/dashboard/{file}"
 
 
@@ -21,14 +30,12 @@ def routes() -> list[web.RouteDef]:
     return [*(web.get(path, _page) for path in PAGES), web.get(ASSET, _asset)]
 
 
-async def _page(_: web.Request) -> web.StreamResponse:
-    policy = f"{POLICY}; frame-ancestors 'none'"
-    headers = {**HEADERS, "Content-Security-Policy": policy, "Content-Type": "text/html; charset=utf-8"}
-    return web.FileResponse(FOLDER / "index.html", headers=headers)
+async def _page(request: web.Request) -> web.StreamResponse:
+    return kept(FOLDER / "index.html", "text/html", f"{POLICY}; frame-ancestors 'none'").answer(request)
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:
     name = request.match_info["file"]
     if name not in ASSETS:
         raise Failure("not-found", f"The dashboard has no {name!r}.")
-    return web.FileResponse(FOLDER / name, headers={**HEADERS, "Content-Type": f"{ASSETS[name]}; charset=utf-8"})
+    return kept(FOLDER / name, ASSETS[name]).answer(request)

@@ -7,6 +7,7 @@ from aiohttp import web
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from gateway.jobs.failures import Failure
+from gateway.web.static import kept
 
 FOLDER: Final = Path(__file__).parent / "pages"
 PACKAGE: Final = Path(swagger_ui_path)
@@ -28,12 +29,6 @@ POLICY: Final = "; ".join(
         "frame-ancestors 'self'",
     ]
 )
-HEADERS: Final = {
-    "Cache-Control": "no-cache",
-    "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def routes() -> list[web.RouteDef]:
@@ -41,8 +36,8 @@ def routes() -> list[web.RouteDef]:
     return [web.get("/docs", _page), web.get("/docs/{file}", _asset)]
 
 
-async def _page(_: web.Request) -> web.StreamResponse:
-    return web.FileResponse(FOLDER / "docs.html", headers={**HEADERS, "Content-Type": "text/html; charset=utf-8"})
+async def _page(request: web.Request) -> web.StreamResponse:
+    return kept(FOLDER / "docs.html", "text/html", POLICY).answer(request)
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:
@@ -50,4 +45,4 @@ async def _asset(request: web.Request) -> web.StreamResponse:
     if name not in ASSETS:
         raise Failure("not-found", f"There is no {name!r} here.")
     folder, content_type = ASSETS[name]
-    return web.FileResponse(folder / name, headers={**HEADERS, "Content-Type": f"{content_type}; charset=utf-8"})
+    return kept(folder / name, content_type, POLICY).answer(request)

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import IO, Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
@@ -18,6 +18,7 @@ from gateway.files import TYPES, Found, Upload
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Flag
+from gateway.web import body
 from gateway.web.context import BASE
 from gateway.web.media_use import MediaUse
 from gateway.web.paging import PageParams, Position, cut, linked
@@ -179,7 +180,7 @@ class _Shelf:
         """The bytes, or those of a `Range`."""
         path, found = await asyncio.to_thread(files.known, self.root, request.match_info["name"])
         content_type = TYPES.get(found.format or "", "application/octet-stream")
-        return _Paced(path, {**INERT, hdrs.CONTENT_TYPE: content_type}, self.pace.limit(found.size))
+        return _Paced(path, {**INERT, hdrs.CONTENT_TYPE: content_type}, self.pace)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Deletes one; not while a stream plays it, which could not come back after a restart, or a job is about to."""
@@ -193,6 +194,7 @@ class _Shelf:
     async def _receive(self, request: web.Request, upload: Upload) -> None:
         """The body to disk, piece by piece. What comes too slowly, or is too large, ends here."""
         loop = asyncio.get_running_loop()
+        await body.invite(request)
         begun, received, pieces = loop.time(), 0, bytearray()
         while True:
             left = begun + self.pace.limit(received) - loop.time()
@@ -229,20 +231,33 @@ class _Shelf:
 
 
 class _Paced(web.FileResponse):
-    """A file that is sent within a time; whoever takes it more slowly is cut off."""
+    """A file that is sent at a pace; whoever takes it more slowly is cut off, and the file is closed."""
 
-    def __init__(self, path: Path, headers: dict[str, str], seconds: float) -> None:
+    def __init__(self, path: Path, headers: dict[str, str], pace: TransferPace) -> None:
         super().__init__(path, headers=headers)
-        self._seconds = seconds
+        self._pace = pace
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await super().prepare(request)
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()  # the answer is under way: there is no other way to say so
-            raise ConnectionAbortedError("the file was taken too slowly") from None
+    async def _sendfile(self, request: web.BaseRequest, fobj: IO[Any], offset: int, count: int) -> AbstractStreamWriter:
+        """In pieces. When the kernel sends a file by itself, nobody sees whether it moves."""
+        writer = await super(web.FileResponse, self).prepare(request)
+        assert writer is not None
+        loop, sent = asyncio.get_running_loop(), 0
+        begun = loop.time()
+        fobj.seek(offset)
+        while sent < count:
+            data = await asyncio.to_thread(fobj.read, min(PIECE, count - sent))
+            if not data:
+                raise ConnectionAbortedError("the file has become shorter")
+            left = begun + self._pace.limit(sent) - loop.time()
+            try:
+                async with asyncio.timeout(min(left, self._pace.silence)):
+                    await writer.write(data)
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()  # the answer is under way: there is no other way to say so
+                raise ConnectionAbortedError("the file was taken too slowly") from None
+            sent += len(data)
+        return writer
 
 
 def _name(found: Found) -> Position:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import dashboard_page, docs_page, files, jobs, problems, streams, submit
+from gateway.web import body, dashboard_page, docs_page, files, jobs, problems, streams, submit
 from gateway.web.access import access, cors, principal, rate_limit, security, session
 from gateway.web.access.outer import PROXIES, Proxies
 from gateway.web.context import BASE, Context, with_alias
@@ -33,19 +33,23 @@ def application(
     app = web.Application(client_max_size=MAX_BODY)
     app[PROXIES] = Proxies(face.parts.settings.proxies)
     opened = cors.open_to(app, guard.origins)
-    app.middlewares.extend([problems.middleware, *opened, access.middleware(guard), *limited])
+    app.middlewares.extend([problems.middleware, *opened, body.plain, access.middleware(guard), *limited])
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
     use = face.media_use or MediaUse(settings.media_dir, face.parts.catalog, face.supervisor.active)
     media = files.routes(settings.media_dir, use, settings.media_max_bytes, Probes(face.parts.workers))
     records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
-    app.add_routes(with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)]))
-    app.add_routes(openapi_document.routes(kinds))
-    app.add_routes(docs_page.routes())
-    app.add_routes(dashboard_page.routes())
-    app.add_routes(health.routes(face))
-    app.add_routes(metrics.routes(face.metrics))
-    app.add_routes(play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts)))
+    api = with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)])
+    pages = [*openapi_document.routes(kinds), *docs_page.routes(), *dashboard_page.routes()]
+    state = [*health.routes(face), *metrics.routes(face.metrics)]
+    watching = play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts))
+    app.add_routes([_uninvited(route) for route in (*api, *pages, *state, *watching)])
     app.router.add_options(play.WHEP, whep.options)
     app.on_response_prepare.extend([security.harden, access.keep_private, access.keep_token])
     return app
+
+
+def _uninvited(route: web.RouteDef) -> web.RouteDef:
+    """The route, so that nobody is told to send a body (`Expect: 100-continue`) before it is wanted."""
+    kwargs = {**route.kwargs, "expect_handler": body.expected}
+    return web.RouteDef(route.method, route.path, route.handler, kwargs)

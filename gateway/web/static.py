@@ -1,11 +1,16 @@
-"""The static pages and their assets, from the package, under a strict content security policy."""
+"""The static pages and their assets, from memory, under a strict content security policy."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
+from gateway.web.sending import Pieces
 
 FOLDER: Final = Path(__file__).parent / "pages"
 ASSETS: Final = {
@@ -34,33 +39,57 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
+PIECE: Final = 64 * 1024  # bytes of a file that wait for its client at the most
+GRACE: Final = 15.0  # seconds that a client has for a file, and its bytes at RATE beside
+RATE: Final = 16 * 1024  # bytes a second
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of the package as it goes out. It was read once: no answer opens it, and all share its bytes."""
+
+    pieces: tuple[bytes, ...]
+    content_type: str
+    headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, path: Path, content_type: str, headers: Mapping[str, str]) -> Self:
+        """Reads it. The type is ours and not the machine's guess: mimetypes reads files of the operating system."""
+        data = path.read_bytes()
+        pieces = tuple(data[at : at + PIECE] for at in range(0, len(data), PIECE))
+        return cls(pieces, content_type, {**headers, hdrs.ETAG: f'"{sha256(data).hexdigest()[:16]}"'})
+
+    def answer(self, request: web.Request, status: int = 200) -> web.Response:
+        """The whole of it, or 304 for a client that has it already."""
+        if status == 200 and self.headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            return web.Response(status=304, headers=self.headers)
+        seconds = GRACE + sum(map(len, self.pieces)) / RATE
+        headers = {**self.headers, hdrs.CONTENT_TYPE: f"{self.content_type}; charset=utf-8"}
+        return web.Response(body=Pieces(request, self.pieces, seconds), status=status, headers=headers)
+
+
+@cache
+def kept(path: Path, content_type: str, policy: str = POLICY) -> Kept:
+    """A file of the package, read when it is first asked for."""
+    return Kept.of(path, content_type, {**HEADERS, "Content-Security-Policy": policy})
+
 
 def routes() -> list[web.RouteDef]:
     """`/assets/{file}`."""
     return [web.get("/assets/{file}", _asset), web.get("/favicon.ico", _favicon)]
 
 
-def page(name: str, status: int = 200) -> web.FileResponse:
+def page(request: web.Request, name: str, status: int = 200) -> web.Response:
     """One of the HTML pages of watching. Anybody may frame them (`?embed=1`)."""
-    headers = {
-        **HEADERS,
-        "Content-Security-Policy": f"{POLICY}; frame-ancestors *",
-        "Content-Type": "text/html; charset=utf-8",
-    }
-    return web.FileResponse(FOLDER / name, status=status, headers=headers)
+    return kept(FOLDER / name, "text/html", f"{POLICY}; frame-ancestors *").answer(request, status)
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:
     name = request.match_info["file"]
     if name not in ASSETS:
         raise Failure("not-found", f"There is no asset {name!r}.")
-    return _file(name)
+    return kept(FOLDER / name, ASSETS[name]).answer(request)
 
 
-async def _favicon(_: web.Request) -> web.StreamResponse:
-    return _file("logo.svg")
-
-
-def _file(name: str) -> web.FileResponse:
-    # The type is ours and not the machine's guess: mimetypes reads files of the operating system.
-    return web.FileResponse(FOLDER / name, headers={**HEADERS, "Content-Type": f"{ASSETS[name]}; charset=utf-8"})
+async def _favicon(request: web.Request) -> web.StreamResponse:
+    return kept(FOLDER / "logo.svg", ASSETS["logo.svg"]).answer(request)

@@ -23,7 +23,7 @@ from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Exact
 from gateway.kinds.names import StreamName
 from gateway.web.access.outer import outer
-from gateway.web.access.principal import PRINCIPAL, SESSION
+from gateway.web.access.principal import PRINCIPAL, SESSION, VIEWER, cookie
 from gateway.web.access.scopes import scope_of
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import TokenRecord
@@ -156,7 +156,7 @@ class Access:
 
     def _session(self, request: web.Request) -> Key | None:
         """The key that a browser has signed in with, if it is still good. A key that is sent along counts first."""
-        token = request.cookies.get(SESSION)
+        token = cookie(request, SESSION)
         if not token or credentials(request) is not None:
             return None
         signed = self.sessions.check(token, self.wall())
@@ -191,15 +191,15 @@ class Access:
         which lasts longer, but not where that key would not count: on a page of another site.
         """
         name, asked = request.match_info.get("name"), request.query.get("token")
-        token = asked or request.cookies.get(COOKIE)
+        token = asked or cookie(request, COOKIE)
         ticket = self.tokens.check(token, self.wall()) if token else None
-        if ticket is None or ticket.name != name or not self.holds(ticket):
+        if token is None or ticket is None or ticket.name != name or not self.holds(ticket):
             return False
         if not asked and not foreign and (key := self._session(request)) is not None and key.allows(Scope.PLAY):
             return False
         if asked:
             request[TOKEN] = asked
-        request[GRANT] = partial(self.holds, ticket)
+        request[VIEWER], request[GRANT] = token, partial(self.holds, ticket)
         return True
 
 

@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.auth.keys import Key, Scope
 from gateway.jobs.job import Record
 from gateway.web.access.outer import outer
 
 PRINCIPAL: Final = web.RequestKey("principal", Key)
+VIEWER: Final = web.RequestKey("viewer", str)
 SESSION: Final = "reelgate_session"  # the cookie of a browser that is signed in
 
 
@@ -21,6 +22,21 @@ def owner(request: web.Request) -> str | None:
 def caller(request: web.Request) -> str:
     """Whom to count a call for: the key, or else the address it comes from."""
     return owner(request) or outer(request).address
+
+
+def viewer(request: web.Request) -> str:
+    """Whom to count what is made for a viewer for: the play token, or else the caller."""
+    return request.get(VIEWER) or caller(request)
+
+
+def cookie(request: web.Request, name: str) -> str | None:
+    """The value of a cookie (RFC 6265, section 4.2.1). To have all cookies parsed would take milliseconds for a head
+    full of them, before it is known who asks.
+    """
+    for pair in request.headers.get(hdrs.COOKIE, "").split(";"):
+        if pair.strip().startswith(f"{name}="):
+            return pair.partition("=")[2].strip().strip('"')
+    return None
 
 
 def sees_all(request: web.Request) -> bool:

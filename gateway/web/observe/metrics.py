@@ -21,7 +21,7 @@ from gateway.jobs.state import Phase, Reason
 from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
-from gateway.web.listener import Crowd
+from gateway.web.connections import Connections
 from gateway.web.observe.readiness import Readiness
 from gateway.webhooks.webhooks import Webhooks
 from media.catalog import Catalog
@@ -84,9 +84,9 @@ class Metrics:
         """From now on its troubles are read at each scrape."""
         self.registry.register(_Keeping(store))
 
-    def watch_connections(self, crowd: Crowd) -> None:
+    def watch_connections(self, connections: Connections) -> None:
         """From now on they are counted at each scrape."""
-        self.registry.register(_Connections(crowd))
+        self.registry.register(_Connections(connections))
 
     def watch_health(self, readiness: Readiness) -> None:
         """From now on it is told at each scrape what is broken, and what went wrong unforeseen."""
@@ -247,11 +247,13 @@ class _Keeping(Collector):
 class _Connections(Collector):
     """What is looked up of connections."""
 
-    crowd: Crowd
+    connections: Connections
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("gateway_connections", "Connections of callers and viewers.", len(self.crowd))
-        yield CounterMetricFamily("gateway_connections_dropped", "Connections ended as too many.", self.crowd.dropped)
+        yield GaugeMetricFamily("gateway_connections", "Connections of callers and viewers.", len(self.connections))
+        here = self.connections
+        yield CounterMetricFamily("gateway_connections_dropped", "Connections ended as too many.", here.dropped)
+        yield CounterMetricFamily("gateway_connections_stuck", "Connections that took nothing more.", here.stuck)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,8 @@ def _operation(each: Operation) -> dict[str, Any]:
     statuses = set(each.statuses) | (set() if scope is None else {401, 403, 429})
     if each.method == "POST":
         statuses.add(408)
+    if each.method in ("POST", "PUT"):
+        statuses.add(415)
     answers = {str(status): _answer(each, status, result) for status, result in each.results.items()}
     answers |= {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)}
     made: dict[str, Any] = {"operationId": each.id, "summary": each.summary, "tags": [each.tag], "responses": answers}

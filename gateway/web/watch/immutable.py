@@ -15,16 +15,14 @@ from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import Payload
 
 from gateway.web.access.access import cache_control
 from gateway.web.access.cors import Lines, lines
 from gateway.web.access.security import secured
+from gateway.web.sending import ImmutableBytes, Pieces, send
 
 UNCHANGING: Final = {hdrs.CACHE_CONTROL: "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 AT_ONCE: Final = 1000  # pieces in one call to the kernel, which takes 1024 (IOV_MAX)
-
-ImmutableBytes = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def answer(request: web.Request, what: Lasting, seconds: float) -> web.StreamRes
     if _is_usual(request):
         return _Straight(request, what, seconds)
     headers = {**UNCHANGING, hdrs.ETAG: what.etag}
-    return web.Response(body=_Pieces(request, what, seconds), content_type=what.content_type, headers=headers)
+    return web.Response(body=Pieces(request, what.pieces, seconds), content_type=what.content_type, headers=headers)
 
 
 def _is_usual(request: web.Request) -> bool:
@@ -104,7 +102,7 @@ class _Straight(web.StreamResponse):
         head = _head(what.etag, what.content_type, sum(map(len, what.pieces)), _more(self._request))
         rest = _at_once(transport, [head, _date(int(time.time())), *what.pieces])
         if rest:
-            await _send(self._request, self._request.writer, rest, self._seconds)
+            await send(self._request, self._request.writer, rest, self._seconds)
 
 
 def _at_once(transport: asyncio.Transport, pieces: Sequence[ImmutableBytes]) -> Sequence[ImmutableBytes]:
@@ -122,34 +120,3 @@ def _at_once(transport: asyncio.Transport, pieces: Sequence[ImmutableBytes]) -> 
             return [memoryview(piece)[sent:], *pieces[number + 1 :]]
         sent -= len(piece)
     return ()
-
-
-async def _send(
-    request: web.Request, writer: AbstractStreamWriter, pieces: Sequence[ImmutableBytes], seconds: float
-) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            for piece in pieces:
-                await writer.write(piece)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-
-
-class _Pieces(Payload):
-    """The same as a payload of aiohttp's, whose first piece leaves in one packet with the headers."""
-
-    def __init__(self, request: web.Request, what: Lasting, seconds: float) -> None:
-        super().__init__(what.pieces, content_type=what.content_type)
-        self._request = request
-        self._pieces = what.pieces
-        self._seconds = seconds
-        self._size = sum(map(len, what.pieces))
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """It is no text."""
-        raise TypeError("pieces of a film are no text")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Sends everything, or as much as the client takes."""
-        await _send(self._request, writer, self._pieces, self._seconds)

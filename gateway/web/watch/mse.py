@@ -8,7 +8,8 @@ Text messages are JSON objects with a `type`; binary ones are an init (the first
     end            {reason}: `ended`, `replaced` (connect again), or `unauthorized` (the token's time is over, or the
                    key was revoked); a close with code 1000, 1012 or 1008 comes next
 
-`time` is the decode time in seconds. The client need say nothing, and nothing that it says is heard.
+`time` is the decode time in seconds. The client need say nothing, and nothing that it says is heard; a ping is answered
+with the next message.
 """
 
 import asyncio
@@ -18,13 +19,16 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
+from gateway.web import herd
 from gateway.web.access.access import grant
 from media.chunk import Chunk, Init
 from media.ring import Ring
 
 STUCK: Final = 4008  # close code: the viewer took nothing for too long (of the private range, RFC 6455, section 7.4.2)
+
+LOUD: Final = 100  # messages in a second that a viewer may send
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,11 @@ def is_gone(request: web.BaseRequest) -> bool:
 
 
 async def arrival(ring: Ring, number: int, seconds: float) -> None:
-    """Waits until chunk `number` is there or never will be, for so long at the most."""
+    """Waits until chunk `number` is there or never will be, for so long at the most; all who wait wake up together."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await ring.wait(number)
+    await herd.turn()
 
 
 def behind(ring: Ring, chunk: Chunk) -> Fraction:
@@ -77,12 +82,12 @@ async def show(
     """Serves a prepared socket until the viewer leaves, is stuck or may not watch any longer, or the ring ends or is
     not the `current` one of its stream (None: there is no stream any more).
     """
-    transport = request.transport
-    listener = asyncio.create_task(_ignore(socket), name="mse-listener")
+    transport, said = request.transport, _Said(socket)
+    listener = asyncio.create_task(said.listen(), name="mse-listener")
     code = STUCK
     try:
         with suppress(TimeoutError):
-            code = await _Viewer(socket, ring, limits).run(current, grant(request))
+            code = await _Viewer(socket, ring, limits, said).run(current, grant(request))
     except ConnectionError:
         return  # the viewer has gone
     finally:
@@ -98,8 +103,9 @@ async def show(
 class _Viewer:
     """A cursor in the ring: the number of the next chunk, and what the client knows already."""
 
-    def __init__(self, socket: web.WebSocketResponse, ring: Ring, limits: ViewerLimits) -> None:
+    def __init__(self, socket: web.WebSocketResponse, ring: Ring, limits: ViewerLimits, said: "_Said") -> None:
         self._socket = socket
+        self._said = said
         self._ring = ring
         self._limits = limits
         self._cursor = ring.head
@@ -113,6 +119,9 @@ class _Viewer:
         """
         self._cursor = self._ring.newest_key() or 0
         while not self._socket.closed:
+            if self._said.loud:
+                return WSCloseCode.POLICY_VIOLATION
+            await self._said.answer(self._limits.stuck)
             if not may_watch():
                 await self._text({"type": "end", "reason": "unauthorized"})
                 return WSCloseCode.POLICY_VIOLATION
@@ -192,7 +201,31 @@ def describe(init: Init) -> dict[str, Any]:
     }
 
 
-async def _ignore(socket: web.WebSocketResponse) -> None:
-    # Somebody must read, or neither a close nor a pong would ever be noticed.
-    async for _ in socket:
-        pass
+class _Said:
+    """What a viewer says. None of it is heard, but somebody must read, or no close would be noticed, and no pong."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._ping: bytes | None = None
+        self.loud = False  # it says so much that it is to be cut off
+
+    async def listen(self) -> None:
+        """Reads until the viewer has gone, or is `loud`."""
+        loop = asyncio.get_running_loop()
+        since, count = loop.time(), 0
+        async for message in self._socket:
+            if loop.time() - since >= 1.0:
+                since, count = loop.time(), 0
+            count += 1
+            if count > LOUD:
+                self.loud = True
+                return
+            if message.type is WSMsgType.PING:
+                self._ping = message.data
+
+    async def answer(self, seconds: float) -> None:
+        """A pong for the newest ping alone (RFC 6455, section 5.5.3), if there is one: viewers may have many."""
+        ping, self._ping = self._ping, None
+        if ping is not None:
+            async with asyncio.timeout(seconds):
+                await self._socket.pong(ping)

@@ -1,8 +1,8 @@
 """Pictures of a stream over HTTP: the newest key frame as a JPEG, and one after the other as motion JPEG."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
 
@@ -10,31 +10,35 @@ from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
 from gateway.kinds.kind import as_failure
+from gateway.web.access.principal import viewer
 from gateway.web.watch.mse import ViewerLimits, arrival, is_gone
+from media.faults import Fault
 from media.pictures.stills import Stills
 from media.ring import Ring
 
 BOUNDARY: Final = "reelgate-picture"
 WIDTHS: Final = (16, 3840)  # pixels
+# The widths that pictures are made in: few, so that one viewer's picture is as a rule another's, too.
+LADDER: Final = (16, 80, 160, 240, 320, 480, 640, 800, 960, 1280, 1920, 2560, 3840)
 STALE: Final = 10  # seconds after which a picture is said to be old (Age is given in any case)
 PACE: Final = 0.5  # seconds between two pictures of a motion JPEG at the least
 
 
 def width(request: web.Request) -> int | None:
-    """The width in pixels that is asked for. Failure: `invalid-field`."""
+    """The widest of `LADDER` that is not wider than what is asked for. Failure: `invalid-field`."""
     asked = request.query.get("width")
     if asked is None:
         return None
     if not (asked.isascii() and asked.isdigit() and len(asked) < 5 and WIDTHS[0] <= int(asked) <= WIDTHS[1]):
         detail = f"The width must be a number of pixels from {WIDTHS[0]} to {WIDTHS[1]}."
         raise Failure("invalid-field", detail, errors=[{"field": "width", "detail": detail}])
-    return int(asked)
+    return max(step for step in LADDER if step <= int(asked))
 
 
 async def glance(request: web.Request, stills: Stills, ring: Ring | None, width: int | None) -> web.Response:
     """The newest key frame for who looks in passing: to them it is no error that there is none (204)."""
     if ring is not None and ring.newest_key() is not None:
-        with contextlib.suppress(Failure):
+        with suppress(Failure):
             return await jpeg(request, stills, ring, width)
     return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
 
@@ -42,7 +46,7 @@ async def glance(request: web.Request, stills: Stills, ring: Ring | None, width:
 async def jpeg(request: web.Request, stills: Stills, ring: Ring, width: int | None = None) -> web.Response:
     """The newest key frame, with `Age` and `Last-Modified`; 304 for a client that has it already."""
     with as_failure():
-        still = await stills.take(ring, width=width)
+        still = await stills.take(ring, width=width, viewer=viewer(request))
     age = stills.age(still)
     headers = {
         "Age": str(int(age)),
@@ -63,7 +67,7 @@ async def motion(
 ) -> web.StreamResponse:
     """Each new key frame as a part of a `multipart/x-mixed-replace`; a slow client gets the newest one only."""
     with as_failure():
-        still = await stills.take(ring)
+        still = await stills.take(ring, viewer=viewer(request))
     headers = {"Cache-Control": "no-store", "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
@@ -79,8 +83,8 @@ async def motion(
                     return response
                 await arrival(ring, ring.head, limits.tick)
             shown = ring.newest_key()
-            with as_failure():
-                still = await stills.take(ring)
+            with suppress(Fault):  # of one that cannot be made just now, the one before is shown
+                still = await stills.take(ring, viewer=viewer(request))
     except TimeoutError:
         if transport is not None:
             transport.abort()

@@ -94,7 +94,7 @@ class _Play:
     async def page(self, request: web.Request) -> web.StreamResponse:
         # The page itself waits for a stream that is not there (yet), so it is sent whole; the status tells the truth.
         status = 200 if self._streams.ring(request.match_info["name"]) else 404
-        return static.page("player.html", status)
+        return static.page(request, "player.html", status)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
         ring, listed = await self._held(request, self._window)
@@ -139,7 +139,7 @@ class _Play:
         limits = self._limits.viewer
         # A pong is due within half a heartbeat: later than a stuck viewer is noticed, so that it hears its own code.
         socket = web.WebSocketResponse(
-            heartbeat=3 * limits.stuck, timeout=limits.farewell, compress=False, max_msg_size=4096
+            heartbeat=3 * limits.stuck, timeout=limits.farewell, compress=False, max_msg_size=4096, autoping=False
         )
         if not socket.can_prepare(request):
             raise Failure("bad-request", "This address speaks WebSocket only; a browser's page does it for you.")

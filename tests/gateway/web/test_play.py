@@ -1,6 +1,7 @@
 """Watching over HTTP: playlists, segments, pages."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -262,9 +263,25 @@ async def test_a_client_that_takes_no_segment_is_cut_off(aiohttp_client: Aiohttp
 class Taker(Stills):
     """Takes the same picture of everything that has a key frame."""
 
-    async def take(self, ring: Ring, format_: Format = "jpeg", width: int | None = None) -> Still:
+    def __init__(self, workers: Workers, wall: Callable[[], float]) -> None:
+        super().__init__(workers, wall)
+        self.asked: list[tuple[int | None, str]] = []
+
+    async def take(self, ring: Ring, format_: Format = "jpeg", width: int | None = None, viewer: str = "") -> Still:
         assert ring.newest_key() is not None
+        self.asked.append((width, viewer))
         return Still(b"a picture", 640, 360, format_, 1_700_000_000.0)
+
+
+async def test_pictures_come_in_few_widths_none_wider_than_what_is_asked_for(streams: FakeStreams) -> None:
+    taker = Taker(Workers(), lambda: 1_700_000_001.0)
+    Feeder(streams.add("yard")).feed()
+    async with TestClient(Server(an_app(streams, makers=Makers(stills=taker)))) as client:
+        for width in (16, 79, 80, 479, 480, 500, 3840):
+            assert (await client.get(f"/live/yard.jpg?width={width}")).status == 200
+        assert (await client.get("/live/yard.jpg")).status == 200
+    assert [width for width, _ in taker.asked] == [16, 16, 80, 320, 480, 480, 3840, None]
+    assert {viewer for _, viewer in taker.asked} == {"127.0.0.1"}  # nobody here has a key or a token
 
 
 async def test_a_picture_that_is_asked_for_before_the_first_key_frame_comes_with_it(streams: FakeStreams) -> None:

@@ -41,7 +41,7 @@ class Taker(Stills):
     def __init__(self) -> None:
         pass
 
-    async def take(self, ring: Ring, form: Format = "jpeg", width: int | None = None) -> Still:
+    async def take(self, ring: Ring, form: Format = "jpeg", width: int | None = None, viewer: str = "") -> Still:
         return Still(b"picture", 8, 8, form, 1_700_000_000.0)
 
     def age(self, still: Still) -> float:

@@ -1,0 +1,1 @@
+"""Strangers, and viewers with one play token, against a good user: what they do may not stop him."""
