@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from media.faults import Fault
-from media.process.messages import Failed, Finished, Message, PhaseReached, StartTask
-from media.process.workers import Worker, Workers
+from media.process.messages import StartTask
+from media.process.question import Question
+from media.process.workers import Workers
 
 KNOWN: Final = 256  # files remembered by what the disk says of them
 MAX_BYTES: Final = 256 * 1024 * 1024  # of normalised pictures; the longest unused go first
@@ -116,8 +117,7 @@ class Reading:
         self._pictures = pictures
         self._workers = workers
         self._path = path
-        self._worker: Worker | None = None
-        self._last: Message | None = None
+        self._question: Question | None = None
         self._taken: Picture | None = None
 
     async def run(self) -> Picture:
@@ -128,9 +128,9 @@ class Reading:
         for _ in range(TRIES):
             seen = await self._pictures.look(self._path)
             spec = {"path": str(self._path), "store": str(self._pictures.folder)}
-            self._worker = self._workers.spawn(StartTask("picture", spec), self._on_message)
-            status = await asyncio.shield(self._worker.gone)
-            picture = Picture(**_result(self._last, self._worker, status))
+            start = StartTask("picture", spec)
+            self._question = Question(self._workers, start, "The picture's worker", "decoding")
+            picture = Picture(**await _read(self._question))
             if await self._take(picture):
                 await self._pictures.remember(seen, picture)
                 return picture
@@ -150,28 +150,22 @@ class Reading:
     async def stop(self) -> None:
         """Returns when the worker is gone."""
         self.let_go()
-        if self._worker is not None:
-            self._worker.kill()
-            await asyncio.shield(self._worker.gone)
+        if self._question is not None:
+            await self._question.end()
 
     def kill(self) -> None:
         """SIGKILL now."""
-        if self._worker is not None:
-            self._worker.kill()
-
-    def _on_message(self, message: Message) -> None:
-        if not isinstance(message, PhaseReached):
-            self._last = message
+        if self._question is not None:
+            self._question.worker.kill()
 
 
-def _result(last: Message | None, worker: Worker, status: int) -> dict[str, Any]:
-    if isinstance(last, Finished):
-        return last.info
-    if isinstance(last, Failed):
-        raise Fault(last.code, last.detail, last.phase)
-    if status == -signal.SIGXCPU:
-        raise Fault("limits-exceeded", "The picture takes too long to decode.", "decoding")
-    raise worker.crash("The picture's worker", "decoding")
+async def _read(question: Question) -> dict[str, Any]:
+    try:
+        return (await question.answer()).info
+    except Fault as fault:
+        if fault.code == "worker-crashed" and question.worker.gone.result() == -signal.SIGXCPU:
+            raise Fault("limits-exceeded", "The picture takes too long to decode.", "decoding") from None
+        raise
 
 
 def _look(path: Path) -> Seen | None:

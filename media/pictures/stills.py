@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 from media.chunk import Chunk
 from media.faults import Fault
 from media.pictures.turns import Full, TurnLimits, Turns
-from media.process.messages import Failed, Finished, Message, StartTask
-from media.process.workers import Worker, Workers
+from media.process.messages import Finished, StartTask
+from media.process.question import Question
+from media.process.workers import Workers
 from media.ring import Ring
 
 Format = Literal["jpeg", "png"]
@@ -123,32 +124,10 @@ class Stills:
             kept.popitem(last=False)
 
     async def _ask(self, chunk: Chunk, key: _Key) -> Finished:
-        said: list[Message] = []
         film = {"init": b64encode(chunk.init.data).decode(), "chunk": b64encode(chunk.data).decode()}
         self.decoded += 1
-        worker = self._workers.spawn(
-            StartTask("still", {**film, "format": key.format, "width": key.width}), said.append
-        )
-        await _ended(worker)
-        last = said[-1] if said else None
-        if isinstance(last, Failed):
-            raise Fault(last.code, last.detail, last.phase)
-        if not isinstance(last, Finished):
-            raise worker.crash("The picture's worker", "decoding")
-        return last
-
-
-async def _ended(worker: Worker) -> None:
-    """Waits for the worker's end, and kills it when nobody waits any longer or it takes too long."""
-    try:
-        async with asyncio.timeout(LIMIT):
-            await asyncio.shield(worker.gone)
-    except TimeoutError:
-        raise Fault("worker-hung", f"The picture was not made within {LIMIT:g} s.", "decoding") from None
-    finally:
-        if not worker.gone.done():
-            worker.kill()
-            await asyncio.shield(worker.gone)
+        start = StartTask("still", {**film, "format": key.format, "width": key.width})
+        return await Question(self._workers, start, "The picture's worker", "decoding").answer(LIMIT)
 
 
 def _smaller(ring: Ring, width: int | None) -> int | None:

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from typing import Final
 
+from media.faults import Fault
 from media.process.capacity import Capacity
-from media.process.messages import Finished, Message, StartTask
+from media.process.messages import StartTask
+from media.process.question import Question
 from media.process.workers import Workers
 from media.supervision import ended
 
@@ -36,19 +38,12 @@ class Calibration:
         await ended(self._task)
 
     async def _measure(self) -> None:
-        measured: list[float] = []
-
-        def heard(message: Message) -> None:
-            if isinstance(message, Finished):
-                measured.append(message.info["speed"])
-
-        worker = self._workers.spawn(StartTask("calibrate", {}), heard)
         try:
-            await asyncio.wait({worker.gone}, timeout=LIMIT)
-        finally:
-            worker.kill()
-        # One for which there was no process just then says nothing about the machine.
-        self._known = not worker.unmade
-        if measured:
-            self.capacity.speed = min(MOST, max(LEAST, measured[0]))
+            found = await Question(self._workers, StartTask("calibrate", {}), "The measurement").answer(LIMIT)
+        except Fault as fault:
+            # That there was no process just then says nothing about the machine.
+            self._known = fault.code != "worker-unavailable"
+        else:
+            self._known = True
+            self.capacity.speed = min(MOST, max(LEAST, found.info["speed"]))
         log.info("transcoder-calibrated", extra={"speed": round(self.capacity.speed, 3)})

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from media.process.messages import Failed, Finished, Message, StartTask
+from media.faults import Fault
+from media.process.messages import StartTask
+from media.process.question import Question
 from media.process.workers import Workers
 
 AT_ONCE: Final = 2  # workers
@@ -53,25 +55,14 @@ class Probes:
                 self._known.popitem(last=False)
 
     async def _ask(self, path: Path) -> Probe:
-        said: list[Message] = []
         self.asked += 1
-        worker = self._workers.spawn(StartTask("probe", {"path": str(path)}), said.append)
+        question = Question(
+            self._workers, StartTask("probe", {"path": str(path)}), "The worker that looked into the file"
+        )
         try:
-            async with asyncio.timeout(LIMIT):
-                await asyncio.shield(worker.gone)
-        except TimeoutError:
-            return _error("worker-hung", f"Looking into the file took more than {LIMIT:g} s.")
-        finally:
-            if not worker.gone.done():
-                worker.kill()
-                await asyncio.shield(worker.gone)
-        last = said[-1] if said else None
-        if isinstance(last, Finished):
-            return last.info
-        if isinstance(last, Failed):
-            return _error(last.code, last.detail)
-        crash = worker.crash("The worker that looked into the file")
-        return _error(crash.code, crash.detail)
+            return (await question.answer(LIMIT)).info
+        except Fault as fault:
+            return _error(fault.code, fault.detail)
 
 
 def _error(code: str, detail: str) -> Probe:
