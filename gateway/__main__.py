@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway import __version__, call, demo, garbage, logs
+from gateway import __version__, call, demo, garbage, logs, settings_file
 from gateway.app import Gateway, longest_end
 from gateway.auth import keys_command
 from gateway.auth.jwts import JwtError
@@ -17,7 +18,8 @@ from gateway.auth.keys import Keys
 from gateway.auth.seal import KeyFileError
 from gateway.ending import Ending
 from gateway.jobs.storage.database import StoreError
-from gateway.settings import Settings
+from gateway.settings import FILE, Settings
+from gateway.settings_file import SettingsFileError
 from gateway.tls import TlsError
 from gateway.web.listener import raise_file_limit
 from gateway.webhooks import command as webhooks_command
@@ -44,13 +46,18 @@ def main() -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command == "webhooks" and rest == ["secret"]:
         return webhooks_command.run(rest, Path())  # before any setting is read: one of them wants it
-    logs.configure()
-    if arguments.command == "demo":
-        return asyncio.run(demo.run())
+    # The demo shows what it has to say, and of the log only what is a fault of ours.
+    logs.configure(logging.ERROR if arguments.command == "demo" else logging.INFO)
     try:
+        settings_file.check(FILE, Settings.model_fields)
+        if arguments.command == "demo":
+            return asyncio.run(demo.run())
         settings = Settings()
     except ValidationError as error:
         print(f"reelgate: the settings cannot be used:\n{_reasons(error)}", file=sys.stderr)
+        return 2
+    except SettingsFileError as error:
+        print(f"reelgate: {error}", file=sys.stderr)
         return 2
     if arguments.command == "keys":
         return keys_command.run(rest, settings)

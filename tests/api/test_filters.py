@@ -98,6 +98,12 @@ async def test_a_filter_that_fits_nobody_stops_nobody(watched: Api) -> None:
     check_problem(await watched.post("/vod/terminate", {"kind": "vod", "localStreamName": "z1"}), 422, "invalid-field")
 
 
+async def test_a_listener_for_events_is_told_of_a_misspelt_parameter_when_it_asks_for_that(api: Api) -> None:
+    refused = await ask(api, "GET", "/events", {"figres": "true"}, "handling=strict")
+    check_problem(refused, 422, "invalid-field")
+    assert refused.body["errors"] == [{"field": "figres", "detail": "There is no such field."}]
+
+
 async def test_what_says_nothing_stops_nothing(watched: Api) -> None:
     nulls = dict.fromkeys(("id", "mediaSessionId", "name", "localStreamName", "uri", "status", "remoteStreamName"))
     wcs = {"mediaSessionId": None, "name": None, "published": True, "display": ["metrics"]}

@@ -71,7 +71,7 @@ def routes(face: Context) -> list[web.RouteDef]:
     """`GET /events`."""
 
     async def events(request: web.Request) -> web.StreamResponse:
-        asked, _ = body.parse(EventsParams, dict(request.query))
+        asked = body.fields(request, EventsParams, dict(request.query))
         since = _since(request.headers.get("Last-Event-ID", asked.last_event_id))
         response = web.StreamResponse(headers=HEADERS)
         with face.feed.listening(since, asked.figures) as (listener, missed):

@@ -165,7 +165,7 @@ def _of_jobs() -> Iterator[Operation]:
     )  # fmt: skip
     yield Operation(
         "GET", f"{BASE}/events", "events", "Changes of jobs and streams as they happen; resumes by Last-Event-ID",
-        "jobs", {200: "text/event-stream"}, query=EventsParams, statuses=(422,), resumes=True,
+        "jobs", {200: "text/event-stream"}, query=EventsParams, statuses=(422,), resumes=True, strict=True,
     )  # fmt: skip
 
 
