@@ -18,7 +18,9 @@ from gateway.web.connections import Connections
 
 log = logging.getLogger(__name__)
 
-SILENCE: Final = 75.0  # seconds for the head of a request, the first or the next; over the 60 s of usual proxies
+# Seconds for the head of a request, the first or the next. Over those for which proxies keep an idle connection (nginx
+# 60, Go and Traefik 90, Caddy 120): who closes it just when the other sends makes an error of a good request.
+SILENCE: Final = 130.0
 HANDSHAKE: Final = 10  # seconds for that of TLS
 FAREWELL: Final = 3  # seconds for its end
 AT_ONCE: Final = 64 * 1024  # bytes that are read of one connection before others have their turn

@@ -176,6 +176,8 @@ async def test_a_page_of_a_site_that_is_let_in_brings_its_own_key_and_cannot_use
         for own in (basic, cookie):
             assert (await guarded.ask("POST", path, body={}, **own)).status == 200
             check_problem(await guarded.ask("POST", path, body={}, **portal, **own), 401, "unauthorized")
+        wrong = {**cookie, "Authorization": "Bearer rg_wrong_key"}
+        check_problem(await guarded.ask("POST", path, body={}, **portal, **wrong), 401, "unauthorized")
         assert (await guarded.ask("POST", path, "control", {}, **portal)).status == 200
         assert (await guarded.ask("GET", path, **portal, **basic)).status == 200  # the browser shows it to no script
 
@@ -300,6 +302,23 @@ async def test_a_playlist_that_is_asked_for_with_a_token_carries_it_in_every_add
             assert (shared.status, b"token" in shared.body) == (200, False)
     assert caplog.records
     assert not [record for record in caplog.records if any(token in str(vars(record)) for token in tokens)]
+
+
+async def test_a_login_of_a_proxy_in_front_neither_hides_a_session_nor_counts_as_a_wrong_key(guarded: Guarded) -> None:
+    proxys = {"Authorization": aiohttp.encode_basic_auth("visitor", "of the proxy")}
+    for _ in range(TRIES + 5):
+        answer = await guarded.ask("GET", f"{BASE}/session", **proxys)
+        assert (answer.body["keysNeeded"], answer.body["name"]) == (True, None)
+        assert (await guarded.ask("GET", f"{BASE}/stream/find_all", **proxys)).status == 401
+    signed_in = await guarded.ask("POST", f"{BASE}/session/start", body={"key": guarded.texts["read"]}, **proxys)
+    assert signed_in.body["name"] == "read"
+    cookie = {"Cookie": signed_in.headers["Set-Cookie"].partition(";")[0]}
+    assert (await guarded.ask("GET", f"{BASE}/session", **proxys, **cookie)).body["name"] == "read"
+    assert (await guarded.ask("POST", f"{BASE}/stream/find_all", None, {}, **proxys, **cookie)).status == 200
+    # A key that is sent along counts before the session, and a wrong one does not hide it.
+    assert (await guarded.ask("GET", f"{BASE}/session", "admin", **cookie)).body["name"] == "admin"
+    wrong = {"Authorization": "Bearer rg_wrong_key"}
+    assert (await guarded.ask("GET", f"{BASE}/session", **wrong, **cookie)).body["name"] == "read"
 
 
 async def test_a_proxy_may_ask_whether_a_request_is_let_in(guarded: Guarded) -> None:

@@ -86,6 +86,36 @@ async def test_a_pages_own_site_is_the_one_that_the_browser_asked_a_trusted_prox
 
 
 @both
+async def test_a_host_without_its_port_is_compared_without_it_where_a_trusted_proxy_passes_it_on(
+    settings: Settings, trusted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with behind(settings, trusted=trusted) as guarded:
+        for origin, host, status in (
+            ("http://cams.lan:8090", "cams.lan", 200 if trusted else 403),
+            ("http://cams.lan:8090", "cams.lan:8090", 200),
+            ("http://CAMS.lan", "cams.lan", 403),  # no browser writes it so
+            ("http://cams.lan", "CAMS.lan", 200),
+            ("http://cams.lan:8090", "cams.lan:8081", 403),
+            ("http://cams.lan", "cams.lan:8081", 403),
+            ("http://other.lan:8090", "cams.lan", 403),
+            ("http://[fd00::1]:8090", "[fd00::1]", 200 if trusted else 403),
+            ("null", "cams.lan", 403),
+        ):
+            caplog.clear()
+            answer = await guarded.ask("POST", "/live/c/access", "play", Origin=origin, Host=host)
+            assert answer.status == (204 if status == 200 else 403), (origin, host)
+            if status == 403 and origin != "null":
+                assert origin in answer.body["detail"]
+                assert host in answer.body["detail"]
+                assert "$http_host" in answer.body["detail"]
+                assert [record.message for record in caplog.records] == ["page-of-another-site"]
+        cross = {"Origin": "https://other.example", "Sec-Fetch-Site": "cross-site"}
+        answer = await guarded.ask("POST", "/live/c/access", "play", **cross)
+        assert answer.body["detail"] == "Pages of other sites may not call this gateway; cors_origins can allow it."
+
+
+@both
 async def test_cookies_are_for_tls_alone_where_a_trusted_proxy_was_asked_by_it(
     settings: Settings, trusted: bool
 ) -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import Annotated, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 from pydantic import Field
 
 from gateway.auth.jwts import Jwts
-from gateway.auth.keys import Key, Keys, Scope
+from gateway.auth.keys import PREFIX, Key, Keys, Scope
 from gateway.auth.play_tokens import PlayTokens, Ticket
 from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
@@ -25,6 +25,7 @@ from gateway.kinds.names import StreamName
 from gateway.web.access.outer import outer
 from gateway.web.access.principal import PRINCIPAL, SESSION, VIEWER, cookie
 from gateway.web.access.scopes import scope_of
+from gateway.web.access.sites import acts_from_elsewhere
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import TokenRecord
 from gateway.web.problems import problem
@@ -84,7 +85,7 @@ class Access:
 
     def check(self, request: web.Request) -> None:
         """Raises `Failure` unless the request may go on: `forbidden`, `unauthorized`, `rate-limited`."""
-        foreign = self._check_site(request)
+        foreign = acts_from_elsewhere(request, self.origins)
         scope = _scope(request)
         if scope is not None:
             request[GUARD] = partial(self._is_needed)
@@ -95,7 +96,7 @@ class Access:
             return
         if foreign and not _bears(request):
             raise Failure("unauthorized", "A page of another site has to send its own key, as Authorization: Bearer.")
-        key = self._session(request) or self._key(request)
+        key = self._key(request) if foreign else self._caller(request)
         request[PRINCIPAL], request[GRANT] = key, partial(self.still_good, key)
         if not key.allows(scope):
             raise Failure("forbidden", f"This needs a key with the scope {scope}; {key.name!r} does not have it.")
@@ -108,29 +109,12 @@ class Access:
         """Whether a caller needs a key."""
         return self.keys.needed or self.jwts is not None
 
-    def _check_site(self, request: web.Request) -> bool:
-        """A page of another site may not act in the name of whoever looks at it: browsers send credentials along.
-
-        Whether it is one of a site that is let in, and acts. Raises `Failure`: `forbidden`.
-        """
-        if request.method in ("GET", "HEAD", "OPTIONS") and hdrs.UPGRADE not in request.headers:
-            return False
-        origin = request.headers.get(hdrs.ORIGIN)
-        site = request.headers.get("Sec-Fetch-Site")
-        hosts = (outer(request).host, request.headers.get(hdrs.HOST))
-        same = site == "same-origin" if site else urlsplit(origin or "").netloc in hosts
-        if origin is None or same:
-            return False
-        if origin in self.origins or "*" in self.origins:
-            return True
-        raise Failure("forbidden", "Pages of other sites may not call this gateway; cors_origins can allow it.")
-
     def signed_in(self, request: web.Request) -> Key | None:
         """The key that a request carries or stands for, if it is good."""
         if not self.needed:
             return None
         try:
-            return self._session(request) or self._key(request)
+            return self._caller(request)
         except Failure:
             return None
 
@@ -154,10 +138,17 @@ class Access:
         """A play token that this caller makes. A key of somebody else's cannot be revoked here: it leaves no trace."""
         return self.tokens.sign(name, until, key.id if key is not None and key.sha256 else "")
 
+    def _caller(self, request: web.Request) -> Key:
+        """The key that is sent along, or that a browser has signed in with. What is sent along and is no key may be the
+        login of a proxy in front, which browsers send to whatever lies behind it. Raises as `key_of`.
+        """
+        text = credentials(request)
+        return (self._found(text) if text else None) or self._session(request) or self._key(request)
+
     def _session(self, request: web.Request) -> Key | None:
-        """The key that a browser has signed in with, if it is still good. A key that is sent along counts first."""
+        """The key that a browser has signed in with, if it is still good."""
         token = cookie(request, SESSION)
-        if not token or credentials(request) is not None:
+        if not token:
             return None
         signed = self.sessions.check(token, self.wall())
         if signed is not None:
@@ -170,13 +161,17 @@ class Access:
 
     def _key(self, request: web.Request) -> Key:
         text = credentials(request)
-        if text is None:
+        # A proxy's own login is no guess at a key: it comes with every request of somebody who has not signed in yet.
+        if text is None or not (_bears(request) or text.startswith(f"{PREFIX}_")):
             raise Failure("unauthorized", "An API key is needed: send it as Authorization: Bearer, or as a password.")
         return self.key_of(request, text)
 
+    def _found(self, text: str) -> Key | None:
+        return self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
+
     def key_of(self, request: web.Request, text: str) -> Key:
         """The key that a text from there is. Raises `Failure`: `unauthorized`, `rate-limited`."""
-        key = self.keys.find(text) or (self.jwts.find(text) if self.jwts is not None else None)
+        key = self._found(text)
         if key is not None:
             return key
         address = outer(request).address

@@ -65,6 +65,7 @@ function signIn() {
     send.disabled = true;
     try {
       await store.signIn(key.input.value.trim());
+      if (!store.session.name) throw new Error("The key is good, but the browser did not send back the cookie that stands for it. Is this page reached by TLS at one address, and by none at another?");
       note(`Signed in as ${store.session.name}.`);
     } catch (error) {
       key.wrong(error.message);

@@ -80,6 +80,7 @@ class Player extends HTMLElement {
   #follow(playback) {
     this.#playback = playback;
     this.#playback.addEventListener("state", ({ detail }) => this.#veil(detail));
+    this.#playback.addEventListener("refused", ({ detail }) => this.#say("The gateway refuses this page", detail));
     this.#playback.addEventListener("unplayable", ({ detail }) => this.#say("This browser cannot play it", sentence(String(detail))));
     this.#playback.start();
   }

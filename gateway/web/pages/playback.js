@@ -16,7 +16,8 @@ export function mediaSource() {
 }
 
 /**
- * Events: `state` (detail: {state, message}), `tracks` (detail: the server's init message), `unplayable` (detail: MIME).
+ * Events: `state` (detail: the state), `tracks` (detail: the server's init message), `unplayable` (detail: MIME),
+ * `refused` (detail: why the gateway lets this page have no socket).
  * States: connecting, buffering, live, away, ended, missing, locked, slow.
  */
 export class Playback extends EventTarget {
@@ -109,8 +110,10 @@ export class Playback extends EventTarget {
     else if (this.ending) this.#state("ended");
     else if (this.opened && code !== 1008) this.#state("away");
     else {
-      const why = await this.#why();
-      if (!this.stopped) this.#state(why);
+      const [why, words] = await this.#why();
+      if (this.stopped) return;
+      this.#state(why);
+      if (words) this.dispatchEvent(new CustomEvent("refused", { detail: words }));
     }
   }
 
@@ -118,10 +121,20 @@ export class Playback extends EventTarget {
     // A failed handshake hides its status from scripts; the page's own address has it too, and with a key a new token.
     try {
       const { status } = await fetch(location.href, { method: "HEAD", cache: "no-store" });
-      return { 401: "locked", 404: "missing" }[status] ?? "away";
+      const state = { 401: "locked", 404: "missing" }[status] ?? "away";
+      return [state, state === "away" ? await this.#refusal() : ""];
     } catch {
-      return "away"; // the gateway itself is
+      return ["away", ""]; // the gateway itself is
     }
+  }
+
+  /** What the gateway has against this page, in words: it judges a POST of a page as it does a socket. "" for nothing. */
+  async #refusal() {
+    const address = new URL("access", this.address);
+    address.protocol = location.protocol;
+    address.search = new URL(this.address).search;
+    const answer = await fetch(address, { method: "POST", cache: "no-store" });
+    return answer.status === 403 ? (await answer.json()).detail : "";
   }
 
   #message(data) {

@@ -20,6 +20,7 @@ const STATES = {
   paused: ["Paused", "", "Paused", ""],
   blocked: ["Ready", "", "Press play", "This browser plays only when asked."],
   locked: ["Locked", "bad", "Not allowed", "This stream needs a play token in the address, or a key."],
+  refused: ["Refused", "bad", "The gateway refuses this page", ""],
   unplayable: ["Unplayable", "bad", "This browser cannot play the stream", ""],
 };
 
@@ -141,6 +142,7 @@ function watch([way, ...others], why) {
   if (made instanceof EventTarget) {
     playback = made;
     made.addEventListener("state", (event) => { if (!made.stopped) show(event.detail); });
+    made.addEventListener("refused", (event) => show("refused", event.detail));
     made.addEventListener("tracks", (event) => tracks(event.detail));
     made.addEventListener("unplayable", (event) => watch(others, event.detail));
     made.start();

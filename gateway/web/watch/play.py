@@ -70,6 +70,7 @@ def routes(streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE) 
         web.get(f"{LIVE}/", play.page),
         web.get(f"{LIVE}/index.m3u8", play.index),
         web.get(f"{LIVE}/access", _access),
+        web.post(f"{LIVE}/access", _access),
         web.get(f"{LIVE}/init-{{id:[0-9a-f]+}}.mp4", play.init),
         web.get(f"{LIVE}.mp4", play.film),
         web.get(f"{LIVE}.jpg", play.picture),
@@ -229,7 +230,9 @@ class _Play:
 
 
 async def _access(_: web.Request) -> web.StreamResponse:
-    """For a proxy that asks before it hands out of its own cache: whoever comes here may watch, there or not."""
+    """For a proxy that asks before it hands out of its own cache: whoever comes here may watch, there or not. A page
+    learns by POST why it gets no socket.
+    """
     return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
