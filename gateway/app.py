@@ -156,6 +156,9 @@ class Gateway:
         self._seal = await asyncio.to_thread(Seal.at, settings.data_dir / "reelgate.key")
         await self._restore()
         self.catalog.listeners.append(self._remember)
+        pictures = self.parts.pictures.folder
+        self.store.keeping += [self._seal.keep, lambda: pictures.mkdir(parents=True, exist_ok=True)]
+        self.store.remembering += [self.supervisor.records.remember, self._remember_all]
         await self._listen(stack)
         # Pushed last, called first: jobs end, then the streams and with them the viewers, then the listener.
         self._closing(stack, "streams", self.catalog.close)
@@ -200,6 +203,7 @@ class Gateway:
         self.metrics.watch_health(self.readiness)
         self.readiness.add("workers", lambda: self.workers.trouble)
         self.readiness.add("tasks", _ailing, blocks=False)
+        self.readiness.add("database", lambda: self.store.rescued or None, blocks=False)
         self.readiness.add("store", lambda: STORE_TROUBLE if self.store.trouble else None)
         runs = {
             "job-retention": retention.run,
@@ -221,6 +225,10 @@ class Gateway:
             except (KeyError, TypeError, ValueError) as error:  # written by another version: no reason not to start
                 log.error("stream-not-restored", extra={"stream": wanted.id, "error": type(error).__name__})
 
+    def _remember_all(self) -> None:
+        for stream in self.catalog.streams():
+            self._remember(stream)
+
     def _remember(self, stream: Stream) -> None:
         """A stream is wanted from its publication on until it has ended."""
         identity = stream.identity
@@ -241,6 +249,7 @@ class Gateway:
             settings.jobs_default_timeout,
         )
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
+        self.store.keeping.append(tokens.keep)
         use = MediaUse(settings.media_dir, self.catalog, self.supervisor.active)
         face = Context(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness, use)
         guard = self.access = Access(self.keys, tokens, tokens.for_sessions(), settings.cors_origins, jwts=self.jwts)

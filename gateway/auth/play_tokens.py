@@ -31,8 +31,9 @@ class Ticket:
 class PlayTokens:
     """Signs and checks with one secret. Another secret makes all tokens void."""
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, path: Path | None = None) -> None:
         self._secret = secret
+        self._path = path
 
     @classmethod
     def kept_in(cls, path: Path) -> "PlayTokens":
@@ -41,7 +42,12 @@ class PlayTokens:
         if len(secret) != SECRET_BYTES:  # missing, or cut short by something
             secret = secrets.token_bytes(SECRET_BYTES)
             write_whole(path, secret)
-        return cls(secret)
+        return cls(secret, path)
+
+    def keep(self) -> None:
+        """Writes the secret's file once more if it is gone. Raises `OSError`."""
+        if self._path is not None and not self._path.exists():
+            write_whole(self._path, self._secret)
 
     def for_sessions(self) -> "PlayTokens":
         """Of the same file, and yet of another secret: a play token never signs anybody in, nor the other way round."""

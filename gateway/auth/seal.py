@@ -18,8 +18,10 @@ class KeyFileError(Exception):
 class Seal:
     """Whoever has the database alone, as in a backup or a bug report, reads no password; who has the key too, does."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, path: Path | None = None) -> None:
         self._fernet = Fernet(key)
+        self._key = key
+        self._path = path
 
     @classmethod
     def at(cls, path: Path) -> "Seal":
@@ -31,12 +33,17 @@ class Seal:
             key = Fernet.generate_key()
             write_whole(path, key)
         try:
-            return cls(key)
+            return cls(key, path)
         except ValueError:
             raise KeyFileError(
                 f"{path} is no key. Put the right one back from a backup; or move it away, and a new one is made: "
                 "streams from before then do not come back, and are started anew by their callers"
             ) from None
+
+    def keep(self) -> None:
+        """Writes the key's file once more if it is gone. Raises `OSError`."""
+        if self._path is not None and not self._path.exists():
+            write_whole(self._path, self._key)
 
     def close(self, text: str) -> str:
         """The text, sealed; the same text gives another result each time."""

@@ -77,8 +77,10 @@ class Archive(Protocol):
     async def flush(self) -> None:
         """Return when all that was handed in before is safe. Raises StoreError when it is not."""
 
-    async def settled(self, job_id: str) -> None:
-        """The same for the last version of one job, and all that was handed in with it in one callback."""
+    async def settled(self, job_id: str, seconds: float) -> None:
+        """The same for the last version of one job, and all that was handed in with it in one callback; StoreError also
+        when it takes longer than so many seconds.
+        """
 
     async def find(self, job_id: str) -> Record | None:
         """The last saved record."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import resource
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -158,3 +159,18 @@ async def test_a_disk_that_hangs_in_the_kernel_holds_no_caller_beyond_its_wait(
                 run("fsfreeze", "-u", mount)
             await until_health(caller, [])
             assert (await caller.ask("POST", "/stream/terminate", {"name": "a"}))[0] == 404
+
+
+async def test_a_data_folder_that_is_deleted_under_the_gateway_is_told_and_made_anew(settings: Settings) -> None:
+    async with served(settings) as (process, caller):
+        await caller.channel("a")
+        shutil.rmtree(settings.data_dir)
+        await caller.channel("b")
+        assert await health(caller) == (200, ["database"])
+        assert await metric(caller, "gateway_store_rescues_total") == 1
+        assert await metric(caller, 'gateway_broken{what="database"}') == 1
+        process.kill()
+    async with served(settings) as (_, caller):
+        assert await health(caller) == (200, [])
+        for name in ("a", "b"):
+            assert (await caller.settled(name))["status"] == "LIVE"

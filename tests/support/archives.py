@@ -17,13 +17,17 @@ class MemoryArchive:
     """Records are found after a flush only, as with the store."""
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        self.room = True
+        self.keeps_up = True
         self.failing = False
         self.revision = 0
         self.records: dict[str, Saved] = {}
         self.graves: list[str] = []
         self._wall = wall
         self._waiting: dict[str, Saved | None] = {}
+
+    @property
+    def room(self) -> bool:
+        return self.keeps_up and not self.failing
 
     @property
     def trouble(self) -> str:
@@ -52,8 +56,8 @@ class MemoryArchive:
                 self.records[job_id] = saved
         self._waiting = {}
 
-    async def settled(self, job_id: str) -> None:
-        del job_id
+    async def settled(self, job_id: str, seconds: float) -> None:
+        del job_id, seconds
         await self.flush()
 
     async def find(self, job_id: str) -> Record | None:

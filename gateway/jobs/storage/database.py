@@ -1,8 +1,10 @@
 """The SQLite file of the store: its tables, opened, written and read by calls that block."""
 
+import contextlib
 import fcntl
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import IO, Any, Final
 from gateway.jobs.job import Record, interrupted, time_of_day
 from gateway.jobs.ports import Eviction, Keep, Query
 from gateway.jobs.storage.batch import Batch
+from gateway.jobs.storage.presence import Presence
 from gateway.jobs.storage.rows import LARGEST_LISTED, Row, Statement, job_row, record_of
 from gateway.jobs.storage.schema import (
     BURY,
@@ -65,11 +68,20 @@ class Database:
         self._wall = wall
         self._connections: dict[str, sqlite3.Connection] = {}
         self._lock: IO[str] | None = None
+        self._presence = Presence()
+        # The database, what SQLite keeps beside it, and the lock.
+        self._all = (path, *(path.with_name(path.name + more) for more in ("-wal", "-shm", ".lock")))
 
     # In the writer's thread.
 
     def open_writer(self) -> None:
         """Open or make the file, and end what a restart has interrupted. Raises StoreError when it cannot be ours."""
+        connection = self._open()
+        self.revision = connection.execute(HIGHEST_REVISION).fetchone()[0]
+        self._interrupt(connection)
+        self._presence.note(self._all)
+
+    def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         self.path.touch(mode=0o600)  # it holds the passwords of wanted cameras; SQLite gives its side files the same
@@ -85,12 +97,71 @@ class Database:
         connection.execute("PRAGMA synchronous = NORMAL")
         for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             connection.executescript(f"BEGIN; {migration} PRAGMA user_version = {number}; COMMIT;")
-        self.revision = connection.execute(HIGHEST_REVISION).fetchone()[0]
-        self._interrupt(connection)
+        return connection
+
+    def lost(self) -> str:
+        """What has happened to the open files, in words; "" when they are as they were, or somebody did a VACUUM."""
+        lost = self._presence.lost(self._all)
+        if lost and all(path.exists() for path in self._all) and self._is_well():
+            self._presence.note(self._all)
+            return ""
+        return lost
+
+    def _is_well(self) -> bool:
+        """Whether the same file can be read whole. By a connection of its own, which remembers nothing of it."""
+        if self._presence.replaced(self._all):
+            return False
+        try:
+            with contextlib.closing(sqlite3.connect(self.path)) as fresh:
+                return bool(fresh.execute("PRAGMA quick_check").fetchone()[0] == "ok")
+        except sqlite3.Error:
+            return False
+
+    def salvage(self) -> bool:
+        """Write all rows that can still be read to a file beside. One that was deleted is there as long as it is open.
+
+        Gives whether these are all rows; if not, there is no file.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._beside.unlink(missing_ok=True)
+        try:
+            self._connections["writer"].execute("VACUUM INTO ?", (str(self._beside),))
+        except sqlite3.Error as error:
+            log.error("store-not-readable", extra={"error": str(error)})
+            self._beside.unlink(missing_ok=True)
+            return False
+        self._beside.chmod(0o600)
+        return True
+
+    def renew(self) -> None:
+        """Put what was salvaged, or a new file, in the place of the lost one; what lies there now is put aside.
+
+        The reader is closed meanwhile. Raises StoreError as `open_writer` does.
+        """
+        with contextlib.suppress(sqlite3.Error):
+            self._close("writer")
+        for path in self._all[:3]:
+            if path.exists():
+                path.replace(path.with_name(f"{path.name}.aside"))
+        if self._beside.exists():
+            self._beside.replace(self.path)
+        connection = self._open()
+        connection.execute(MARK_REVISION, (self.revision,))
+        self._presence.note(self._all)
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.rescued")
 
     def _take_lock(self) -> None:
         """One gateway for one file: a second one would declare the first one's jobs interrupted."""
-        self._lock = self.path.with_name(self.path.name + ".lock").open("a")
+        before, self._lock = self._lock, self._all[-1].open("a")
+        if before is not None and os.path.sameopenfile(before.fileno(), self._lock.fileno()):
+            self._lock.close()
+            self._lock = before
+            return
+        if before is not None:
+            before.close()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +193,7 @@ class Database:
             log.warning("jobs-interrupted", extra={"jobs": len(rows)})
 
     def write(self, batch: Batch) -> None:
-        connection = self._connections["writer"]
+        connection, highest = self._connections["writer"], _highest(batch)
         connection.execute("BEGIN IMMEDIATE")
         try:
             if dropped := [(job_id,) for job_id, job in batch.jobs.items() if job is None]:
@@ -130,7 +201,7 @@ class Database:
                 connection.executemany(BURY, dropped)
             # After the deletions: a key that is freed and taken again in one batch must be freed first.
             _save_jobs(connection, [job_row(*job) for job in batch.jobs.values() if job is not None])
-            connection.execute(MARK_REVISION, (_highest(batch),))
+            connection.execute(MARK_REVISION, (highest,))
             for stream_id, row in batch.streams.items():
                 if row is None:
                     connection.execute("DELETE FROM streams WHERE id = ?", (stream_id,))
@@ -144,6 +215,9 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self.revision = max(self.revision, highest)
+        if lost := self._presence.lost(self._all[:1]):  # the others are looked at each second
+            raise StoreError(f"the store {self.path} cannot be used: {lost}")
 
     def evict(self, keep: Keep, protected: frozenset[str]) -> Eviction:
         connection = self._connections["writer"]

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.jobs.core import Core
 from gateway.jobs.feed import portable
-from gateway.jobs.job import Job, Record
+from gateway.jobs.job import Job, Record, encode
 from gateway.jobs.ports import EVERYTHING, Archive, Query
 
 KEPT: Final = 1000
@@ -62,7 +62,20 @@ class Records:
             if len(self._recent) > KEPT:
                 self._recent.popitem(last=False)
 
+    def remember(self) -> None:
+        """Saves all that memory holds once more, as the store has been made anew."""
+        for record in self._recent.values():
+            result = None if record["result"] is None else encode(record["result"])
+            self._store.save_job(_kept(record), result)
+        for job in self._core.jobs.values():
+            self._store.save_job(_kept(self.of(job)), job.result_json, job.draft.claim)
+
     def drop(self, job_ids: Iterable[str]) -> None:
         """These have left the store."""
         for job_id in job_ids:
             self._recent.pop(job_id, None)
+
+
+def _kept(record: Record) -> Record:
+    """What is kept of a record beside the result. A zombie is one in this process alone."""
+    return {key: value for key, value in record.items() if key not in ("result", "zombie")}

@@ -67,13 +67,27 @@ class Store:
         self._asked = asyncio.Event()
         self._accepted: set[str] = set()
         self.failures = 0  # writes that failed
+        self.rescues = 0  # databases that were lost while they were open, and made anew
+        self.rescued = ""  # what happened to the last of these
+        # Called after that: `keeping` in a thread, to write files anew that lay beside; `remembering` on the event
+        # loop, to save everything again that memory holds, which is all there is where rows could not be read.
+        self.keeping: list[Callable[[], None]] = []
+        self.remembering: list[Callable[[], None]] = []
+        self._lost = ""  # why a database that is lost cannot be made anew
+        self._looked: float | None = None  # the loop's time at which the files were looked at last
+        self._turn = asyncio.Lock()  # of who writes, or makes the database anew
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def trouble(self) -> str:
         """Why nothing can be written at the moment; "" when all is well."""
-        if not self._error and self._began is not None and self._loop.time() - self._began > SLOW:
-            return f"a write to the store {self.path} has not ended for over {SLOW:g} s"
-        return self._error
+        if reason := self._error or self._lost:
+            return reason
+        now = self._loop.time()
+        slow = self._began is not None and now - self._began > SLOW
+        if slow or (self._looked is not None and now - self._looked > RETRY + SLOW):
+            return f"the store {self.path} has not answered for over {SLOW:g} s"
+        return ""
 
     @property
     def revision(self) -> int:
@@ -98,6 +112,7 @@ class Store:
         except BaseException:
             await self._shut()
             raise
+        self._watch = self._loop.create_task(self._look_after(), name="store-watch")
 
     async def close(self) -> None:
         """Write what is waiting, and close. Raises StoreError when that could not be written, or not in time."""
@@ -183,14 +198,15 @@ class Store:
         if batch is not None:
             await self._settled(batch)
 
-    async def settled(self, job_id: str) -> None:
+    async def settled(self, job_id: str, seconds: float) -> None:
         """The same for the last version of one job that was saved, and for all that was saved with it in one callback.
+        Raises StoreError also when it is not written within so many seconds.
 
         Who has waited long for a job finds it written long ago, and need not wait for what others have saved since.
         """
         batch = self._pending if job_id in self._pending.jobs else self._writing
         if batch is not None and job_id in batch.jobs:
-            await self._settled(batch)
+            await self._settled(batch, seconds)
 
     async def find(self, job_id: str) -> Record | None:
         """The record of a job, its result included, as last written."""
@@ -227,14 +243,19 @@ class Store:
 
     # The group commit.
 
-    async def _settled(self, batch: Batch) -> None:
+    async def _settled(self, batch: Batch, seconds: float | None = None) -> None:
         self._asked.set()
         self._wake()
         # A future for each: who is cancelled here must not cancel what others wait for.
         waiter = self._loop.create_future()
         batch.waiters.append(waiter)
-        if (error := await waiter) is not None:
-            raise StoreError(str(error))
+        timer = None if seconds is None else self._loop.call_later(seconds, _late, waiter)
+        try:
+            if (error := await waiter) is not None:
+                raise StoreError(str(error))
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _wake(self) -> None:
         if len(self._pending) and (self._pump is None or self._pump.done()):
@@ -250,7 +271,7 @@ class Store:
             self._asked.clear()
             self._began = self._loop.time()
             try:
-                await self._on(self._writer, self._file.write, batch)
+                await self._write(batch)
             except StoreError as error:
                 self._failed(batch, error)
                 await self._pause()
@@ -258,6 +279,49 @@ class Store:
                 self._written(batch)
             finally:
                 self._writing = self._began = None
+
+    async def _write(self, batch: Batch) -> None:
+        async with self._turn:
+            try:
+                await self._on(self._writer, self._file.write, batch)
+            except StoreError:
+                if not await self._rescue():
+                    raise
+                await self._on(self._writer, self._file.write, batch)
+
+    async def _look_after(self) -> None:
+        """Runs until it is cancelled: notices also when nobody writes that the database is lost."""
+        while True:
+            self._looked = self._loop.time()
+            await asyncio.sleep(RETRY)
+            try:
+                async with self._turn:
+                    await self._rescue()
+                self._lost = ""
+            except StoreError as error:
+                self._lost = str(error)
+
+    async def _rescue(self) -> bool:
+        """Makes the database anew if it was deleted, cut or replaced while it was open. Gives whether it was."""
+        if not (lost := await self._on(self._writer, self._file.lost)):
+            return False
+        whole = await self._on(self._writer, self._file.salvage)
+        await self._on(self._reader, self._file.close_reader)
+        await self._on(self._writer, self._file.renew)
+        await self._on(self._reader, self._file.open_reader)
+        for keep in self.keeping:
+            with contextlib.suppress(StoreError):
+                await self._on(self._writer, keep)
+        self.rescues += 1
+        kept = "all of it was still there" if whole else "what memory held was written, older jobs are gone"
+        self.rescued = f"{lost}; a new database was made: {kept}"
+        log.error("store-rescued", extra={"path": str(self.path), "lost": lost, "whole": whole})
+        for remember in self.remembering:
+            try:
+                remember()
+            except Exception as error:  # one that cannot be saved must not keep the others from it
+                log.error("not-remembered", extra={"error": type(error).__name__})
+        return True
 
     def _written(self, batch: Batch) -> None:
         if self._error:
@@ -311,10 +375,16 @@ class Store:
             raise StoreError(f"{detail}; {advice}") from error
 
     async def _shut(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
+        for task in (self._pump, self._watch):
+            if task is not None:
+                task.cancel()
         for thread, close in ((self._reader, self._file.close_reader), (self._writer, self._file.close_writer)):
             with contextlib.suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(SHUT_PATIENCE):
                     await self._on(thread, close)
             thread.shutdown(wait=False)  # one that hangs in the disk must not keep the gateway from ending
+
+
+def _late(waiter: "asyncio.Future[Exception | None]") -> None:
+    if not waiter.done():
+        waiter.set_result(StoreError("the disk has not answered in time"))

@@ -241,6 +241,7 @@ class _Keeping(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily("gateway_store_write_failures", "Writes that failed.", self.store.failures)
+        yield CounterMetricFamily("gateway_store_rescues", "Databases lost while open, made anew.", self.store.rescues)
 
 
 @dataclass(frozen=True)

@@ -229,14 +229,14 @@ async def test_a_batch_that_fails_is_told_kept_and_tried_again(tmp_path: Path) -
 
 async def test_a_job_that_is_on_disk_does_not_wait_for_what_others_save(store: Store) -> None:
     store.save_job(record_of("a"), None)
-    await store.settled("a")
+    await store.settled("a", 60.0)
     assert await store.find("a") is not None
     free = threading.Event()
     store._writer.submit(free.wait, 60.0)
     store.save_job(record_of("b"), None)
-    other = asyncio.create_task(store.settled("b"))
-    await store.settled("a")
-    await store.settled("never saved")
+    other = asyncio.create_task(store.settled("b", 60.0))
+    await store.settled("a", 60.0)
+    await store.settled("never saved", 60.0)
     assert not other.done()
     assert await store.find("b") is None
     free.set()
@@ -251,7 +251,7 @@ async def test_a_job_that_is_being_written_is_waited_for(store: Store) -> None:
     await turns()
     assert store._writing is not None
     store.save_job(record_of("b"), None)
-    waiter = asyncio.create_task(store.settled("a"))
+    waiter = asyncio.create_task(store.settled("a", 60.0))
     await turns()
     assert not waiter.done()
     free.set()
@@ -261,7 +261,7 @@ async def test_a_job_that_is_being_written_is_waited_for(store: Store) -> None:
 
 async def test_one_that_gives_up_waiting_for_the_disk_takes_nobody_along(store: Store) -> None:
     store.save_job(record_of("a"), None)
-    waiters = [asyncio.create_task(wait) for wait in (store.flush(), store.settled("a"), store.flush())]
+    waiters = [asyncio.create_task(wait) for wait in (store.flush(), store.settled("a", 60.0), store.flush())]
     await asyncio.sleep(0)
     waiters[0].cancel()
     outcomes = await asyncio.gather(*waiters, return_exceptions=True)

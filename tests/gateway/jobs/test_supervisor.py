@@ -478,7 +478,7 @@ async def test_no_job_is_begun_while_nothing_can_be_promised(supervisor: Supervi
 
 
 async def test_a_store_that_does_not_keep_up_refuses_new_jobs(supervisor: Supervisor, archive: MemoryArchive) -> None:
-    archive.room = False
+    archive.keeps_up = False
     with pytest.raises(Failure, match="capacity-exceeded") as refused:
         supervisor.submit(draft(), Sleep())
     assert refused.value.retry_after == 5
