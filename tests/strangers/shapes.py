@@ -20,8 +20,9 @@ RATE: Final = 1_000_000  # bytes a second, over all connections
 CROWD: Final = 250  # connections, of which the gateway of these tests has room for `MOST`
 MOST: Final = 200
 FEW: Final = 8  # connections that send as much as they may
+PINGS: Final = 80  # in one second, of one viewer; a hundred would be too many
 SHEET: Final = b"GET /assets/dashboard/dashboard.css HTTP/1.1\r\nHost: x\r\n\r\n"
-ZIPPED: Final = gzip.compress(bytes(4_000_000))  # 4 kilobytes
+ZIPPED: Final = gzip.compress(bytes(50_000_000))  # 50 kilobytes
 
 
 @dataclass
@@ -36,17 +37,23 @@ class Target:
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self.host, self.port)
 
-    async def hold(self, data: bytes) -> None:
-        """A crowd, each of which sends this once, and then neither reads nor sends anything."""
+    async def hold(self, data: bytes, largest: int = 0) -> None:
+        """A crowd, each of which sends this once, and then neither reads nor sends anything.
+
+        `largest` is in bytes, for packets smaller than usual: then the other kernel keeps little for them, too.
+        """
         loop, crowd = asyncio.get_running_loop(), []
         for _ in range(CROWD):
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            if largest:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, largest)
             client.setblocking(False)
             with contextlib.suppress(OSError):
                 await loop.sock_connect(client, (self.host, self.port))
                 await loop.sock_sendall(client, data)
             crowd.append(client)
+        await asyncio.sleep(1.0)  # what they are, and not how many come in one moment, is the shape
         self.under_way.set()
         await asyncio.sleep(LONGEST)
 
@@ -100,8 +107,8 @@ def _post(path: str, header: str) -> bytes:
 
 
 async def unread(target: Target) -> None:
-    """They ask for a style sheet and stop reading."""
-    await target.hold(SHEET)
+    """They ask for a style sheet, and again, until no kernel takes more of it, and read nothing."""
+    await target.hold(SHEET * 4, largest=200)
 
 
 async def pipelined(target: Target) -> None:
@@ -166,24 +173,22 @@ async def widths(target: Target) -> None:
 
 
 async def pings(target: Target, viewers: int = 100) -> None:
-    """Viewers that send a ping each tenth of a second."""
-    ask = (
-        f"GET /live/yard/mse?token={target.token} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    )
-    ask += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-
-    async def one(number: int) -> None:
-        reader, writer = await target.open()
-        writer.write(ask.encode())
-        async with asyncio.TaskGroup() as group:
+    """Viewers that send many pings, all of them in the same moment of each second."""
+    ask = f"GET /live/yard/mse?token={target.token} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+    ask += "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    async with asyncio.TaskGroup() as group:
+        writers = []
+        for _ in range(viewers):
+            reader, writer = await target.open()
+            writer.write(ask.encode())
+            writers.append(writer)
             group.create_task(_drained(reader))
-            await asyncio.sleep(2.0 if number < viewers - 1 else 2.5)
+        await asyncio.sleep(1.0)  # the beginning of a film, for all of them
+        while True:
+            for writer in writers:
+                writer.write(b"\x89\x80abcd" * PINGS)
             target.under_way.set()
-            while True:
-                writer.write(b"\x89\x80abcd")
-                await asyncio.sleep(0.1)
-
-    await asyncio.gather(*(one(number) for number in range(viewers)))
+            await asyncio.sleep(1.0)
 
 
 SHAPES: Final[dict[str, Callable[[Target], Awaitable[None]]]] = {

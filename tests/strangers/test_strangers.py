@@ -23,12 +23,12 @@ from tests.strangers.shapes import MOST, SHAPES
 
 pytestmark = pytest.mark.media
 
-ROUNDS: Final = 4
+ROUNDS: Final = 6
 SECONDS: Final = 1.5  # of one measurement
 TIMES: Final = 3.0  # as long as when it is quiet
-# Seconds that are always allowed. The quiet figures are a millisecond, of which three times is less than two cores need
-# to take turns between the gateway, the load and the good user; what is below these, no user notices.
-SLACK: Final = {"/livez": 0.1, "/live/gate/media.m3u8": 0.1, "/live/gate.jpg": 0.5, "/live/yard.jpg": 0.5}
+# Seconds that are always allowed. The quiet figures are a millisecond or two; the gateway, the load, the good user and
+# whatever else runs share two cores: that alone takes a hundred at times. Without a defence it is seconds, or never.
+SLACK: Final = {"/livez": 0.25, "/live/gate/media.m3u8": 0.25, "/live/gate.jpg": 0.5, "/live/yard.jpg": 0.5}
 ROOT: Final = Path(__file__).parents[2]
 
 Figures = dict[str, float]
