@@ -5,7 +5,7 @@ import socket
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestClient, make_mocked_request
 from pytest_aiohttp import AiohttpClient
 
@@ -120,7 +120,7 @@ async def test_a_caller_that_gives_itself_many_names_does_not_fill_a_stream() ->
     viewers = Viewers(streams, ViewerCaps(per_stream=PLAYERS + 2, absence=60))
 
     def ask(player: str, stream: str, address: str) -> None:
-        request = make_mocked_request("GET", "/", {"User-Agent": player}).clone(remote=address)
+        request = make_mocked_request("GET", "/", {"User-Agent": player}, app=web.Application()).clone(remote=address)
         viewers.asked(stream, request)
 
     for number in range(3 * PLAYERS):
