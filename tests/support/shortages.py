@@ -68,3 +68,10 @@ def _move(pids: Iterable[int], group: Path) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(str(pid))
+
+
+@contextmanager
+def limited_size(*pids: int) -> Iterator[None]:
+    """No file of theirs may grow."""
+    with limited(pids, resource.RLIMIT_FSIZE, 0):
+        yield

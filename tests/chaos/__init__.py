@@ -1,0 +1,1 @@
+"""Kills and shortages at random: see `tests.chaos.__main__`."""
