@@ -11,6 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
+from media.supervision import noted
+
 LOOK: Final = 0.5  # seconds between two looks at what moves
 STILL: Final = 1.0  # seconds without movement after which a connection gives way, though something is under way on it
 STUCK: Final = 10.0  # seconds without movement after which it is ended: a place is not held by who takes nothing
@@ -96,7 +98,8 @@ class Connections:
         for peer, place in list(self._here.items()):
             unsent = place.transport.get_write_buffer_size() > 0
             if unsent or place.waits or peer.owes():
-                self._judge(peer, place, now, unsent)
+                with noted("connection"):  # the others are to be looked at all the same
+                    self._judge(peer, place, now, unsent)
 
     def _judge(self, peer: Peer, place: _Place, now: float, unsent: bool) -> None:
         """Looks at one that the gateway waits for, or has waited for."""

@@ -9,6 +9,7 @@ else they are limits of the processes (getrlimit(2)).
 
 import argparse
 import asyncio
+import signal
 import statistics
 import sys
 import tempfile
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", type=Path, help="where to keep the gateway's log; gone without")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it puts everything back, however it is ended
     found: list[Told] = []
     status = 1
 

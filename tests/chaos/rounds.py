@@ -71,8 +71,12 @@ class Chaos:
                 raise Broken(f"{path}: {status} {told}")
         await self._eventually("live", lambda: self._live(set(KEPT)))
 
-    async def end(self) -> int:
+    async def close(self) -> None:
         await self._session.close()
+
+    async def end(self) -> int:
+        """The exit status of a gateway that is told to end."""
+        await self.close()
         status = await self._gateway.end()
         await self._eventually("no process left", self._nobody)
         return status

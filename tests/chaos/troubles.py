@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.process import Kept
-from tests.support.shortages import limited_size, without_descriptors, without_processes
+from tests.support.shortages import limited_size, with_few_descriptors, without_descriptors, without_processes
 
 DISK: Final = 96 * 1024 * 1024  # bytes of the file system that gets full
 PIECE: Final = 1024 * 1024
@@ -50,7 +50,8 @@ def _full(gateway: Kept) -> Iterator[None]:
 
 @contextmanager
 def _no_descriptors(gateway: Kept) -> Iterator[None]:
-    with without_descriptors(*gateway.every()):
+    makers = [pid for pid in (gateway.pid, gateway.server()) if pid is not None]
+    with with_few_descriptors(*gateway.workers()), without_descriptors(*makers):
         yield
 
 

@@ -3,7 +3,7 @@
 import os
 import resource
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +28,19 @@ def limited(pids: Iterable[int], which: int, most: int) -> Iterator[None]:
 
 @contextmanager
 def without_descriptors(*pids: int) -> Iterator[None]:
-    """Those that are open stay."""
+    """Those that are open stay. With a limit of 0, poll(2) of as much as one of them fails as well."""
     with limited(pids, resource.RLIMIT_NOFILE, 0):
+        yield
+
+
+@contextmanager
+def with_few_descriptors(*pids: int) -> Iterator[None]:
+    """As many as are open, which can be waited for as before."""
+    with ExitStack() as stack:
+        for pid in pids:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                count = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+                stack.enter_context(limited([pid], resource.RLIMIT_NOFILE, count))
         yield
 
 
