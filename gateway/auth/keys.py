@@ -183,7 +183,12 @@ class Keys:
             if now < self._look_at:
                 return
             self._look_at = now + LOOK_AGAIN
-            self._looking = _Look(self._path, self._seen)
+            try:
+                self._looking = _Look(self._path, self._seen)
+            except RuntimeError:  # there is no thread to be had just now
+                if not self._looked:
+                    raise
+                return
             # The first time there is nothing that could count meanwhile.
             patience = PATIENCE if self._looked else FOREVER
         found = self._looking.result(patience)

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -441,6 +442,27 @@ def test_a_change_of_the_keys_is_noticed_within_a_second_and_an_expired_key_is_n
     (tmp_path / "keys.json").unlink()
     now[0] += LOOK_AGAIN
     assert [*needed, keys.needed] == [False, True, True]
+
+
+def test_as_long_as_no_thread_can_be_had_the_keys_that_were_read_last_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    file = KeyFile(tmp_path / "keys.json")
+    keys = Keys(tmp_path / "keys.json", lambda: now[0])
+    key, text = file.make("portal", (Scope.READ,))
+    assert keys.find(text) == key
+    file.revoke("portal")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_more)
+        now[0] += LOOK_AGAIN
+        assert (keys.find(text), keys.needed) == (key, True)
+    now[0] += LOOK_AGAIN
+    assert keys.find(text) is None
+
+
+def _no_more(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.mark.parametrize(
