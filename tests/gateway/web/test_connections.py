@@ -60,6 +60,7 @@ async def test_whoever_does_not_move_gives_way_to_a_newcomer(data: bytes) -> Non
         for _ in range(5):
             assert b"200 OK" in await answered(port)
         assert len(connections) <= 4
+        assert not connections.stuck  # nobody waited for that
 
 
 @pytest.mark.usefixtures("soon")
