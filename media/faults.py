@@ -35,6 +35,7 @@ CODES: Final = frozenset(
         "limits-exceeded",
         "name-in-use",
         "no-keyframe-yet",
+        "no-video",
         "not-found",
         "resource-busy",
         "source-auth-failed",

@@ -9,7 +9,9 @@ FIRST_DELAY: Final = 0.5  # seconds before what broke is made again; twice that 
 LONGEST_DELAY: Final = 30.0
 
 # Codes of a file that will not get better by trying again.
-HOPELESS: Final = frozenset({"codec-unsupported", "file-not-media", "file-empty", "limits-exceeded"})
+HOPELESS: Final = frozenset(
+    {"codec-unsupported", "file-encrypted", "no-video", "file-not-media", "file-empty", "limits-exceeded"}
+)
 
 
 def unforeseen(error: Exception) -> Fault:

@@ -47,6 +47,7 @@ FAILURES: Final[dict[str, FailureCode]] = {
     "file-changed": _row(422, False, "The file changed while it was read"),
     "limits-exceeded": _row(422, False, "Over a limit"),
     "codec-unsupported": _row(422, False, "The codec is not supported"),
+    "no-video": _row(422, False, "There is no video"),
     "image-not-supported": _row(422, False, "The picture's format is not supported"),
     "image-too-large": _row(422, False, "The picture is too large"),
     "image-animated": _row(422, False, "The picture is animated"),

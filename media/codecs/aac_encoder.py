@@ -49,7 +49,7 @@ class MadeSound:
     samples = FRAME
 
     def __init__(self, stream: AudioStream) -> None:
-        self.reason: str | None = f"{stream.codec_context.name} is played by no browser"
+        self.reason: str | None = libav.why_made_anew(stream.codec_context, "AAC is")
         self._source = stream
         self._encoder = _encoder()
         self._resampler = AudioResampler(format="fltp", layout="mono", rate=RATE, frame_size=FRAME)
@@ -115,11 +115,11 @@ def sound_of(stream: AudioStream) -> CameraSound:
         except ValueError:
             return MadeSound(stream)
     if context.name not in libav.DECODERS:
-        raise ValueError(f"{context.name} is none of those that are decoded")
+        raise ValueError(f"{libav.name_of(context)} is none of those that are decoded")
     try:
         return MadeSound(stream)
     except av.FFmpegError as error:
-        raise ValueError(f"{context.name} cannot be decoded") from error
+        raise ValueError(f"{libav.name_of(context)} cannot be decoded") from error
 
 
 def _encoder() -> AudioCodecContext:

@@ -9,6 +9,7 @@ import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.codec.context import CodecContext
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -29,6 +30,8 @@ WHITELIST: Final = (
     "g726le,gsm,adpcm_ima_qt,adpcm_ms,pcm_alaw,pcm_mulaw,pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be"
 )
 DECODERS: Final = frozenset(WHITELIST.split(","))
+# Codecs that browsers play, but not from here.
+PLAYED: Final = frozenset({"av1", "vp8", "vp9", "opus", "mp3", "flac", "vorbis"})
 MAX_RATE: Final = 240  # frames a second over which a declared rate is a clock rate, not a frame rate
 
 av.logging.set_level(None)  # FFmpeg's lines hold URLs with their passwords
@@ -77,7 +80,18 @@ def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS
 
 def codec_of(video: VideoStream) -> str:
     """`h264` for what libx264 makes as well: the codec, not who decodes or encodes it."""
-    return video.codec_context.codec.canonical_name
+    return name_of(video.codec_context)
+
+
+def name_of(context: CodecContext) -> str:
+    """The codec as people call it, whatever FFmpeg calls its decoder: `av1`, not `libdav1d`; `mp3`, not `mp3float`."""
+    return context.codec.canonical_name
+
+
+def why_made_anew(context: CodecContext, kept: str) -> str:
+    """Why a camera's track of that codec is encoded again, in words; `kept` are the codecs that are passed on."""
+    name = name_of(context)
+    return f"{name} is not passed on as it is; {kept}" if name in PLAYED else f"{name} is played by no browser"
 
 
 def decodes(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS) -> bool:

@@ -22,6 +22,8 @@ _MAX_BOXES: Final = 1_000_000  # at the top level: a day of fragments of 0.2 s, 
 _MAX_INDEX: Final = 512 * 1024 * 1024  # bytes of one moov or moof
 _COUNTED: Final = {b"stsz": 8, b"stz2": 8}  # where the sample count is, behind version and flags
 _RUNS: Final = frozenset({b"stts", b"ctts"})  # tables of (count, value)
+# Sample entries of what is encrypted: Common Encryption (ISO/IEC 23001-7, section 4) and iTunes.
+_ENCRYPTED: Final = frozenset({b"encv", b"enca", b"drmi", b"drms"})
 _CONTAINERS: Final = frozenset({b"trak", b"mdia", b"minf", b"stbl", b"traf"})
 
 
@@ -112,8 +114,9 @@ def check_regular(fd: int) -> int:
 def survey(fd: int) -> Survey:
     """Walks the boxes of a whole file; reads its indexes (`moov`, `moof`) and skips its media.
 
-    Faults: `file-not-regular`, `file-empty`; `file-not-media` for what is no MP4 or QuickTime file, or one without an
-    index; `limits-exceeded` for an index that declares more samples than the file has bytes (FFmpeg would allocate it).
+    Faults: `file-not-regular`, `file-empty`, `file-encrypted`; `file-not-media` for what is no MP4 or QuickTime file,
+    or one without an index; `limits-exceeded` for an index that declares more samples than the file has bytes (FFmpeg
+    would allocate it).
     """
     found = Survey(check_regular(fd))
     has_index = False
@@ -154,8 +157,17 @@ def _read_index(fd: int, at: int, box: Box, found: Survey) -> int:
         raise Fault("limits-exceeded", "The index of the file is too large.", "opening")
     data = os.pread(fd, box.end - at, at)
     if box.kind == b"moov":
+        _check_clear(data, Box(box.kind, box.start - at, len(data), True))
         found.key_times = _key_times(data, Box(box.kind, box.start - at, len(data), True))
     return _count(data, box.start - at, len(data))
+
+
+def _check_clear(data: bytes, moov: Box) -> None:
+    for trak in boxes.children(data, moov.start, moov.end):
+        entries = boxes.find(data, b"mdia/minf/stbl/stsd", trak) if trak.kind == b"trak" else None
+        if entries and any(each.kind in _ENCRYPTED for each in boxes.children(data, entries.start + 8, entries.end)):
+            detail = "The file is encrypted (DRM), and nothing here has its key; only files in the clear are played."
+            raise Fault("file-encrypted", detail, "opening")
 
 
 def _count(data: bytes, start: int, end: int) -> int:

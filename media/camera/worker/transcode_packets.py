@@ -31,11 +31,11 @@ class Recast:
 
     def __init__(self, video: VideoStream, leave: Leave) -> None:
         context = video.codec_context
-        if context is None or context.name not in libav.DECODERS:
-            raise ValueError(
-                "an unknown codec" if context is None else f"{context.name} is none of those that are decoded"
-            )
-        self.reason = f"{context.name} is played by no browser"
+        if context is None:
+            raise ValueError("an unknown codec")
+        if context.name not in libav.DECODERS:
+            raise ValueError(f"{libav.name_of(context)} is none of those that are decoded")
+        self.reason = libav.why_made_anew(context, "H.264 and H.265 are")
         self._source = video
         context.thread_count = 1
         context.options = {"max_pixels": str(libav.MAX_PIXELS)}

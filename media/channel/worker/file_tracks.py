@@ -49,10 +49,15 @@ def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputCon
 
 
 def pick_video(container: InputContainer) -> VideoStream:
-    """The video with the largest picture. Faults: `codec-unsupported`, `file-not-media`."""
+    """The video with the largest picture. Faults: `no-video`, `codec-unsupported`, `file-not-media`."""
     if not len(container.streams):
         raise Fault("file-not-media", "The file has no tracks.", "opening")
-    streams = [one for one in container.streams.video if _has_decoder(one) and not one.disposition & _STILLS]
+    films = [one for one in container.streams.video if not one.disposition & _STILLS]
+    if not films:
+        raise Fault(
+            "no-video", f"The file has {_without_video(container)}; files with a picture are played.", "opening"
+        )
+    streams = [one for one in films if _has_decoder(one)]
     if not streams:
         raise Fault("codec-unsupported", "The file has no video of a known codec.", "opening")
     stream = max(streams, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
@@ -61,12 +66,20 @@ def pick_video(container: InputContainer) -> VideoStream:
     return stream
 
 
+def _without_video(container: InputContainer) -> str:
+    """What a file has that has no video."""
+    sound, cover = bool(container.streams.audio), bool(container.streams.video)
+    words = ["sound"] * sound + ["a cover picture"] * cover or ["other tracks"]
+    return f"only {' and '.join(words)}, and no video"
+
+
 def why_not_copied(video: VideoStream) -> str:
     """Why browsers cannot play this video as it is, in a sentence; "" when they can."""
     context = video.codec_context
     if context.pix_fmt in _KEPT_VIDEO.get(context.name, ()):
         return ""
-    name = f"{context.name} {context.pix_fmt}" if context.name in _KEPT_VIDEO else context.name
+    name = libav.name_of(context)
+    name = f"{name} {context.pix_fmt}" if context.name in _KEPT_VIDEO else name
     return f"The file has {name}, which is not played as it is; H.264 and H.265 (4:2:0) are."
 
 
@@ -82,7 +95,7 @@ def why_not_heard(audio: AudioStream) -> str:
     context = audio.codec_context
     if context.name in _KEPT_AUDIO and (context.extradata or context.name == "mp3float"):
         return ""
-    return f"The file has {context.name}, which is not played as it is; AAC, MP3 and Opus are."
+    return f"The file has {libav.name_of(context)}, which is not played as it is; AAC, MP3 and Opus are."
 
 
 def _has_decoder(stream: Stream) -> bool:

@@ -9,6 +9,7 @@ from av.video.stream import VideoStream
 
 from media.channel.worker import file_tracks, transcode_file
 from media.channel.worker.package import promised
+from media.codecs import libav
 from media.mp4 import intake
 from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished
@@ -42,9 +43,9 @@ def _mode(reason: str) -> dict[str, Any]:
 def _video(track: VideoStream) -> dict[str, Any]:
     context, rate = track.codec_context, track.average_rate
     fps = None if rate is None else round(float(rate), 3)
-    return {"codec": context.name, "width": context.width, "height": context.height, "fps": fps}
+    return {"codec": libav.name_of(context), "width": context.width, "height": context.height, "fps": fps}
 
 
 def _audio(track: AudioStream) -> dict[str, Any]:
     context = track.codec_context
-    return {"codec": context.name, "sampleRate": context.sample_rate, "channels": context.channels}
+    return {"codec": libav.name_of(context), "sampleRate": context.sample_rate, "channels": context.channels}

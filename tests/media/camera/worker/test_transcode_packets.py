@@ -2,6 +2,7 @@
 
 import io
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import av
@@ -14,6 +15,8 @@ from media.camera.worker.transcode_packets import Recast
 from media.codecs import libav
 from media.codecs.aac_encoder import sound_of
 from media.faults import Fault
+from tests.support import clips
+from tests.support.clips import Clip
 
 pytestmark = pytest.mark.media
 
@@ -95,6 +98,28 @@ def test_nothing_is_encoded_without_leave() -> None:
         list(recast.packets(next(source.demux())))
     with pytest.raises(RuntimeError):
         _ = recast.stream
+
+
+@pytest.mark.parametrize(
+    ("codec", "reason"),
+    [
+        ("libsvtav1", "av1 is not passed on as it is; H.264 and H.265 are"),
+        ("libvpx-vp9", "vp9 is not passed on as it is; H.264 and H.265 are"),
+        ("mpeg4", "mpeg4 is played by no browser"),
+    ],
+)
+def test_the_reason_names_the_codec_and_does_not_say_of_av1_that_no_browser_plays_it(codec: str, reason: str) -> None:
+    assert Recast(film(codec).streams.video[0], asked).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("codec", "reason"),
+    [("libopus", "opus is not passed on as it is; AAC is"), ("ac3", "ac3 is played by no browser")],
+)
+def test_the_reason_of_sound_names_its_codec_and_not_its_decoder(codec: str, reason: str, tmp_path: Path) -> None:
+    clip = Clip(video=None, sound=Fraction(1), audio=codec, layout="mono", format="matroska")
+    with av.open(str(clips.make(tmp_path / "sound.mkv", clip))) as container:
+        assert sound_of(container.streams.audio[0]).reason == reason
 
 
 def test_sound_of_a_codec_that_ffmpeg_does_not_know_is_refused_in_words() -> None:

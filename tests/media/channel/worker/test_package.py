@@ -12,6 +12,9 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from media.channel.packages import index
 from media.channel.packages.index import Entry, Index
@@ -169,6 +172,62 @@ def test_what_is_no_media_is_refused_with_the_reason(content: bytes, code: str, 
     assert fault(path, tmp_path / "package") == code
 
 
+DRM = {
+    "encryption_scheme": "cenc-aes-ctr",
+    "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
+    "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
+}
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        Clip(seconds=Fraction(1), sound=None, muxer=DRM),
+        Clip(seconds=Fraction(1), sound=Fraction(1), muxer=DRM),
+        Clip(seconds=Fraction(1), sound=None, muxer=DRM | {"movflags": "frag_keyframe+empty_moov"}),
+        Clip(video=None, sound=Fraction(1), muxer=DRM),
+    ],
+    ids=["picture", "both", "fragments", "sound"],
+)
+def test_an_encrypted_file_is_told_so_and_not_called_damaged(clip: Clip, tmp_path: Path) -> None:
+    path = clips.make(tmp_path / "drm.mp4", clip)
+    assert fault(path, tmp_path / "package") == "file-encrypted"
+    assert "file-encrypted" in HOPELESS
+
+
+@pytest.mark.parametrize("audio", ["aac", "libmp3lame", "flac"])
+@pytest.mark.parametrize("cover", [False, True])
+def test_a_file_of_sound_alone_has_no_video_whatever_its_codec_and_its_cover(
+    audio: str, cover: bool, tmp_path: Path
+) -> None:
+    path = clips.make(tmp_path / "song.mp4", Clip(video=None, sound=Fraction(1), audio=audio))
+    if cover:
+        path = with_cover(path, tmp_path / "covered.mp4")
+    with pytest.raises(Fault, match="cover picture" if cover else "only sound, and no video") as caught:
+        packaged(path, tmp_path / "package")
+    assert caught.value.code == "no-video"
+    assert "no-video" in HOPELESS
+
+
+def with_cover(path: Path, covered: Path) -> Path:
+    """The same sound and a picture that rides along, as music has it."""
+    with av.open(str(path)) as song, av.open(str(covered), "w", format="mp4") as made:
+        sound = made.add_stream_from_template(song.streams.audio[0])
+        picture = made.add_stream("mjpeg", rate=1)
+        assert isinstance(picture, VideoStream)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuvj420p"
+        picture.disposition = Disposition.attached_pic
+        frame = VideoFrame(64, 64, "yuvj420p")
+        frame.pts = 0
+        for packet in picture.encode(frame):
+            made.mux(packet)
+        for sounding in song.demux(audio=0):
+            if sounding.size:
+                sounding.stream = sound
+                made.mux(sounding)
+    return covered
+
+
 def test_a_file_that_ends_before_its_index_is_no_media(clip: Path, tmp_path: Path) -> None:
     path = clips.make(tmp_path / "late.mp4", Clip(seconds=Fraction(1), sound=None))
     path.write_bytes(path.read_bytes()[:-20])
@@ -222,11 +281,6 @@ def test_what_is_no_regular_file_is_refused_at_once(
     for path in (tmp_path / "none.mp4", Path("a\0b"), Path("x" * 4096)):
         with pytest.raises(Fault, match="file-not-found"):
             intake.open_regular(path)
-
-
-def test_a_file_without_video_is_refused(tmp_path: Path) -> None:
-    path = clips.make(tmp_path / "clip.mp4", Clip(seconds=Fraction(1), sound=Fraction(1), video=None))
-    assert fault(path, tmp_path / "package") == "codec-unsupported"
 
 
 def test_random_damage_ends_in_a_package_or_a_fault_and_never_in_another_error(clip: Path, tmp_path: Path) -> None:
