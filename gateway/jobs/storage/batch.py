@@ -14,7 +14,7 @@ Version = tuple[Record, bytes | None, Claim | None]  # of a job's record, withou
 class Batch:
     """What one transaction writes: the newest version of each row; one that is None is deleted.
 
-    `waiters` are those of whoever waits until it is on disk.
+    `waiters` are those of whoever waits until it is on disk; `limits` says until when some of them do.
     """
 
     jobs: dict[str, Version | None] = field(default_factory=dict)
@@ -23,15 +23,37 @@ class Batch:
     events: deque[Statement] = field(default_factory=deque)
     revision: int = 0
     waiters: list[asyncio.Future[Exception | None]] = field(default_factory=list)
+    limits: list[tuple[float, asyncio.Future[Exception | None]]] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self.jobs) + len(self.streams) + len(self.also) + len(self.events) + bool(self.revision)
 
     def settle(self, error: Exception | None) -> None:
         """It is on disk, or why it could not be written: tell those who wait."""
+        if self.timer is not None:
+            self.timer.cancel()
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_result(error)
+
+    def limit(self, waiter: asyncio.Future[Exception | None], until: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell this one of those who wait at that time of the loop that it took too long: one timer for all."""
+        self.limits.append((until, waiter))
+        if self.timer is None or self.timer.when() > until:
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = loop.call_at(until, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = self.timer.when() if self.timer is not None else loop.time()
+        for until, waiter in self.limits:
+            if until <= now and not waiter.done():
+                waiter.set_result(TimeoutError("the disk has not answered in time"))
+        self.limits = [each for each in self.limits if each[0] > now]
+        self.timer = None
+        if self.limits:
+            self.timer = loop.call_at(min(until for until, _ in self.limits), self._expire, loop)
 
     def put_stream(self, stream_id: str, row: Row | None) -> None:
         # To the end: a name that is freed and taken again in one batch must be freed first.

@@ -249,13 +249,10 @@ class Store:
         # A future for each: who is cancelled here must not cancel what others wait for.
         waiter = self._loop.create_future()
         batch.waiters.append(waiter)
-        timer = None if seconds is None else self._loop.call_later(seconds, _late, waiter)
-        try:
-            if (error := await waiter) is not None:
-                raise StoreError(str(error))
-        finally:
-            if timer is not None:
-                timer.cancel()
+        if seconds is not None:
+            batch.limit(waiter, self._loop.time() + seconds, self._loop)
+        if (error := await waiter) is not None:
+            raise StoreError(str(error))
 
     def _wake(self) -> None:
         if len(self._pending) and (self._pump is None or self._pump.done()):
@@ -383,8 +380,3 @@ class Store:
                 async with asyncio.timeout(SHUT_PATIENCE):
                     await self._on(thread, close)
             thread.shutdown(wait=False)  # one that hangs in the disk must not keep the gateway from ending
-
-
-def _late(waiter: "asyncio.Future[Exception | None]") -> None:
-    if not waiter.done():
-        waiter.set_result(StoreError("the disk has not answered in time"))

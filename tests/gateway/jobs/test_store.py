@@ -259,6 +259,25 @@ async def test_a_job_that_is_being_written_is_waited_for(store: Store) -> None:
     assert await store.find("a") is not None
 
 
+async def test_who_waits_for_a_disk_that_hangs_is_told_at_its_own_time(store: Store) -> None:
+    free, told = threading.Event(), list[str]()
+    store._writer.submit(free.wait, 60.0)
+    store.save_job(record_of("a"), None)
+
+    async def wait(name: str, seconds: float) -> None:
+        with pytest.raises(StoreError, match="has not answered in time"):
+            await store.settled("a", seconds)
+        told.append(name)
+
+    patient = asyncio.create_task(store.settled("a", 60.0))
+    await asyncio.gather(wait("second", 0.1), wait("third", 0.15), wait("first", 0.05))
+    assert told == ["first", "second", "third"]
+    assert not patient.done()
+    free.set()
+    await patient
+    assert await store.find("a") is not None
+
+
 async def test_one_that_gives_up_waiting_for_the_disk_takes_nobody_along(store: Store) -> None:
     store.save_job(record_of("a"), None)
     waiters = [asyncio.create_task(wait) for wait in (store.flush(), store.settled("a", 60.0), store.flush())]
