@@ -1,5 +1,6 @@
 """What can go wrong with a medium, as a value with a stable code."""
 
+import errno
 from typing import Final
 
 # Phases of opening a camera, in order (api.md, Failure codes).
@@ -77,3 +78,21 @@ class Fault(Exception):
         self.detail = detail
         self.phase = phase
         self.item = item
+
+
+# What a machine is out of for a moment: descriptors, processes (threads too), memory of the kernel's.
+SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS)
+
+
+def shortage(error: Exception, phase: str = "") -> Fault | None:
+    """The fault of an error that says nothing about the medium, but that the machine is out of something just now.
+
+    FFmpeg's errors are `OSError` as well (`av.FFmpegError`): it may not start a thread either, or open a file.
+    """
+    if isinstance(error, OSError) and error.errno in SHORT:
+        why = error.strerror
+    elif str(error) == "can't start new thread":
+        why = "no thread can be started"
+    else:
+        return None
+    return Fault("worker-unavailable", f"The machine is short of something ({why}); try again later.", phase)

@@ -16,7 +16,7 @@ from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from media.codecs import libav
-from media.faults import Fault
+from media.faults import Fault, shortage
 from media.mp4 import aac
 from media.mp4.intake import FileView, Survey
 
@@ -43,9 +43,10 @@ def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputCon
         options |= {"codec_whitelist": "none", "probesize": "32"}
     try:
         return av.open(FileView(fd, survey.size), "r", format="mov", options=options, buffer_size=1 << 18)
-    except (av.FFmpegError, ValueError):
+    except (av.FFmpegError, ValueError) as error:
         # FFmpeg's text adds nothing that a person could use.
-        raise Fault("file-not-media", "The index of the file is damaged.", "opening") from None
+        damaged = Fault("file-not-media", "The index of the file is damaged.", "opening")
+        raise (shortage(error, "opening") or damaged) from None
 
 
 def pick_video(container: InputContainer) -> VideoStream:

@@ -22,7 +22,7 @@ from media.channel.worker.loop_audio import LoopSound
 from media.channel.worker.transcode_file import Reasons, Tracks
 from media.chunk import Init
 from media.effects.overlay import Mark
-from media.faults import Fault
+from media.faults import Fault, shortage
 from media.mp4 import intake
 from media.mp4.intake import Survey
 from media.process.gateway_socket import GatewaySocket
@@ -210,7 +210,9 @@ def _save(file: _File, folder: Path, options: Options, tell: _Tell) -> Index:
             made = _write(file, options, tell, data.fileno())
             os.fsync(data.fileno())
         index.save(made, folder)
-    except av.FFmpegError:
+    except av.FFmpegError as error:
+        if (short := shortage(error, "packaging")) is not None:
+            raise short from None
         detail = (
             f"{why.video or why.audio} It cannot be recoded." if why.any else "The file's tracks cannot be packaged."
         )

@@ -1,6 +1,5 @@
 """A worker process: reads one `Start` from its socket, does that task, and ends."""
 
-import errno
 import resource
 import socket
 import sys
@@ -13,7 +12,7 @@ import av.subtitles.stream  # noqa: F401 - av itself loads it with the first con
 
 from media.camera.worker import reader
 from media.channel.worker import package, probe
-from media.faults import Fault
+from media.faults import Fault, shortage
 from media.pictures.worker import read_picture, snapshot
 from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Failed
@@ -30,9 +29,6 @@ class Task:
 
 
 GIB: Final = 1024**3
-
-# What a machine is out of for a moment: descriptors, processes (threads too), memory of the kernel's.
-SHORT: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS)
 
 
 def _webrtc(channel: GatewaySocket, spec: dict[str, Any]) -> None:
@@ -59,8 +55,10 @@ def main(sock: socket.socket) -> int:
     channel = GatewaySocket(sock)
     try:
         start = channel.start()
-    except RuntimeError:  # there is no thread to be had (`threading`), and nothing was begun
-        channel.send(_out_of("The worker", "no thread can be started"))
+    except RuntimeError as error:  # there is no thread to be had (`threading`), and nothing was begun
+        if (short := shortage(error)) is None:
+            raise
+        channel.send(Failed(short.code, "", short.detail))
         return 1
     task = TASKS[start.task]
     _limit(task)
@@ -71,8 +69,8 @@ def main(sock: socket.socket) -> int:
     except MemoryError:
         channel.send(Failed("limits-exceeded", "", f"The {start.task} task needs more memory than it may have."))
     except Exception as error:
-        if (why := short_of(error)) is not None:
-            channel.send(_out_of(f"The {start.task} task", why))
+        if (short := shortage(error)) is not None:
+            channel.send(Failed(short.code, "", short.detail))
             return 1
         # FFmpeg's texts hold the URL with its password, so neither the record nor the log gets the text.
         where = "".join(traceback.format_tb(error.__traceback__))
@@ -81,17 +79,6 @@ def main(sock: socket.socket) -> int:
         channel.send(Failed("internal", "", f"The {start.task} task failed unexpectedly ({type(error).__name__})."))
         return 1
     return 0
-
-
-def short_of(error: Exception) -> str | None:
-    """What the machine has no more of, if that is why."""
-    if isinstance(error, OSError) and error.errno in SHORT:
-        return error.strerror
-    return "no thread can be started" if str(error) == "can't start new thread" else None
-
-
-def _out_of(who: str, why: str) -> Failed:
-    return Failed("worker-unavailable", "", f"{who} could not be done, as the machine is short of something ({why}).")
 
 
 def _limit(task: Task) -> None:

@@ -12,11 +12,10 @@ from typing import Final
 import pytest
 
 from media.channel.packages.data_file import PackageFile
-from media.faults import Fault
+from media.faults import Fault, shortage
 from media.process.fork_client import Patience
 from media.process.messages import Finished, Message, StartTask
 from media.process.threads import pool
-from media.process.worker import tasks
 from media.process.workers import Worker, Workers
 from media.supervision import FAILURES
 from media.troubles import HOPELESS
@@ -130,10 +129,12 @@ async def test_a_fork_server_that_cannot_be_started_again_is_tried_until_it_can(
 
 
 async def test_a_worker_that_is_short_of_something_says_that_and_not_that_it_is_broken() -> None:
-    assert tasks.short_of(OSError(errno.EMFILE, "Too many open files")) == "Too many open files"
-    assert tasks.short_of(RuntimeError("can't start new thread")) == "no thread can be started"
-    assert tasks.short_of(OSError(errno.ENOSPC, "No space left on device")) is None
-    assert tasks.short_of(ValueError("canary")) is None
+    for error in (OSError(errno.EMFILE, "Too many open files"), RuntimeError("can't start new thread")):
+        short = shortage(error)
+        assert short is not None
+        assert (short.code, short.code in HOPELESS) == ("worker-unavailable", False)
+    assert shortage(OSError(errno.ENOSPC, "No space left on device")) is None
+    assert shortage(ValueError("canary")) is None
 
 
 async def test_what_cannot_be_taken_of_a_worker_ends_it_and_whoever_waits_for_it_hears_so(

@@ -142,6 +142,19 @@ def test_a_package_that_is_stopped_leaves_no_index_and_is_made_again(clip: Path,
     assert index.load(tmp_path) == made
 
 
+def test_a_machine_that_is_short_of_something_says_nothing_about_the_file(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise av.error.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(package, "_write", short)
+    assert fault(clip, tmp_path) == "worker-unavailable"
+    monkeypatch.setattr(av, "open", short)
+    assert fault(clip, tmp_path) == "worker-unavailable"
+    assert "worker-unavailable" not in HOPELESS
+
+
 def test_a_channel_reads_on_in_the_old_data_while_it_is_packaged_again(clip: Path, tmp_path: Path) -> None:
     packaged(clip, tmp_path)
     with (tmp_path / index.DATA_NAME).open("rb") as old:
