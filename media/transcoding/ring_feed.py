@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from media.catalog import Catalog
-from media.chunk import Chunk, Init
+from media.chunk import Init
+from media.cursor import Cursor, Step
 from media.process.framing import MAX_BODY
 from media.process.messages import ChunkMade, InitMade
 from media.process.workers import Worker
@@ -36,10 +37,7 @@ class RingFeed:
         self._catalog = catalog
         self._name = name
         self._warn = warn
-        self._ring: Ring | None = None
-        self._next = 0
-        self._await_key = True
-        self._init_id = ""
+        self._cursor: Cursor | None = None
         self._sent: deque[_Sent] = deque()
         self._used = 0
         self._room = asyncio.Event()
@@ -65,63 +63,47 @@ class RingFeed:
     async def run(self, worker: Worker) -> None:
         """Until it is cancelled."""
         while True:
-            chunk = await self._chunk()
-            if chunk is None:
+            step = await self._step()
+            if step is None:
                 continue
-            while not self._has_room(len(chunk.data)):
+            while not self._has_room(len(step.chunk.data)):
                 self._room.clear()
                 await self._room.wait()
-            self._send(worker, chunk)
+            self._send(worker, step)
 
     def _has_room(self, more: int) -> bool:
         seconds, size = sum(each.seconds for each in self._sent), sum(each.size for each in self._sent)
         return not self._sent or (seconds <= MOST_SECONDS and size + more <= MOST_BYTES)
 
-    async def _chunk(self) -> Chunk | None:
+    async def _step(self) -> Step | None:
         """The next chunk to send; None when there is none yet."""
         ring = self._catalog.ring(self._name)
         if ring is None or ring.ended:
             await asyncio.sleep(TICK)
             return None
-        if ring is not self._ring:
-            self._ring, self._next, self._await_key = ring, ring.newest_key() or 0, True
-        self._skip(ring)
-        if self._next >= ring.head:
-            await _arrival(ring, self._next)
-            return None
-        chunk = await ring.chunk(self._next)
-        if chunk is None:  # it has left the ring
-            self._next, self._await_key = max(self._next + 1, ring.newest_key() or 0), True
-            return None
-        self._next += 1
-        return chunk
+        if self._cursor is None:
+            self._cursor = Cursor(ring, BEHIND)
+        self._cursor.follow(ring)
+        step = await self._cursor.step()
+        if step is None and self._cursor.waits:
+            await _arrival(ring, self._cursor.number)
+        return step
 
-    def _skip(self, ring: Ring) -> None:
-        """On to the newest key frame, if the worker is too far behind it."""
-        key = ring.newest_key()
-        waiting = ring.head - self._next
-        usual = max((each.seconds for each in self._sent), default=0.0)
-        if key is None or key <= self._next or waiting * usual <= BEHIND:
-            return
-        self.left_out += (key - self._next) * usual
-        self._warn(
-            "overloaded", f"The transcoder is too slow for its source: {self.left_out:.1f} s were left out so far."
-        )
-        self._next, self._await_key = key, True
-
-    def _send(self, worker: Worker, chunk: Chunk) -> None:
+    def _send(self, worker: Worker, step: Step) -> None:
+        chunk = step.chunk
+        if step.skipped is not None:
+            self.left_out += float(step.skipped)
+            detail = f"The transcoder is too slow for its source: {self.left_out:.1f} s were left out so far."
+            self._warn("overloaded", detail)
+        if step.new_init:
+            worker.send(InitMade.of(chunk.init))
         if len(chunk.data) > MAX_BODY:
             self._warn("limits-exceeded", f"A chunk of {len(chunk.data)} bytes of the source was left out.")
-            self._await_key = True
+            if self._cursor is not None:
+                self._cursor.lost()
             return
-        if self._await_key and not chunk.independent:
-            return
-        breaks = chunk.discontinuity or self._await_key
-        self._await_key = False
-        if chunk.init.id != self._init_id:
-            self._init_id = chunk.init.id
-            worker.send(InitMade.of(chunk.init))
         self._sent.append(_Sent(float(chunk.seconds), len(chunk.data)))
+        breaks = chunk.discontinuity or step.resumed
         worker.send(ChunkMade(chunk.decode_time, chunk.duration, chunk.independent, breaks, chunk.data))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from media.chunk import Chunk
+from media.cursor import Cursor, Step
 from media.faults import Fault
 from media.mp4.fragments import fragments
 from media.process.framing import MAX_BODY
@@ -216,21 +217,31 @@ class _Broadcast:
 
         Returns when the stream has ended or changed its codec, or when the worker hangs.
         """
-        cursor = _Cursor()
+        cursor: Cursor | None = None
         while await self._has_room() and (ring := self._rings()) is not None:
-            chunk = await cursor.next(ring)
-            if chunk is None and ring.ended and self._rings() is ring:
+            if cursor is None:
+                cursor = Cursor(ring)
+            cursor.follow(ring)
+            step = await cursor.step()
+            if step is not None and not self._sent(step):
                 return
-            if chunk is None:
-                continue
-            changed = cursor.changed(chunk)
-            if (changed or len(chunk.data) > MAX_BODY) and (reason := refusal(chunk)):
-                log.warning("webrtc-ended", extra={"pid": self._worker.pid, "reason": reason})
+            if step is None and ring.ended and self._rings() is ring:
                 return
-            if changed:
-                self._worker.send(InitMade.of(chunk.init))
-            times = (chunk.decode_time, chunk.duration)
-            self._worker.send(ChunkMade(*times, chunk.independent, chunk.discontinuity, chunk.data))
+            if step is None and cursor.waits:
+                await _arrival(cursor)
+
+    def _sent(self, step: Step) -> bool:
+        """Hands a chunk to the worker; False when the stream cannot be sent any longer."""
+        chunk = step.chunk
+        anew = step.new_init or step.resumed
+        if (anew or len(chunk.data) > MAX_BODY) and (reason := refusal(chunk)):
+            log.warning("webrtc-ended", extra={"pid": self._worker.pid, "reason": reason})
+            return False
+        if anew:
+            self._worker.send(InitMade.of(chunk.init))
+        times = (chunk.decode_time, chunk.duration)
+        self._worker.send(ChunkMade(*times, chunk.independent, chunk.discontinuity, chunk.data))
+        return True
 
     async def _has_room(self) -> bool:
         try:
@@ -267,32 +278,8 @@ class _Broadcast:
             self._enough.set()
 
 
-class _Cursor:
-    """Where one reader is in the rings of a stream."""
-
-    def __init__(self) -> None:
-        self._ring: Ring | None = None
-        self._next = 0
-        self._init_id = ""
-
-    async def next(self, ring: Ring) -> Chunk | None:
-        """The next chunk to send; None when there is none within a tick."""
-        if ring is not self._ring:
-            self._ring, self._init_id, self._next = ring, "", ring.newest_key() or 0
-        chunk = await ring.chunk(self._next)
-        if chunk is None and self._next < ring.head:
-            self._next, self._init_id = ring.newest_key() or ring.head, ""  # it has left the ring
-            chunk = await ring.chunk(self._next)
-        if chunk is None:
-            stuck = ring.ended or self._next < ring.head  # a wait would be over at once
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK):
-                    await (asyncio.sleep(TICK) if stuck else ring.wait(self._next))
-            return None
-        self._next += 1
-        return chunk
-
-    def changed(self, chunk: Chunk) -> bool:
-        """Whether the reader has to hear of this chunk's init."""
-        known, self._init_id = self._init_id, chunk.init.id
-        return known != self._init_id
+async def _arrival(cursor: Cursor) -> None:
+    """Waits for the next chunk, but not so long that a ring that is replaced goes unnoticed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(TICK):
+            await (asyncio.sleep(TICK) if cursor.ring.ended else cursor.ring.wait(cursor.number))

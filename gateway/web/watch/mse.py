@@ -16,7 +16,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -24,6 +23,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from gateway.web import herd
 from gateway.web.access.access import grant
 from media.chunk import Chunk, Init
+from media.cursor import Cursor, Step
 from media.ring import Ring
 
 STUCK: Final = 4008  # close code: the viewer took nothing for too long (of the private range, RFC 6455, section 7.4.2)
@@ -57,21 +57,6 @@ async def arrival(ring: Ring, number: int, seconds: float) -> None:
     await herd.turn()
 
 
-def behind(ring: Ring, chunk: Chunk) -> Fraction:
-    """Seconds of media from the beginning of `chunk` to the newest there is, whatever discontinuities are between."""
-    total = Fraction(0)
-    for segment in reversed(ring.segments()):
-        if segment.gap:
-            continue  # nothing was lost in it
-        if segment.first + segment.count <= chunk.number:
-            break
-        if segment.first <= chunk.number:
-            elapsed = Fraction(chunk.decode_time - segment.decode_time, chunk.init.timescale)
-            return total + segment.seconds - elapsed
-        total += segment.seconds
-    return total
-
-
 async def show(
     request: web.Request,
     socket: web.WebSocketResponse,
@@ -101,23 +86,20 @@ async def show(
 
 
 class _Viewer:
-    """A cursor in the ring: the number of the next chunk, and what the client knows already."""
+    """One viewer: its cursor in the ring, and the socket that it is sent the chunks by."""
 
     def __init__(self, socket: web.WebSocketResponse, ring: Ring, limits: ViewerLimits, said: "_Said") -> None:
         self._socket = socket
         self._said = said
-        self._ring = ring
+        self._cursor = Cursor(ring, limits.behind)
         self._limits = limits
-        self._cursor = ring.head
-        self._needs_key = True
-        self._init_id = ""
 
     async def run(self, current: Callable[[], Ring | None], may_watch: Callable[[], bool]) -> int:
         """Sends until there is a reason to close, and returns its code.
 
         Raises TimeoutError when the viewer is stuck, ConnectionError when it vanished while something was sent.
         """
-        self._cursor = self._ring.newest_key() or 0
+        ring = self._cursor.ring
         while not self._socket.closed:
             if self._said.loud:
                 return WSCloseCode.POLICY_VIOLATION
@@ -126,52 +108,29 @@ class _Viewer:
                 await self._text({"type": "end", "reason": "unauthorized"})
                 return WSCloseCode.POLICY_VIOLATION
             now = current()
-            if now is not None and now is not self._ring:
+            if now is not None and now is not ring:
                 await self._text({"type": "end", "reason": "replaced"})
                 return WSCloseCode.SERVICE_RESTART
-            if now is None or (self._ring.ended and self._cursor >= self._ring.head):
+            if now is None or (ring.ended and self._cursor.waits):
                 await self._text({"type": "end", "reason": "ended"})
                 return WSCloseCode.OK
             await self._step()
         return WSCloseCode.OK
 
     async def _step(self) -> None:
-        chunk = await self._ring.chunk(self._cursor)
-        if chunk is None and self._cursor >= self._ring.head:
-            await arrival(self._ring, self._cursor, self._limits.tick)
-            return
-        if chunk is None or self._is_late(chunk):
-            chunk = await self._skip(chunk)
-        if chunk is None:
-            return
-        self._cursor = chunk.number + 1
-        if chunk.independent or not self._needs_key:
-            self._needs_key = False
-            await self._send(chunk)
+        step = await self._cursor.step()
+        if step is not None:
+            await self._send(step)
+        elif self._cursor.waits:
+            await arrival(self._cursor.ring, self._cursor.number, self._limits.tick)
 
-    def _is_late(self, chunk: Chunk) -> bool:
-        key = self._ring.newest_key()
-        if key is None or key <= chunk.number:
-            return False
-        return behind(self._ring, chunk) > self._limits.behind
-
-    async def _skip(self, late: Chunk | None) -> Chunk | None:
-        """Moves to the newest key frame and says so; `late` is None when it has left the ring already."""
-        key = self._ring.newest_key()
-        chunk = await self._ring.chunk(key) if key is not None and key > self._cursor else None
-        if chunk is None:
-            # Nothing to decode from: what is lost is lost, and the next key frame is awaited.
-            self._cursor, self._needs_key = self._ring.head, True
-            return None
-        seconds = behind(self._ring, late) - behind(self._ring, chunk) if late else Fraction(0)
-        await self._say("skip", chunk, seconds=round(float(seconds), 3))
-        return chunk
-
-    async def _send(self, chunk: Chunk) -> None:
-        if chunk.init.id != self._init_id:
+    async def _send(self, step: Step) -> None:
+        chunk = step.chunk
+        if step.skipped is not None:
+            await self._say("skip", chunk, seconds=round(float(step.skipped), 3))
+        if step.new_init:
             await self._say("init", chunk, **describe(chunk.init))
             await self._bytes(chunk.init.data)
-            self._init_id = chunk.init.id
         elif chunk.discontinuity:
             await self._say("discontinuity", chunk)
         await self._bytes(chunk.data)

@@ -6,8 +6,9 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from gateway.web.watch.mse import ViewerLimits, arrival, behind, is_gone
+from gateway.web.watch.mse import ViewerLimits, arrival, is_gone
 from media.chunk import Chunk
+from media.cursor import Cursor
 from media.ring import Ring
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Accept-Ranges": "none"}
@@ -40,48 +41,27 @@ async def serve(
 
 
 class _Film:
-    """A cursor in the ring, and the init that the file began with."""
+    """A cursor in the ring, and the response that the chunks are written to."""
 
     def __init__(self, request: web.Request, response: web.StreamResponse, ring: Ring, limits: ViewerLimits) -> None:
         self._request = request
         self._response = response
-        self._ring = ring
+        self._cursor = Cursor(ring, limits.behind)
         self._limits = limits
-        self._needs_key = False
 
     async def run(self, first: Chunk, is_current: Callable[[], bool]) -> None:
         """Sends until there is a reason to end."""
         await self._send(first.init.data)
-        chunk: Chunk | None = first
-        cursor = first.number
         while is_current() and not is_gone(self._request):
-            if chunk is not None and chunk.init.id != first.init.id:
+            step = await self._cursor.step()
+            if step is not None and step.chunk.init.id != first.init.id:
                 return
-            if chunk is not None:
-                await self._show(chunk)
-                cursor += 1
-            elif cursor < self._ring.head:
-                cursor, self._needs_key = self._resumed(cursor), True  # it has left the ring
-            elif self._ring.ended:
+            if step is not None:
+                await self._send(step.chunk.data)
+            elif self._cursor.waits and self._cursor.ring.ended:
                 return
-            else:
-                await arrival(self._ring, cursor, self._limits.tick)
-            if chunk is not None and self._is_late(chunk):
-                cursor, self._needs_key = self._resumed(cursor), True
-            chunk = await self._ring.chunk(cursor)
-
-    async def _show(self, chunk: Chunk) -> None:
-        if chunk.independent or not self._needs_key:
-            self._needs_key = False
-            await self._send(chunk.data)
-
-    def _is_late(self, chunk: Chunk) -> bool:
-        key = self._ring.newest_key()
-        return key is not None and key > chunk.number and behind(self._ring, chunk) > self._limits.behind
-
-    def _resumed(self, cursor: int) -> int:
-        key = self._ring.newest_key()
-        return key if key is not None and key >= cursor else self._ring.head
+            elif self._cursor.waits:
+                await arrival(self._cursor.ring, self._cursor.number, self._limits.tick)
 
     async def _send(self, data: bytes) -> None:
         async with asyncio.timeout(self._limits.stuck):

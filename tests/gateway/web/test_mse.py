@@ -11,8 +11,9 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp import AiohttpClient
 
-from gateway.web.watch.mse import ViewerLimits, behind
+from gateway.web.watch.mse import ViewerLimits
 from gateway.web.watch.play import PlayLimits
+from media.cursor import behind
 from media.ring import LiveRing, RingLimits
 from tests.support.feeding import Feeder, an_init
 from tests.support.processes import until
