@@ -218,7 +218,7 @@ async def test_the_command_makes_secrets_lists_what_waits_and_has_it_tried_again
     settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(settings.data_dir))
-    monkeypatch.setattr("gateway.logs.configure", lambda: None)
+    monkeypatch.setattr("gateway.logs.configure", lambda _: None)
 
     def command(verb: str) -> str:
         monkeypatch.setattr("sys.argv", ["reelgate", "webhooks", verb])
