@@ -3,7 +3,7 @@
 import errno
 from typing import Final
 
-# Phases of opening a camera, in order (api.md, Failure codes).
+# Phases of opening a camera, in order (docs/reference/errors.md).
 CAMERA_PHASES: Final = (
     "resolving",
     "connecting",

@@ -19,7 +19,7 @@ MAX_WARNINGS: Final = 20
 
 
 class Status(StrEnum):
-    """What a stream is, from its job's commit on (api.md, Stream)."""
+    """What a stream is, from its job's commit on (docs/reference/api.md, Stream)."""
 
     LIVE = "LIVE"
     WAITING = "WAITING"

@@ -103,7 +103,7 @@ class Core:
         return [Moved(job, None, job.phase, None, job.revision), Save(job), *self._fill(self._pools[draft.pool], now)]
 
     def prepared(self, job_id: str, now: float, publish: Callable[[], Mapping[str, Any]]) -> list[Effect]:
-        """The work has its result: commit it or roll it back. This is the one linearisation point (contract, 4).
+        """The work has its result: commit it or roll it back. Only here does a job become DONE.
 
         Whoever reaches the loop first wins: a cancel before this call, or a deadline that the clock (not the timer)
         says is over, and `publish` is never called; else the result is published and the job DONE before this returns.

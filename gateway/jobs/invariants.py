@@ -1,4 +1,4 @@
-"""What must hold of all jobs between two events (contract, section 5), as a check that can be called at any time."""
+"""A check of what must hold of all jobs between two events (job-contract.md, "Invariants")."""
 
 from collections import Counter
 from collections.abc import Iterator

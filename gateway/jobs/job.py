@@ -66,7 +66,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a caller calls its request, so that asking again makes no second job (contract, D30 to D36).
+    """What a caller calls its request, so that asking again makes no second job (job-contract.md, "Idempotency").
 
     `key` is the caller's Idempotency-Key within its scope; `fingerprint` stands for what was asked for.
     """
@@ -151,7 +151,7 @@ class Job:
         return (now if self.finished is None else self.finished) - self.created
 
     def record(self, now: float) -> Record:
-        """The public Job object (contract, section 2.3), as JSON-ready values that the caller may keep and change."""
+        """The public Job object (docs/reference/jobs.md), as JSON-ready values that the caller may keep and change."""
         record: Record = {
             "id": self.id,
             "kind": self.draft.kind,
@@ -211,7 +211,9 @@ def encode(value: Any) -> bytes:
 
 
 def interrupted(record: Record, wall: float, retention: float, revision: int) -> Record:
-    """The record of a job that a restart found unfinished: FAILED `interrupted`, and never run again (contract, D92).
+    """The record of a job that a restart found unfinished: FAILED `interrupted`.
+
+    It is never run again by itself: only its caller knows whether it is still wanted (job-contract.md, "Restart").
 
     `wall` is the time of the restart in seconds since the epoch, `retention` is in seconds.
     """

@@ -14,7 +14,8 @@ LONGEST_RETRY_AFTER: Final = 30
 class Pool:
     """Slots for jobs of one sort, so that dead cameras cannot keep files from playing.
 
-    A slot is a live worker, stopping ones and zombies included - not a job in the state RUNNING (contract, D81).
+    A slot is a live worker, and not a job in the state RUNNING: workers that are being stopped and zombies hold theirs
+    (job-contract.md, "Slots").
     """
 
     def __init__(self, size: int) -> None:
@@ -50,7 +51,7 @@ class Pool:
         self._run_times.append(ran)
 
     def retry_after(self) -> int:
-        """When a place may be free, in seconds: median run time x queue / slots, 1 to 30 (contract, D84)."""
+        """When a place may be free, in seconds: median run time x queue / slots, 1 to 30 (job-contract.md, "Slots")."""
         usual = median(self._run_times or [1.0])
         return min(LONGEST_RETRY_AFTER, max(1, math.ceil(usual * max(1, len(self.queue)) / self.size)))
 

@@ -15,7 +15,10 @@ INTERVAL: Final = 10.0  # seconds between two rounds
 
 
 class Retention:
-    """Drops what is over its time; never a job that goes on, is not saved yet, or is awaited (contract, D68, D69)."""
+    """Drops what is over its time; never a job that goes on, is not saved yet, or is awaited.
+
+    The rules and their reasons: job-contract.md, "Retention".
+    """
 
     def __init__(self, supervisor: Supervisor, store: Archive, keep: Keep) -> None:
         self.retained = 0

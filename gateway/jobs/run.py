@@ -8,7 +8,8 @@ from typing import Final
 
 from gateway.jobs.job import Job, Record, Work
 
-# What a work gets for its own limits beyond the deadline, in seconds (contract, D44).
+# What a work gets for its own limits beyond the deadline, in seconds. So the supervisor's clock decides first, and a
+# job that runs out of time is CANCELLED and not FAILED (job-contract.md, "Timeout").
 BUDGET_MARGIN: Final = 0.25
 
 

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # How long the tasks of zombies get to end when the supervisor closes, in seconds.
 CLOSE_GRACE: Final = 0.5
-# Progress of one job is told at most this often, in seconds (contract, pitfall 33).
+# Progress of one job is told at most this often, in seconds: it must not fill the feed of events.
 PROGRESS_INTERVAL: Final = 0.5
 
 
@@ -188,7 +188,7 @@ class Supervisor:
         return revision
 
     def broken(self) -> list[str]:
-        """Which invariants do not hold (contract, section 5), in words; always empty, or there is a defect."""
+        """Which invariants do not hold (job-contract.md, "Invariants"), in words; none, unless there is a defect."""
         return invariants.broken(self._core)
 
     async def over(self) -> None:

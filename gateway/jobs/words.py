@@ -1,4 +1,4 @@
-"""How jobs are told in the log: one line for each transition, rollback and kill (contract, section 9)."""
+"""How jobs are told in the log: one line for each transition, rollback and kill."""
 
 import logging
 import traceback

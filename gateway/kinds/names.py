@@ -14,7 +14,7 @@ MARKED_ENDINGS: Final = (".mp4", ".jpg", ".mjpeg")  # /live/{name}.mp4 is an add
 
 
 def check_stream_name(name: str) -> str:
-    """The name, if it may be one (api.md, Stream). Raises `ValueError` with the reason."""
+    """The name, if it may be one (docs/reference/api.md, Stream). Raises `ValueError` with the reason."""
     if not 1 <= len(name) <= LONGEST:
         raise ValueError(f"a stream name has 1 to {LONGEST} characters")
     if "/" in name or any(unicodedata.category(char) in ("Cc", "Cs") for char in name):

@@ -1,4 +1,4 @@
-"""Reading, awaiting, cancelling and forgetting jobs over HTTP (contract, sections 2.1 and 3 E, F)."""
+"""Reading, awaiting, cancelling and forgetting jobs over HTTP (job-contract.md, "Cancel" and "Reading")."""
 
 import asyncio
 import re
@@ -210,7 +210,7 @@ class _Jobs:
         return _applied(response, preferences if held and not by_alias(request) else None)
 
     async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
-        """One job, now or after a long poll (contract, D64): until its end, or with If-None-Match until any change."""
+        """One job, now or after a long poll: until its end, or with If-None-Match until any change."""
         record = await self._known(request, job_id)
         job = self.face.supervisor.get(job_id)
         seen = _seen(request)
@@ -271,7 +271,7 @@ def _shown(record: Record) -> web.Response:
 
 
 def _cancelled(request: web.Request, record: Record) -> web.Response:
-    """200 when the job has ended as CANCELLED, 202 while its worker is still being stopped (contract, D51 and D53)."""
+    """200 when the job has ended as CANCELLED, 202 while it is still being stopped (job-contract.md, "Cancel")."""
     if record["state"] in (State.DONE, State.FAILED):
         detail = f"The job is {record['state']}; a stream that it made is ended by its own terminate."
         raise Failure("job-already-finished", detail, job=record)

@@ -1,4 +1,4 @@
-"""Job methods over HTTP: admit, hold for `wait`, answer as the job then stands (contract, sections 2 and 3)."""
+"""Job methods over HTTP: admit, hold for `wait`, answer as the job then stands (job-contract.md, "Answers")."""
 
 import asyncio
 import hashlib
@@ -98,7 +98,7 @@ class _Method:
             preferences = replace(preferences, wait_sent=False)
         elif not await face.supervisor.wait(job, preferences.wait):
             preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
-        # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next (D4, D6).
+        # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next.
         outcome = Outcome.of(face.supervisor, job)
         left = max(0.0, until - asyncio.get_running_loop().time()) + GRACE
         # That the job goes on is true after a restart too, if any version of it is on disk.
@@ -109,7 +109,7 @@ class _Method:
         return self._told(request, response, preferences, replayed=replayed)
 
     async def _replay(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
-        """The answer of a job that an earlier request has made (contract, D31 and D32)."""
+        """The answer of a job that an earlier request has made (job-contract.md, "Idempotency")."""
         self._face.metrics.replayed()
         supervisor = self._face.supervisor
         job = supervisor.get(job_id)
@@ -190,7 +190,7 @@ def _with_timeout_of(preferences: Preferences, timeout: float) -> Preferences:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job stands, as an HTTP answer (contract, section 2.5): also what `/jobs/{id}/result` says.
+    """How a job stands, as an HTTP answer (job-contract.md, "Answers"): also what `/jobs/{id}/result` says.
 
     Where there is a `result`, that is the answer, and nobody asks for the record.
     """

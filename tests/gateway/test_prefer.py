@@ -1,4 +1,4 @@
-"""The Prefer header: the vectors of the contract, and what holds for any header at all."""
+"""The Prefer header: what each sort of value means, and what holds for any header at all."""
 
 import gc
 import sys

@@ -16,7 +16,7 @@ from gateway.jobs.state import Phase, Reason, State
 LIMITS = Limits(max_running=2, max_pending=3, cancel_grace=0.25, kill_grace=1.0, retention=100.0)
 POOLS = ("camera", "file")
 
-# Section 4 of the contract, written down a second time on purpose: the table of the product is not its own judge.
+# job-contract.md, "Moves", written down a second time on purpose: the table of the product is not its own judge.
 EDGES = {
     (None, Phase.QUEUED),
     (Phase.QUEUED, Phase.WORKING),
@@ -234,7 +234,7 @@ class World:
     def check_job(self, job: Job, seen: Seen) -> None:
         record = job.record(self.now)
         for move in seen.moves:
-            assert (move.source, move.target) in EDGES, "I1: only the edges of section 4"
+            assert (move.source, move.target) in EDGES, "I1: only the moves of the table"
         assert job.state in STATES[job.phase], "I1: state and phase agree"
         assert seen.moves[-1].target is job.phase, "I1: no phase changes without a move"
         frozen = {key: record[key] for key in record if key not in ("zombie",)}

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 # How many jobs one round of clearing away drops at most, so that no commit waits long for it.
 EVICTED_AT_ONCE: Final = 2000
 # A burst must not push a job out before its caller has asked for it: jobs younger than this many seconds are kept,
-# unless there are this many times more of them than should be (contract, pitfall 30).
+# unless there are this many times more of them than should be (job-contract.md, "Retention").
 YOUNG: Final = 60.0
 FAR_TOO_MANY: Final = 10
 ROWS_AT_ONCE: Final = 64  # of one statement, which has a limit for values

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 ORIGINS: Final = web.AppKey("cors_origins", tuple[str, ...])
 ASKED: Final = ("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "Prefer", "Range")
-# Contract, section 2.2: no script of another site could read these otherwise.
+# No script of another site could read these otherwise.
 EXPOSED: Final = (
     "Content-Location",
     "Content-Range",

@@ -46,5 +46,5 @@ def sees_all(request: web.Request) -> bool:
 
 
 def may_see(request: web.Request, record: Record) -> bool:
-    """Whether a job is the caller's to see: its own, all of them for an admin (contract, D28)."""
+    """Whether a job is the caller's to see: its own, all of them for an admin."""
     return sees_all(request) or record["request"].get("key") == owner(request)

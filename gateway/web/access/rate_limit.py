@@ -1,4 +1,4 @@
-"""Too eager callers: a bucket of calls for each, refilled at the set rate (contract, D26)."""
+"""Too eager callers: a bucket of calls for each, refilled at the set rate."""
 
 import asyncio
 import math

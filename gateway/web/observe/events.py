@@ -1,4 +1,4 @@
-"""Changes of jobs and streams as server-sent events: resumable, bounded, and never waited for (contract, D66, D67)."""
+"""Changes of jobs and streams as server-sent events, resumable and bounded (job-contract.md, "Events")."""
 
 import asyncio
 import contextlib

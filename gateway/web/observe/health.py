@@ -12,7 +12,7 @@ FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 def routes(face: Context) -> list[web.RouteDef]:
-    """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted and can be done (D94).
+    """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted and can be done.
 
     `reasons` of `/readyz` tells what is broken; with a reason that blocks no job it stays 200, `degraded`.
     """

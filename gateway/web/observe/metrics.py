@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what happens to jobs, to their callers, and to the event loop (contract, section 9)."""
+"""Figures for Prometheus: what happens to jobs, to their callers, and to the event loop."""
 
 import asyncio
 from collections import Counter

@@ -228,7 +228,7 @@ def _request_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _lenient(schema: dict[str, Any], *, null: bool) -> dict[str, Any]:
-    """What is taken beyond the model's own types: null for absent, and "true" and "false" for booleans (api.md).
+    """What is taken beyond the model's own types: null for absent, and "true" and "false" for booleans.
 
     Without `null`, for a query string: none of that.
     """

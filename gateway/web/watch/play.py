@@ -26,7 +26,7 @@ from media.watch import hls
 from media.watch.whep import Broadcasts
 
 LIVE: Final = "/live/{name:[^/]+}"
-# Without the slash, unless it is one of the one-file ways of watching: api.md, Watching.
+# Without the slash, unless it is one of the one-file ways of watching (docs/guide/watching.md).
 LIVE_BARE: Final = r"/live/{name:[^/]+(?<!\.mp4)(?<!\.jpg)(?<!\.mjpeg)}"
 WHEP: Final = f"{LIVE}/whep"
 SHORTLY: Final = 2.0  # seconds that a picture is waited for: right after the start of a stream one is on its way

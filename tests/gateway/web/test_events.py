@@ -64,7 +64,7 @@ async def listen(world: World, last: str | None = None, path: str = f"{BASE}/eve
 
 
 def check_order(reader: Reader) -> None:
-    """D67: numbers increase; for each job PENDING < RUNNING < end, and the end is the last word."""
+    """Numbers increase; for each job PENDING < RUNNING < end, and the end is the last word."""
     numbers = [number for number, _, _ in reader.events if number is not None]
     assert numbers == sorted(set(numbers))
     states: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The HTTP face under any order of requests, in virtual time: the properties H1 to H7 of the contract."""
+"""The HTTP face under any order of requests, in virtual time: H1 to H7 of job-contract.md, "Invariants"."""
 
 import asyncio
 import json

@@ -28,7 +28,7 @@ def now() -> float:
 
 
 def check_job_headers(answer: Answer, job_id: str) -> None:
-    """What every answer about a job carries (contract, 2.2)."""
+    """What every answer about a job carries."""
     assert answer.headers["Job-Id"] == job_id
     assert answer.headers["Link"] == f'<{BASE}/jobs/{job_id}>; rel="monitor"'
     assert (answer.headers["Vary"], answer.headers["Cache-Control"]) == ("Prefer", "no-store")
