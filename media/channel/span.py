@@ -33,6 +33,21 @@ class SpanStart:
     breaks: int = 0
 
 
+def begun(loop: Timeline, first: int, at: float, wall: float) -> SpanStart:
+    """Where a channel begins with chunk `first` of the timeline: its sound as far from the picture as in the file.
+
+    Decode times begin at 0, or as little later as the frame of sound needs that begins before the picture.
+    """
+    start = SpanStart(at, wall, first)
+    here = loop.sound_from(first) if loop.sound_rate else None
+    if not first or here is None:
+        return start
+    exact = -Fraction(loop.begins_at(first), loop.timescale) * loop.sound_rate
+    decode = ceil(max(Fraction(0), -(here + exact)) * loop.timescale / loop.sound_rate)
+    sound = ceil(exact + Fraction(decode, loop.timescale) * loop.sound_rate)
+    return replace(start, decode=decode, sound=sound)
+
+
 class Span:
     """The chunks of `loop` from a `SpanStart` on, numbered and stamped as those of a channel.
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 from media.channel.channel_ring import ChannelRing
 from media.channel.playlist.playlist import Playlist
 from media.channel.playlist.timeline import Timeline
-from media.channel.span import SpanStart
+from media.channel.span import SpanStart, begun
 from media.channel.spec import FileSpec
 from media.faults import Fault
 
@@ -28,7 +28,7 @@ def first_start(spec: FileSpec, loop: Timeline, now: float, wall: float) -> Span
     seconds = Fraction(spec.start_at)
     if loop.length is not None:
         seconds %= loop.length
-    return SpanStart(now, wall, loop.key_at(seconds) if seconds else 0)
+    return begun(loop, loop.key_at(seconds) if seconds else 0, now, wall)
 
 
 async def until_end(ring: ChannelRing) -> None:

@@ -18,7 +18,6 @@ from media.mp4 import aac
 RATE: Final = 48_000
 BITRATE: Final = 64_000
 FRAME: Final = 1024  # samples of an AAC frame
-DRIFT: Final = 0.1  # seconds that the camera's stamps may be off the samples counted before they win
 HOPELESS: Final = 50  # packets in a row that do not decode, after which the sound is given up
 
 
@@ -90,12 +89,9 @@ class MadeSound:
                 yield AacFrame(bytes(packet), seconds)
 
     def _follow(self, seconds: float | None) -> None:
-        """Ties the samples to the camera's clock, anew when it has left them behind."""
-        if seconds is None:
-            return
-        origin = seconds - self._heard
-        if self._origin is None or abs(origin - self._origin) > DRIFT:
-            self._origin = origin
+        """Ties the samples to the camera's clock; `AudioClock` says what becomes of steps."""
+        if seconds is not None:
+            self._origin = seconds - self._heard
 
 
 CameraSound = CopiedSound | MadeSound

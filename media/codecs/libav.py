@@ -187,34 +187,33 @@ def silent_aac(config: AacConfig) -> bytes:
     assert isinstance(encoder, AudioCodecContext)
     encoder.sample_rate, encoder.layout, encoder.format = config.core_rate, config.layout, "fltp"
     encoder.time_base = Fraction(1, config.core_rate)
-    frames = []
-    for number in range(4):  # the first ones carry the encoder's priming
-        quiet = AudioFrame("fltp", config.layout, config.frame)
-        for plane in quiet.planes:
-            plane.update(bytes(plane.buffer_size))
-        quiet.sample_rate, quiet.pts, quiet.time_base = config.core_rate, number * config.frame, encoder.time_base
-        frames += [bytes(packet) for packet in encoder.encode(quiet)]
-    return frames[-1]
+    return _quiet(encoder, config.frame)
 
 
-def silent_frame(encoder_name: str, rate: int, layout: str) -> bytes:
-    """One frame of silence by that encoder, with its own frame length. Fault: `codec-unsupported` without one."""
+def silent_opus(layout: str, samples: int) -> bytes:
+    """One Opus packet of that many samples at 48 kHz, silent. Fault: `codec-unsupported` for a length that none has."""
     try:
-        encoder = av.CodecContext.create(encoder_name, "w")
+        encoder = av.CodecContext.create("libopus", "w")
         assert isinstance(encoder, AudioCodecContext)
-        encoder.sample_rate, encoder.layout, encoder.format = rate, layout, "fltp" if "mp3" in encoder_name else "flt"
-        encoder.time_base = Fraction(1, rate)
+        encoder.sample_rate, encoder.layout, encoder.format = 48000, layout, "flt"
+        encoder.time_base = Fraction(1, 48000)
+        encoder.options = {"frame_duration": f"{samples / 48:g}"}
         encoder.open()
-        frames = []
-        for number in range(8):  # the first ones carry the encoder's priming
-            quiet = AudioFrame(encoder.format.name, layout, encoder.frame_size)
-            for plane in quiet.planes:
-                plane.update(bytes(plane.buffer_size))
-            quiet.sample_rate, quiet.pts, quiet.time_base = rate, number * encoder.frame_size, encoder.time_base
-            frames += [bytes(packet) for packet in encoder.encode(quiet)]
-        return frames[-1]
+        return _quiet(encoder, encoder.frame_size)
     except (av.FFmpegError, ValueError, IndexError):
         raise Fault("codec-unsupported", "The audio has holes that cannot be filled.", "packaging") from None
+
+
+def _quiet(encoder: AudioCodecContext, samples: int) -> bytes:
+    """What an encoder makes of silence, frame by frame, when it has been silent for a while."""
+    packets = []
+    for number in range(8):  # the first ones carry the encoder's priming
+        frame = AudioFrame(encoder.format.name, encoder.layout.name, samples)
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        frame.sample_rate, frame.pts, frame.time_base = encoder.sample_rate, number * samples, encoder.time_base
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets[-1]
 
 
 def _annexb(*units: bytes) -> bytes:

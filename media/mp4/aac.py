@@ -13,12 +13,13 @@ class AacConfig:
     """`core_rate` is that of the AAC frames themselves; with SBR what sounds has twice as many samples.
 
     `layout` is FFmpeg's name of the channel configuration, "" when the stream describes its own. `frame` is how many
-    samples at `core_rate` one frame holds.
+    samples at `core_rate` one frame holds. `kind` is the audio object type (table 1.17): 2 is LC.
     """
 
     core_rate: int
     layout: str
     frame: int
+    kind: int = 2
 
 
 def parse(config: bytes) -> AacConfig:
@@ -31,7 +32,7 @@ def parse(config: bytes) -> AacConfig:
         _rate(bits)
         _object_type(bits)
     short_frames = bits.take(1)
-    return AacConfig(core_rate, layout, 960 if short_frames else 1024)
+    return AacConfig(core_rate, layout, 960 if short_frames else 1024, kind)
 
 
 class _Bits:

@@ -118,8 +118,8 @@ def nal_type(unit: bytes, codec: str = "h264") -> int:
     return unit[0] & 0x1F if codec == "h264" else unit[0] >> 1 & 0x3F
 
 
-def length_prefixed(annexb: bytes, codec: str = "h264", *, parameter_sets: bool = True) -> bytes:
-    """An Annex B access unit as an MP4 sample: each NAL unit behind its size in 4 bytes (ISO/IEC 14496-15 5.3.4.2).
+def length_prefixed(annexb: bytes, codec: str = "h264", *, parameter_sets: bool = True, size: int = 4) -> bytes:
+    """An Annex B access unit as an MP4 sample: each NAL unit behind its length in `size` bytes (14496-15 5.3.4.2).
 
     `codec` is `h264` or `hevc`. Access unit delimiters are dropped; so are parameter sets with `parameter_sets=False`.
     """
@@ -128,7 +128,7 @@ def length_prefixed(annexb: bytes, codec: str = "h264", *, parameter_sets: bool 
     pieces: list[bytes] = []
     for unit in nal_units(annexb):
         if (unit[0] & 0x1F if h264 else unit[0] >> 1 & 0x3F) not in dropped:
-            pieces += (_SEQUENCE.pack(len(unit)), unit)
+            pieces += (len(unit).to_bytes(size), unit)
     return b"".join(pieces)
 
 

@@ -6,10 +6,13 @@ from fractions import Fraction
 from math import inf
 from typing import Final, NamedTuple
 
+from media.timing import insync
+from media.timing.insync import HALF
+
 VIDEO_RATE: Final = 90000  # ticks a second: RTP's clock for video (RFC 6184, section 5.1)
 NOMINAL: Final = VIDEO_RATE // 25  # a frame's duration as long as nothing is known
 LONGEST: Final = 5  # seconds that a frame may last, unless the camera's are that slow
-RESYNC: Final = Fraction(1, 2)  # seconds that an audio stamp may be off before it is believed at once
+RESYNC: Final = Fraction(1, 10)  # seconds that an audio stamp may be off before it is believed at once
 SLEW: Final = 1000  # one sample is given or taken for every so many, until the stamps agree
 SPAN: Final = 1 << 32  # RTP timestamps are modulo this (RFC 3550, section 5.1)
 EXPLAINED: Final = 2  # seconds by which a step may differ from the time that has passed and still be a real gap
@@ -215,8 +218,8 @@ class VideoClock:
 class AudioClock:
     """Decode times for audio frames of equal length: counted, not copied from the uneven stamps of the camera.
 
-    Where count and stamps drift apart, as after a first sender report, the count is slewed by a thousandth; over half
-    a second it jumps ahead, or drops frames until time has caught up.
+    Where count and stamps drift apart, as after a first sender report, the count is slewed by a thousandth. Once they
+    are `RESYNC` apart, it jumps ahead, or frames are dropped, until they agree.
     """
 
     def __init__(self, rate: int, frame: int = 1024) -> None:
@@ -224,23 +227,27 @@ class AudioClock:
         self._frame = frame
         self._resync = round(RESYNC * rate)
         self._next: int | None = None
+        self._dropping = False
 
     def stamp(self, seconds: float | Fraction | None) -> int | None:
         """The decode time, in samples, of the next frame. `seconds` is its own stamp if it has one.
 
         None: the frame lies before what is already out, and must be dropped.
         """
-        if seconds is not None:
-            claimed = round(seconds * self._rate)
-            if self._next is None or claimed - self._next > self._resync:
-                self._next = claimed
-            elif self._next - claimed > self._resync:
-                return None
-            else:
-                most = max(1, self._frame // SLEW)
-                self._next += max(-most, min(most, int((claimed - self._next) / self._frame)))
+        if seconds is not None and not self._follow(round(seconds * self._rate)):
+            return None
         if self._next is None:
             return None
         stamp = self._next
         self._next += self._frame
         return stamp
+
+    def _follow(self, claimed: int) -> bool:
+        """Whether a frame with that stamp is not too late; what comes next then lies near it."""
+        if self._next is None:
+            self._next = claimed
+        gap = insync.gap(claimed, self._next, HALF * self._frame if self._dropping else self._resync)
+        self._dropping = gap < 0
+        most = max(1, self._frame // SLEW)
+        self._next += max(0, gap) or max(-most, min(most, int((claimed - self._next) / self._frame)))
+        return not self._dropping

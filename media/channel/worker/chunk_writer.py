@@ -9,7 +9,8 @@ from math import ceil, floor
 from typing import Final
 
 from media.channel.packages.index import AudioSpan, ByteRange, Entry, Head, first_frame
-from media.channel.worker.file_tracks import AudioSlots, FileFrame
+from media.channel.worker.file_sound import AudioSlots
+from media.channel.worker.file_tracks import FileFrame
 from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
@@ -76,9 +77,12 @@ class RoundWriter:
         return self._put(frames, 0, floor(begin), [sounds] if sounds else [])
 
     def finish(self, frames: list[FileFrame]) -> Entry:
-        """The last chunk. It lasts until every frame has been shown, for then the next round begins."""
+        """The last chunk. It lasts until every frame has been shown, for then the next round begins.
+
+        What is shown last is shown for as long as what is decoded last is said to last, be that another one.
+        """
         shown = max(self._last_shown, *(frame.pts for frame in frames)) - self._first_shown
-        duration = max(_lasting(frames), shown + 1 - self.length)
+        duration = max(_lasting(frames), shown + frames[-1].duration - self.length)
         begin, end = floor(self._slot(self.length)), self._slot(self.length + duration)
         variants: list[list[bytes]] = []
         if self._slots:

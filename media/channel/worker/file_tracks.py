@@ -1,15 +1,14 @@
-"""Reads a file's tracks for the packager: the video frames of one round, and AAC frames in their slots."""
+"""Reads a file's picture for the packager: which track, and the frames of one round."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
-from math import ceil, floor
+from math import ceil
 from typing import Any, Final, Protocol
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
@@ -17,16 +16,14 @@ from av.video.stream import VideoStream
 
 from media.codecs import libav
 from media.faults import Fault, shortage
-from media.mp4 import aac
 from media.mp4.intake import FileView, Survey
+from media.mp4.samples import Samples
 
 # Stills that ride along in a file: cover art and chapter pictures.
 _STILLS: Final = Disposition.attached_pic | Disposition.timed_thumbnails
-# What is copied: the pixel formats of each video codec, and the audio codecs by the names of FFmpeg's decoders.
+# What is copied: the pixel formats of each video codec.
 _KEPT_VIDEO: Final = {"h264": ("yuv420p", "yuvj420p"), "hevc": ("yuv420p", "yuvj420p", "yuv420p10le")}
-_KEPT_AUDIO: Final = ("aac", "mp3", "mp3float", "opus", "libopus")
 LONGEST_PICTURE: Final = 60  # seconds; a damaged index may say days, all of which would get an audio track
-HALF: Final = Fraction(1, 2)
 _KEY_FRAMES_TRIED: Final = 8
 _FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duration
 
@@ -58,7 +55,7 @@ def pick_video(container: InputContainer) -> VideoStream:
         raise Fault(
             "no-video", f"The file has {_without_video(container)}; files with a picture are played.", "opening"
         )
-    streams = [one for one in films if _has_decoder(one)]
+    streams = [one for one in films if has_decoder(one)]
     if not streams:
         raise Fault("codec-unsupported", "The file has no video of a known codec.", "opening")
     stream = max(streams, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
@@ -84,22 +81,8 @@ def why_not_copied(video: VideoStream) -> str:
     return f"The file has {name}, which is not played as it is; H.264 and H.265 (4:2:0) are."
 
 
-def pick_audio(container: InputContainer) -> AudioStream | None:
-    """The first track of an audio codec that is kept, or else the first that can be decoded; None without any."""
-    streams = [one for one in container.streams.audio if _has_decoder(one)]
-    kept = [one for one in streams if not why_not_heard(one)]
-    return next(iter(kept + streams), None)
-
-
-def why_not_heard(audio: AudioStream) -> str:
-    """Why this audio cannot be kept as it is, in a sentence; "" when it can."""
-    context = audio.codec_context
-    if context.name in _KEPT_AUDIO and (context.extradata or context.name == "mp3float"):
-        return ""
-    return f"The file has {libav.name_of(context)}, which is not played as it is; AAC, MP3 and Opus are."
-
-
-def _has_decoder(stream: Stream) -> bool:
+def has_decoder(stream: Stream) -> bool:
+    """Whether the stream is of a codec that is decoded here."""
     context = getattr(stream, "codec_context", None)  # None for a codec that FFmpeg does not know
     return context is not None and context.name in libav.DECODERS
 
@@ -137,8 +120,8 @@ class Video(Protocol):
     base: Fraction
     rate: Fraction | None
 
-    def frames(self, preroll: bool) -> Iterator[FileFrame]:
-        """From a key frame on: the first that is to be shown, or with `preroll` the first there is."""
+    def frames(self) -> Iterator[FileFrame]:
+        """From the first key frame on that is to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +129,11 @@ class Round:
     """The video frames of a loop's round, and how often the file is in it: more than once only if it is very short.
 
     `length` is that of one time through the file, in ticks; 0 while it is not known (the file is long enough).
-    `preroll`: there was no key frame at or behind the start that the file's edit list asks for, so it starts before.
     """
 
     frames: Iterator[FileFrame]
     times: int
     length: int
-    preroll: bool
 
 
 def video_round(video: Video, shortest: Fraction) -> Round:
@@ -162,18 +143,17 @@ def video_round(video: Video, shortest: Fraction) -> Round:
     `shortest` seconds is repeated. Faults: `file-not-media` without a picture, `codec-unsupported` when the codec
     parameters change on the way.
     """
-    for preroll in (False, True):
-        frames = _timed(video, video.frames(preroll))
-        start: list[FileFrame] = []
-        total = 0
-        for frame in frames:
-            start.append(frame)
-            total += frame.duration
-            if total * video.base >= shortest:
-                return Round(chain(start, frames), 1, 0, preroll)
-        if start:
-            times = ceil(shortest / (total * video.base))
-            return Round(_repeated(start, times, total), times, total, preroll)
+    frames = _timed(video, video.frames())
+    start: list[FileFrame] = []
+    total = 0
+    for frame in frames:
+        start.append(frame)
+        total += frame.duration
+        if total * video.base >= shortest:
+            return Round(chain(start, frames), 1, 0)
+    if start:
+        times = ceil(shortest / (total * video.base))
+        return Round(_repeated(start, times, total), times, total)
     raise Fault("file-not-media", "There is no whole picture in the file that can be decoded.", "opening")
 
 
@@ -183,29 +163,69 @@ def _repeated(frames: list[FileFrame], times: int, length: int) -> Iterator[File
             yield replace(frame, dts=frame.dts + shift, pts=frame.pts + shift)
 
 
-def copied_frames(fd: int, survey: Survey, video: VideoStream, preroll: bool) -> Iterator[FileFrame]:
-    """The frames of that track as the file has them, from a key frame on that decodes; see `Video`."""
+def copied_frames(fd: int, survey: Survey, video: VideoStream) -> Iterator[FileFrame]:
+    """The frames of that track as the file has them, from a key frame on that decodes; hidden ones are left out."""
+    samples = Samples(video.codec_context.name, video.codec_context.extradata or b"")
     with open_container(fd, survey, unseen=True) as container:
         stream = container.streams[video.index]
         tried = 0
-        begun = False
+        begun: FileFrame | None = None
+        splice = True  # what came just before it in the file is not there
+        joined = Joined()
         for packet in packets(container, stream, survey):
-            frame = _frame(packet)
             if begun and packet.has_sidedata("new_extradata"):
                 raise Fault("codec-unsupported", "The video's codec parameters change on the way.", "packaging")
-            if not begun and frame.key and tried < _KEY_FRAMES_TRIED:
-                if not preroll and (frame.pts < 0 or packet.is_discard):
+            frame = _frame(packet, samples, splice)
+            if begun is None:
+                if hidden(packet) or not frame.key or tried >= _KEY_FRAMES_TRIED:
                     continue
                 tried += 1
-                begun = libav.decodes(video, frame.data)
-            if begun:
+                if not libav.decodes(video, frame.data):
+                    continue
+                begun = frame
+            begins, splice = splice and frame.key, hidden(packet)
+            if not splice:
+                late = joined.shift(frame.pts, begins)
+                yield replace(frame, dts=frame.dts + late, pts=frame.pts + late) if late else frame
+            elif frame.pts < begun.pts:  # it only tells when the first one is decoded
                 yield frame
 
 
-def _frame(packet: "Packet[Any]") -> FileFrame:
+class Joined:
+    """Makes the parts that an edit list has left follow one another; ticks.
+
+    FFmpeg lets a part with B-frames begin as much too early as its pictures are held back (measured).
+    """
+
+    def __init__(self) -> None:
+        self._newest: int | None = None  # when the picture that is shown last is
+        self._step = 1
+        self._late = 0
+
+    def shift(self, pts: int, begins: bool) -> int:
+        """How much later this picture is to be shown; `begins`: a part may begin with it."""
+        if self._newest is None:
+            self._newest = pts
+            return 0
+        if begins and pts + self._late <= self._newest:
+            self._late = self._newest + self._step - pts
+        step = pts + self._late - self._newest
+        if step > 0:
+            self._newest, self._step = pts + self._late, step
+        return self._late
+
+
+def hidden(packet: "Packet[Any]") -> bool:
+    """Whether the edit list takes this picture away: FFmpeg says so, or has put it before the beginning."""
+    return packet.is_discard or (packet.pts is not None and packet.pts < 0)
+
+
+def _frame(packet: "Packet[Any]", samples: Samples, splice: bool) -> FileFrame:
     dts = packet.dts if packet.dts is not None else packet.pts or 0
     pts = packet.pts if packet.pts is not None else dts
-    return FileFrame(bytes(packet), packet.is_keyframe, dts, pts, packet.duration or 0)
+    data = bytes(packet)
+    key = samples.is_key(data, packet.is_keyframe)
+    return FileFrame(samples.mended(data, splice=splice and key), key, dts, pts, packet.duration or 0)
 
 
 def _timed(video: Video, frames: Iterator[FileFrame]) -> Iterator[FileFrame]:
@@ -232,115 +252,3 @@ def _timed(video: Video, frames: Iterator[FileFrame]) -> Iterator[FileFrame]:
         held = frame
     usual = steps.most_common(1)[0][0] if steps else round(1 / (video.base * (video.rate or _FALLBACK_RATE)))
     yield replace(held, duration=min(held.duration if held.duration > 0 else max(1, usual), most))
-
-
-@dataclass(frozen=True, slots=True)
-class SoundFrame:
-    """One AAC frame; `at` is when it sounds, in seconds of the file's own time."""
-
-    at: Fraction
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class AudioForm:
-    """The frames of an audio track: `frame` samples each at `rate`, and how a silent one is made (it may fault)."""
-
-    rate: int
-    frame: int
-    silence: Callable[[], bytes]
-
-
-def audio_form(stream: AudioStream) -> AudioForm:
-    """Of a track that is kept. Raises `ValueError` for an AAC configuration that cannot be read."""
-    context = stream.codec_context
-    rate = context.sample_rate
-    if context.name == "aac":
-        config = aac.parse(context.extradata or b"")
-        return AudioForm(rate, config.frame * rate // config.core_rate, lambda: libav.silent_aac(config))
-    layout = context.layout.name
-    if context.name.startswith("mp3"):
-        # ISO/IEC 11172-3 and 13818-3: a frame of layer III has 1152 samples, half of that at the low rates.
-        return AudioForm(rate, 1152 if rate >= 32000 else 576, lambda: libav.silent_frame("libmp3lame", rate, layout))
-    # FFmpeg's muxers and recorders write 20 ms; others would be cut or filled to that.
-    return AudioForm(48000, 960, lambda: libav.silent_frame("libopus", 48000, layout))
-
-
-class AudioSlots:
-    """The audio frames of one round in consecutive slots from its start; what the file has no frame for is silent.
-
-    Slot 0 is the frame that sounds when the first picture is shown (at `start` seconds), or the nearest to it; `phase`
-    is how much later than the picture it begins, in samples, and may be negative. `frame` is samples in a slot.
-    """
-
-    def __init__(self, form: "AudioForm", sounds: Iterator[SoundFrame], start: Fraction) -> None:
-        self._form = form
-        self.rate = form.rate
-        self.frame = form.frame
-        self.filled = 0  # slots that were silent for want of a frame
-        self._taken = 0
-        self._silence = b""
-        self._phase = Fraction(0)  # in slots
-        self._sounds = self._placed(sounds, start)
-        self._next = next(self._sounds, None)
-        if self._next is not None:
-            position, data = self._next
-            self._phase = position - floor(position + HALF)
-            self._next = position - self._phase, data
-
-    @property
-    def phase(self) -> int:
-        """Samples."""
-        return round(self._phase * self.frame)
-
-    def take(self, end: int) -> list[bytes]:
-        """The frames of the slots from the last `end` (at first 0) up to and without this one."""
-        frames = []
-        while self._taken < end:
-            while self._next is not None and self._next[0] <= self._taken - 1:  # together with the one before
-                self._next = next(self._sounds, None)
-            # A little under a frame of tolerance: uneven stamps make neither holes nor doubles.
-            if self._next is None or self._next[0] >= self._taken + 1:
-                frames.append(self._silent())
-                self.filled += 1
-            else:
-                frames.append(self._next[1])
-                self._next = next(self._sounds, None)
-            self._taken += 1
-        return frames
-
-    def left_over(self) -> Fraction:
-        """Seconds for which the file's audio goes on behind the slots that were taken. Reads it to its end."""
-        last = self._next
-        for last in self._sounds:  # noqa: B007 - the last one is wanted
-            pass
-        return (last[0] - self._taken + 1) * self.frame / self.rate if last else Fraction(0)
-
-    def _placed(self, sounds: Iterator[SoundFrame], start: Fraction) -> Iterator[tuple[Fraction, bytes]]:
-        """Each frame with the slot that it sounds in, to a fraction; from the first slot on."""
-        slots = Fraction(self.rate, self.frame)  # a second
-        for sound in sounds:
-            position = (sound.at - start) * slots - self._phase
-            if position >= -HALF:
-                yield position, sound.data
-
-    def _silent(self) -> bytes:
-        self._silence = self._silence or self._form.silence()
-        return self._silence
-
-
-def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> Iterator[SoundFrame]:
-    """Every AAC frame with its presentation time."""
-    base = stream.time_base
-    assert base is not None
-    for packet in packets(container, stream, survey):
-        if packet.pts is not None:
-            yield SoundFrame(packet.pts * base, bytes(packet))
-
-
-def repeated(source: Iterator[SoundFrame], start: Fraction, length: Fraction, times: int) -> Iterator[SoundFrame]:
-    """For a file that is several times in its round: what sounds from `start` on for `length` seconds, each time."""
-    kept = [sound for sound in source if start - Fraction(1, 50) <= sound.at < start + length]
-    for number in range(times):
-        for sound in kept:
-            yield SoundFrame(sound.at + number * length, sound.data)

@@ -9,10 +9,10 @@ from typing import Final
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from media.codecs.sound_line import SoundLine
 from media.mp4 import aac
 from media.mp4.aac import AacConfig
 
@@ -73,10 +73,10 @@ def encode(
 
 def _resampled(frames: Iterator[AudioFrame], config: AacConfig) -> Iterator[AudioFrame]:
     """Another codec's frames as AAC's decoder would give them."""
-    resampler = AudioResampler("fltp", config.layout, config.core_rate)
+    line = SoundLine(config.core_rate, config.layout, config.frame)
     for frame in frames:
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
+        yield from line.pieces(frame)
+    yield from line.rest()
 
 
 def _decoded(frames: Iterator[AudioFrame], channels: int, sound: LoopSound, config: AacConfig) -> list[bytearray]:

@@ -15,9 +15,10 @@ from av.container import InputContainer
 
 from media.channel.packages import cache_folder, index
 from media.channel.packages.index import Entry, Grid, Head, Index
-from media.channel.worker import chunk_writer, file_tracks, loop_audio, transcode_file
+from media.channel.worker import chunk_writer, file_sound, file_tracks, loop_audio, transcode_file
 from media.channel.worker.chunk_writer import RoundWriter
-from media.channel.worker.file_tracks import AudioSlots, FileFrame, Round
+from media.channel.worker.file_sound import AudioSlots
+from media.channel.worker.file_tracks import FileFrame, Round
 from media.channel.worker.loop_audio import LoopSound
 from media.channel.worker.transcode_file import Reasons, Tracks
 from media.chunk import Init
@@ -172,8 +173,9 @@ def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
     survey = intake.survey(fd)
     (folder / index.INDEX_NAME).unlink(missing_ok=True)
     (folder / index.DATA_NAME).unlink(missing_ok=True)  # not truncated: a channel may still read the old one
+    why = transcode_file.reasons(fd, survey, options.mark is not None)
     with file_tracks.open_container(fd, survey) as container:
-        file = _File(fd, survey, container, transcode_file.reasons(container, options.mark is not None))
+        file = _File(fd, survey, container, why)
         if file.why.any:
             emit(Recoding())
         made = _save(file, folder, options, _Tell(emit))
@@ -228,11 +230,11 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
     one_round = file_tracks.video_round(made, options.loop)
     first = next(one_round.frames)
     start = first.pts * made.base
-    slots = _slots(made, one_round, start)
+    slots = _slots(made, one_round, first)
     target = max(1, int(made.longest_segment(options.segment) + 0.5))
     head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
     tell.emit(TracksFound(head, promised(file.container)))
-    _warn_of_start(one_round, start, tell)
+    _warn_of_start(start, tell)
     writer = RoundWriter(data, head, slots, first)
     entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
     _warn_of_audio(slots, tell)
@@ -255,7 +257,7 @@ def _seamless(
     Where that cannot be done, the copied frames stay, and a join is heard if the sound is loud there.
     """
     with file_tracks.open_container(file.fd, file.survey) as container:
-        audio = file_tracks.pick_audio(container)
+        audio = file_sound.pick_audio(container)
         frames = None
         if audio is not None and packaged is not None:
             frames = loop_audio.encode(container, audio, packaged if file.why.audio else audio, sound)
@@ -285,7 +287,8 @@ def promised(container: InputContainer) -> float:
     return (container.duration or 0) / 1_000_000
 
 
-def _slots(made: Tracks, one_round: Round, start: Fraction) -> AudioSlots | None:
+def _slots(made: Tracks, one_round: Round, first: FileFrame) -> AudioSlots | None:
+    start, lead = first.pts * made.base, (first.pts - first.dts) * made.base
     try:
         form = made.audio_form()
     except ValueError:
@@ -294,8 +297,8 @@ def _slots(made: Tracks, one_round: Round, start: Fraction) -> AudioSlots | None
         return None
     sounds = made.sounds()
     if one_round.times > 1:
-        sounds = file_tracks.repeated(sounds, start, one_round.length * made.base, one_round.times)
-    return AudioSlots(form, sounds, start)
+        sounds = file_sound.repeated(sounds, start, one_round.length * made.base, one_round.times)
+    return AudioSlots(form, sounds, start, lead)
 
 
 def _grid(first: FileFrame, init: Init, slots: AudioSlots | None) -> Grid | None:
@@ -306,10 +309,8 @@ def _grid(first: FileFrame, init: Init, slots: AudioSlots | None) -> Grid | None
     return Grid(max(0, round(delay) + slots.phase), slots.frame)
 
 
-def _warn_of_start(one_round: Round, start: Fraction, tell: _Tell) -> None:
-    if one_round.preroll:
-        tell.warn("edit-list-preroll", "The file asks to start between key frames; it starts at the one before.")
-    elif start > NOTABLE:
+def _warn_of_start(start: Fraction, tell: _Tell) -> None:
+    if start > NOTABLE:
         tell.warn("late-start", f"The first key frame is shown at {float(start):.3f} s; the loop begins there.")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from media.channel.worker import file_tracks, transcode_file
+from media.channel.worker import file_sound, file_tracks, transcode_file
 from media.channel.worker.package import promised
 from media.codecs import libav
 from media.mp4 import intake
@@ -26,9 +26,10 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
 
 def probe(fd: int) -> dict[str, Any]:
     """`duration` in seconds, `video` and `audio` (None without any); each with its codec, `mode` and `reason`."""
-    with file_tracks.open_container(fd, intake.survey(fd)) as container:
-        why = transcode_file.reasons(container, marked=False)
-        video, audio = file_tracks.pick_video(container), file_tracks.pick_audio(container)
+    survey = intake.survey(fd)
+    why = transcode_file.reasons(fd, survey, marked=False)
+    with file_tracks.open_container(fd, survey) as container:
+        video, audio = file_tracks.pick_video(container), file_sound.pick_audio(container)
         return {
             "duration": round(promised(container), 3),
             "video": _video(video) | _mode(why.video),

@@ -8,16 +8,18 @@ from math import ceil
 from typing import Any, Final
 
 import av
-from av.audio.resampler import AudioResampler
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from media.channel.worker import file_tracks
-from media.channel.worker.file_tracks import AudioForm, FileFrame, SoundFrame
+from media.channel.worker import file_sound, file_tracks, splices
+from media.channel.worker.file_sound import AudioForm, SoundFrame
+from media.channel.worker.file_tracks import FileFrame, Joined
 from media.codecs import libav
+from media.codecs.sound_line import SoundLine
 from media.effects.overlay import Mark, Overlay
 from media.effects.upright import Upright
 from media.faults import Fault
@@ -30,6 +32,7 @@ THREADS: Final = 1  # of decoder and encoder together: what `Capacity.reserve_th
 BURNT_IN: Final = "A watermark is burnt into the picture."
 _AUDIO_RATES: Final = (32000, 44100, 48000)
 _USUAL_RATE: Final = Fraction(25)
+_FRAME: Final = 1024  # samples of an AAC frame
 _RGB: Final = 0  # as a colour matrix (ITU-T H.273); YUV has none of its kind
 _UNSAID: Final = 2
 
@@ -52,11 +55,14 @@ class Reasons:
         return tuple((track, reason) for track, reason in (("video", self.video), ("audio", self.audio)) if reason)
 
 
-def reasons(container: InputContainer, marked: bool) -> Reasons:
+def reasons(fd: int, survey: Survey, marked: bool) -> Reasons:
     """What has to be recoded; with a watermark, the picture always. Faults as `tracks.pick_video`."""
-    audio = file_tracks.pick_audio(container)
-    video = file_tracks.why_not_copied(file_tracks.pick_video(container))
-    return Reasons(BURNT_IN if marked else video, file_tracks.why_not_heard(audio) if audio is not None else "")
+    with file_tracks.open_container(fd, survey) as container:
+        picture = file_tracks.pick_video(container)
+        video = file_tracks.why_not_copied(picture) or splices.why_not_copied(fd, survey, picture)
+        audio = file_sound.pick_audio(container)
+        heard = file_sound.why_not_copied(container, audio, survey) if audio is not None else ""
+        return Reasons(BURNT_IN if marked else video, heard)
 
 
 class Tracks:
@@ -71,7 +77,7 @@ class Tracks:
         self._survey = survey
         self._container = container
         self._video = video = file_tracks.pick_video(container)
-        self._audio = file_tracks.pick_audio(container)
+        self._audio = file_sound.pick_audio(container)
         base = video.time_base
         if base is None or base.numerator != 1:
             raise Fault("file-not-media", "The video's clock has no whole number of ticks in a second.", "opening")
@@ -93,11 +99,11 @@ class Tracks:
         self._output.start_encoding()
         self.init = moov.declared(buffer.getvalue(), libav.sane_rate(self.rate))
 
-    def frames(self, preroll: bool) -> Iterator[FileFrame]:
-        """The video from its first key frame on; `preroll` as `tracks.copied_frames` has it."""
+    def frames(self) -> Iterator[FileFrame]:
+        """The video from its first key frame on."""
         if self._pictures is None:
-            return file_tracks.copied_frames(self._fd, self._survey, self._video, preroll)
-        return iter(()) if preroll else self._pictures.frames()
+            return file_tracks.copied_frames(self._fd, self._survey, self._video)
+        return self._pictures.frames()
 
     def longest_segment(self, segment: Fraction) -> float:
         """Seconds between the key frames with which segments will begin that are `segment` long or longer."""
@@ -116,14 +122,22 @@ class Tracks:
         if audio is None:
             return iter(())
         if self._sounds is None:
-            return file_tracks.sounds(self._container, audio, self._survey)
+            return file_sound.sounds(self._container, audio, self._survey)
         return self._sounds.sounds(file_tracks.packets(self._container, audio, self._survey))
 
     def audio_form(self) -> AudioForm | None:
         """How long audio frames are; None without audio. Raises `ValueError` for an AAC that cannot be read."""
         if self._audio is None:
             return None
-        return file_tracks.audio_form(self._audio if self._sounds is None else self._sounds.track)
+        return file_sound.audio_form(self._audio if self._sounds is None else self._sounds.track, self._first_sound())
+
+    def _first_sound(self) -> bytes:
+        """A frame of the audio, if it is copied."""
+        if self._audio is None or self._sounds is not None:
+            return b""
+        with file_tracks.open_container(self._fd, self._survey, unseen=True) as container:
+            found = file_tracks.packets(container, container.streams[self._audio.index], self._survey)
+            return next((bytes(packet) for packet in found), b"")
 
     @property
     def audio_track(self) -> AudioStream | None:
@@ -177,8 +191,12 @@ class _Pictures:
         end: int | None = None
         key_due = 0
         every = KEY_EVERY / (self._encoder.time_base or Fraction(1))
+        joined = Joined()
+        edited = any(entry.is_discard for entry in self._source.index_entries)
         frame: VideoFrame | None = self._first
         while frame is not None:
+            if frame.pts is not None:
+                frame.pts += joined.shift(frame.pts, edited)
             if frame.pts is not None and (end is None or frame.pts > end):
                 key = end is None or frame.pts >= key_due
                 if key:
@@ -193,7 +211,7 @@ class _Pictures:
     def _decode(self, survey: Survey) -> Iterator[VideoFrame]:
         for packet in file_tracks.packets(self._container, self._source, survey):
             try:
-                yield from self._source.codec_context.decode(packet)
+                yield from filter(_is_shown, self._source.codec_context.decode(packet))
             except av.FFmpegError:
                 continue  # a damaged picture is left out
         yield from self._source.codec_context.decode(None)
@@ -215,11 +233,17 @@ class _Pictures:
             )
 
 
+def _is_shown(frame: VideoFrame) -> bool:
+    """Whether it is not before the beginning, where an edit list puts what only helps to decode the rest."""
+    return frame.pts is None or frame.pts >= 0
+
+
 class _Sounds:
     """Any audio to AAC of at most two channels."""
 
     def __init__(self, source: AudioStream) -> None:
         context = source.codec_context
+        self._source = source
         self._rate = context.sample_rate if context.sample_rate in _AUDIO_RATES else 48000
         self._layout = "mono" if context.channels == 1 else "stereo"
 
@@ -232,25 +256,31 @@ class _Sounds:
 
     def sounds(self, packets: "Iterator[Packet[Any]]") -> Iterator[SoundFrame]:
         """Every frame, at the time at which the samples sound that it decodes to."""
-        resampler = AudioResampler("fltp", self._layout, self._rate, frame_size=1024)
-        source = None
+        line = SoundLine(self._rate, self._layout, _FRAME)
         for packet in packets:
-            source = packet.stream
             try:
-                frames = packet.decode()
+                frames = self._source.codec_context.decode(packet)
             except av.FFmpegError:
-                continue
-            yield from self._coded(resampler, frames)
-        if source is not None:
-            rest = source.codec_context.decode(None)
-            for frame in rest:
-                frame.time_base = frame.time_base or source.time_base
-            yield from self._coded(resampler, [*rest, None])
+                continue  # a damaged frame is silent: the next one's stamp says for how long
+            yield from self._coded(line, frames)
+        yield from self._coded(line, self._last())
+        for piece in line.rest():
+            yield from self._stamped(self.track.encode(piece))
         yield from self._stamped(self.track.encode(None))
 
-    def _coded(self, resampler: AudioResampler, frames: Any) -> Iterator[SoundFrame]:
+    def _last(self) -> "list[AudioFrame]":
+        """What the decoder still holds."""
+        try:
+            frames = self._source.codec_context.decode(None)
+        except av.FFmpegError:
+            return []
         for frame in frames:
-            for piece in resampler.resample(frame):
+            frame.time_base = frame.time_base or self._source.time_base
+        return frames
+
+    def _coded(self, line: SoundLine, frames: "list[AudioFrame]") -> Iterator[SoundFrame]:
+        for frame in frames:
+            for piece in line.pieces(frame):
                 yield from self._stamped(self.track.encode(piece))
 
     def _stamped(self, packets: "list[Packet[Any]]") -> Iterator[SoundFrame]:

@@ -12,10 +12,12 @@ from av.audio.resampler import AudioResampler
 from av.codec import CodecContext
 from av.packet import Packet
 
+from media.timing import insync
+
 RATE: Final = 48_000  # the clock of Opus over RTP, whatever is inside (RFC 7587, section 4.1)
 FRAME: Final = 960  # samples of a packet: 20 ms (section 4.2)
 BITRATE: Final = 96_000
-DRIFT: Final = 0.1  # seconds that the stream's times may be off the samples counted before they win
+LIMIT: Final = FRAME  # samples that the stream's times may be off those counted before they win
 
 
 class OpusMaker:
@@ -38,7 +40,7 @@ class OpusMaker:
 
     def packets(self, data: bytes, seconds: float) -> Iterator[tuple[float, bytes]]:
         """What one coded frame, which sounds at `seconds` of media time, completes: each with its own time."""
-        if abs(seconds - self._taken - self._origin) > DRIFT:
+        if insync.gap(seconds * RATE, (self._taken + self._origin) * RATE, LIMIT):
             self._origin = seconds - self._taken
         try:
             decoded = self._decoder.decode(Packet(data))

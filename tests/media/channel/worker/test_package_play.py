@@ -112,35 +112,6 @@ def test_three_rounds_play_without_a_seam(name: str, tmp_path: Path) -> None:
         assert abs(result.sounds[-1] - result.pictures[-1]) < 0.022 + frame
 
 
-def test_a_cut_with_an_edit_list_starts_at_the_first_shown_key_frame(tmp_path: Path) -> None:
-    whole = clips.make(tmp_path / "whole.mp4", Clip())
-    cut = tmp_path / "cut.mp4"
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-ss", "1.3", "-i", str(whole), "-c", "copy", str(cut)], timeout=60, check=True
-    )
-    index, _ = packaged(cut, tmp_path / "package")
-    assert index.seconds == 2
-    assert [code for code, _ in index.warnings] == ["late-start"]
-    result = played(rounds(index, tmp_path / "package", 3), tmp_path / "rounds.mp4")
-    assert result.complaints == ""
-    assert len(result.pictures) == 150
-    assert set(result.audio_steps) == {1024}
-    assert abs(result.sounds[0] - result.pictures[0]) < 0.022
-
-
-def test_a_cut_inside_its_only_group_of_pictures_starts_before_the_cut_and_says_so(tmp_path: Path) -> None:
-    whole = clips.make(tmp_path / "whole.mp4", Clip(gop=250))
-    cut = tmp_path / "cut.mp4"
-    subprocess.run(
-        ["ffmpeg", "-v", "error", "-ss", "1.3", "-i", str(whole), "-c", "copy", str(cut)], timeout=60, check=True
-    )
-    index, _ = packaged(cut, tmp_path / "package")
-    assert "edit-list-preroll" in [code for code, _ in index.warnings]
-    result = played(rounds(index, tmp_path / "package", 2), tmp_path / "rounds.mp4")
-    assert result.complaints == ""
-    assert len(result.pictures) == 2 * index.seconds * 25
-
-
 def test_a_variable_frame_rate_keeps_its_cadence(tmp_path: Path) -> None:
     path = tmp_path / "vfr.mp4"
     picture = "testsrc2=size=320x180:rate=50:duration=4,select='if(lt(t,2),not(mod(n,2)),not(mod(n,5)))'"

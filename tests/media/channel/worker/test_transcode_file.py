@@ -27,12 +27,14 @@ SHORT = Clip(seconds=Fraction(2), sound=Fraction(2))
 
 KEPT = {
     "H.265": SHORT.but(video="libx265"),
-    "MP3": SHORT.but(audio="libmp3lame"),
     "Opus": SHORT.but(audio="libopus"),
 }
 RECODED = {
     "MPEG-4 ASP": (SHORT.but(video="mpeg4", b_frames=0), {"video"}),
     "4:2:2": (SHORT.but(pix_fmt="yuv422p"), {"video"}),
+    "MP3, which no browser takes in MP4 by MSE": (SHORT.but(audio="libmp3lame"), {"audio"}),
+    "MP2, likewise": (SHORT.but(audio="mp2"), {"audio"}),
+    "AAC in frames of 64 ms": (SHORT.but(sample_rate=16000), {"audio"}),
     "AC-3": (SHORT.but(audio="ac3"), {"audio"}),
     "ALAC in QuickTime": (SHORT.but(audio="alac", format="mov"), {"audio"}),
     "PCM in QuickTime": (SHORT.but(audio="pcm_s16le", format="mov"), {"audio"}),

@@ -1,0 +1,191 @@
+"""Reads a file's sound for the packager: which track, and its frames in slots of equal length."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from typing import Final
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+
+from media.channel.worker import file_tracks
+from media.codecs import libav
+from media.mp4 import aac, opus_packet
+from media.mp4.intake import Survey
+from media.timing import insync
+from media.timing.insync import HALF
+
+_OPUS: Final = ("opus", "libopus")  # by the names of FFmpeg's decoders
+_PLAIN_AAC: Final = (2, 5, 29)  # object types that every browser plays: LC, and LC with SBR and with PS
+_WHOLE: Final = "which is not played as it is; AAC and Opus are."
+
+
+def pick_audio(container: InputContainer) -> AudioStream | None:
+    """The track to be heard; None when none can be decoded.
+
+    The one that the file says is on (14496-12 section 8.3.2, track_enabled), then what browsers play, then the first.
+    """
+    streams = [one for one in container.streams.audio if file_tracks.has_decoder(one)]
+    return min(streams, key=_rank, default=None)
+
+
+def _rank(audio: AudioStream) -> tuple[bool, bool, int]:
+    return not audio.disposition & Disposition.default, bool(why_not_heard(audio)), audio.index
+
+
+def why_not_heard(audio: AudioStream) -> str:
+    """Why the codec of this audio cannot be kept, in a sentence; "" when it can."""
+    context = audio.codec_context
+    if context.name not in ("aac", *_OPUS) or not context.extradata:
+        return f"The file has {libav.name_of(context)}, {_WHOLE}"
+    if context.name != "aac":
+        return ""
+    try:
+        config = aac.parse(context.extradata)
+    except ValueError:
+        return "The configuration of the file's AAC cannot be read."
+    if not config.layout:
+        return "The file's AAC describes its channels in the stream itself, which browsers do not take."
+    if config.kind not in _PLAIN_AAC or config.frame != 1024:
+        return f"The file has AAC of object type {config.kind} in frames of {config.frame} samples, {_WHOLE}"
+    if Fraction(config.frame, config.core_rate) > insync.LONGEST_FRAME:
+        return _too_long(Fraction(config.frame, config.core_rate))
+    return ""
+
+
+def why_not_copied(container: InputContainer, audio: AudioStream, survey: Survey) -> str:
+    """As `why_not_heard`, of its frames too; reads Opus to its end, for packets of any length may be in it."""
+    reason = why_not_heard(audio)
+    if reason or audio.codec_context.name not in _OPUS:
+        return reason
+    lengths = {opus_packet.samples(bytes(packet)) for packet in file_tracks.packets(container, audio, survey)}
+    if len(lengths) != 1 or 0 in lengths:
+        return "The file's Opus has packets of several lengths, which a loop cannot repeat in step."
+    seconds = Fraction(lengths.pop(), opus_packet.RATE)
+    return _too_long(seconds) if seconds > insync.LONGEST_FRAME else ""
+
+
+def _too_long(seconds: Fraction) -> str:
+    return f"Each frame of the file's audio lasts {float(1000 * seconds):.3g} ms: too long to be repeated in step."
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFrame:
+    """One coded frame; `at` is when it sounds, in seconds of the file's own time."""
+
+    at: Fraction
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AudioForm:
+    """The frames of an audio track: `frame` samples each at `rate`, and how a silent one is made (it may fault)."""
+
+    rate: int
+    frame: int
+    silence: Callable[[], bytes]
+
+
+def audio_form(stream: AudioStream, first: bytes) -> AudioForm:
+    """Of a track that is kept; `first`: one of its frames. Raises `ValueError` for an AAC that cannot be read."""
+    context = stream.codec_context
+    if context.name == "aac":
+        config = aac.parse(context.extradata or b"")
+        rate = context.sample_rate
+        return AudioForm(rate, config.frame * rate // config.core_rate, lambda: libav.silent_aac(config))
+    layout, frame = context.layout.name, opus_packet.samples(first) or 960
+    return AudioForm(opus_packet.RATE, frame, lambda: libav.silent_opus(layout, frame))
+
+
+class AudioSlots:
+    """The audio frames of one round in consecutive slots from its start; what the file has no frame for is silent.
+
+    Slot 0 is the frame that sounds when the first picture is shown (at `start` seconds), or the nearest to it; `phase`
+    is how much later than the picture it begins, in samples, and may be negative: no less than `-lead` seconds, for
+    nothing is decoded before time 0. `frame` is samples in a slot.
+    """
+
+    def __init__(self, form: AudioForm, sounds: Iterator[SoundFrame], start: Fraction, lead: Fraction = HALF) -> None:
+        self._form = form
+        self.rate = form.rate
+        self.frame = form.frame
+        self.filled = 0  # slots that were silent for want of a frame
+        self._limit = min(Fraction(1), max(HALF, insync.FARTHEST * form.rate / form.frame - HALF))  # slots
+        self._taken = 0
+        self._silence = b""
+        self._phase = Fraction(0)  # in slots
+        self._sounds = self._placed(sounds, start)
+        self._next = next(self._sounds, None)
+        if self._next is not None:
+            position, data = self._next
+            self._phase = position - floor(position + HALF)
+            if self._phase < -lead * self.rate / self.frame:
+                self._phase += 1
+            self._next = position - self._phase, data
+
+    @property
+    def phase(self) -> int:
+        """Samples."""
+        return round(self._phase * self.frame)
+
+    def take(self, end: int) -> list[bytes]:
+        """The frames of the slots from the last `end` (at first 0) up to and without this one."""
+        frames = []
+        while self._taken < end:
+            gap = self._gap()
+            while gap < 0:  # together with the one before
+                self._next = next(self._sounds, None)
+                gap = self._gap()
+            fill = min(gap, end - self._taken)
+            frames += [self._silent() for _ in range(fill)]
+            self.filled += fill
+            self._taken += fill
+            if self._next is not None and self._taken < end:
+                frames.append(self._next[1])
+                self._next = next(self._sounds, None)
+                self._taken += 1
+        return frames
+
+    def _gap(self) -> int:
+        """Slots to be filled before the next frame; all there are when there is none."""
+        if self._next is None:
+            return 1 << 62
+        return insync.gap(self._next[0], self._taken, self._limit)
+
+    def left_over(self) -> Fraction:
+        """Seconds for which the file's audio goes on behind the slots that were taken. Reads it to its end."""
+        last = self._next
+        for last in self._sounds:  # noqa: B007 - the last one is wanted
+            pass
+        return (last[0] - self._taken + 1) * self.frame / self.rate if last else Fraction(0)
+
+    def _placed(self, sounds: Iterator[SoundFrame], start: Fraction) -> Iterator[tuple[Fraction, bytes]]:
+        """Each frame with the slot that it sounds in, to a fraction; from the first slot on."""
+        slots = Fraction(self.rate, self.frame)  # a second
+        for sound in sounds:
+            position = (sound.at - start) * slots - self._phase
+            if position >= -HALF:
+                yield position, sound.data
+
+    def _silent(self) -> bytes:
+        self._silence = self._silence or self._form.silence()
+        return self._silence
+
+
+def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> Iterator[SoundFrame]:
+    """Every frame that the file's edit list leaves, with its presentation time."""
+    base = stream.time_base
+    assert base is not None
+    for packet in file_tracks.packets(container, stream, survey):
+        if packet.pts is not None and not packet.is_discard:
+            yield SoundFrame(packet.pts * base, bytes(packet))
+
+
+def repeated(source: Iterator[SoundFrame], start: Fraction, length: Fraction, times: int) -> Iterator[SoundFrame]:
+    """For a file that is several times in its round: what sounds from `start` on for `length` seconds, each time."""
+    kept = [sound for sound in source if start - Fraction(1, 50) <= sound.at < start + length]
+    for number in range(times):
+        for sound in kept:
+            yield SoundFrame(sound.at + number * length, sound.data)

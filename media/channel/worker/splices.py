@@ -1,0 +1,71 @@
+"""Says whether what a file's edit list leaves of its pictures can be copied, or only be decoded and encoded anew."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from media.channel.worker import file_tracks
+from media.mp4.intake import Survey
+from media.mp4.samples import Samples
+
+_BETWEEN: Final = "The file's edit list cuts its picture between key frames, where it cannot be cut without recoding."
+_OPEN: Final = (
+    "The picture begins with a key frame of H.264 that needs others before it, so that it cannot be repeated."
+)
+
+
+def why_not_copied(fd: int, survey: Survey, video: VideoStream) -> str:
+    """In a sentence; "" when the pictures that are shown decode without those that are not.
+
+    Reads the file to its end only if there are hidden pictures.
+    """
+    context = video.codec_context
+    with file_tracks.open_container(fd, survey, unseen=True) as container:
+        stream = container.streams[video.index]
+        samples = Samples(context.name, context.extradata or b"")
+        edited = any(entry.is_discard for entry in stream.index_entries)
+        group = _Group()
+        for packet in file_tracks.packets(container, stream, survey):
+            reason = group.add(packet, samples)
+            edited = edited or file_tracks.hidden(packet)
+            if reason or (not edited and group.key is not None):
+                return reason
+    return ""
+
+
+@dataclass(slots=True)
+class _Group:
+    """A key frame and what follows it in decode order, up to the next one.
+
+    What follows a key frame in decode order and is shown before it (leading pictures) is needed by nothing that is
+    shown later; all else may be needed by whatever comes behind it.
+    """
+
+    key: int | None = None  # when the key frame is shown; None before the first one
+    shown: bool = False  # whether it is
+    spliced: bool = True  # whether what came just before it is not there
+    leading_gone: bool = False
+    trailing_gone: bool = False
+    gone: bool = True  # whether the last picture was hidden, or there was none
+
+    def add(self, packet: "Packet[Any]", samples: Samples) -> str:
+        gone = file_tracks.hidden(packet)
+        pts = packet.pts or 0
+        reason = ""
+        if samples.is_key(data := bytes(packet), packet.is_keyframe):
+            self.key, self.shown, self.spliced = pts, not gone, self.gone
+            self.leading_gone = self.trailing_gone = False
+            if not gone and self.spliced and samples.codec == "h264" and not samples.refreshes(data):
+                reason = _OPEN
+        elif self.key is not None:
+            leading = pts < self.key
+            if gone and leading:
+                self.leading_gone = True
+            elif gone:
+                self.trailing_gone = True
+            elif not self.shown or self.trailing_gone or (leading and self.leading_gone):
+                reason = _BETWEEN
+        self.gone = gone
+        return reason
