@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from media.chunk import Init
 from media.codecs import libav
-from media.mp4 import fmp4, moov
+from media.mp4 import fmp4, moov, picture_boxes
 from media.timing.clock import VIDEO_RATE
 
 PRESET: Final = "superfast"
@@ -88,7 +88,7 @@ class Encoder:
         if audio is not None:
             self._container.add_stream_from_template(audio)
         self._container.start_encoding()
-        self.init: Init = moov.declared(buffer.getvalue(), rate.fps)
+        self.init: Init = moov.declared(picture_boxes.described(buffer.getvalue(), look.aspect), rate.fps)
 
     def encode(self, frame: VideoFrame, *, key: bool) -> list[tuple[int, bytes, bool]]:
         """Stamp, sample (length-prefixed, without parameter sets) and whether it is a key frame."""

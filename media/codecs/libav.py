@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from media.chunk import Init
 from media.faults import Fault
-from media.mp4 import fmp4, moov
+from media.mp4 import fmp4, moov, picture_boxes
 from media.mp4.aac import AacConfig
 
 MAX_PIXELS: Final = 8192 * 4352  # 8K; a decoder refuses a larger picture before it allocates it
@@ -147,7 +147,8 @@ def init_segment(video: VideoStream | None, audio: AudioStream | None, timescale
                 copy_track(container, stream)
         container.start_encoding()
         data = buffer.getvalue()
-    return moov.declared(data, fps)
+    aspect = (video.sample_aspect_ratio if video is not None else None) or Fraction(1)
+    return moov.declared(picture_boxes.described(data, aspect), fps)
 
 
 def copy_track(container: OutputContainer, stream: VideoStream | AudioStream) -> None:

@@ -37,17 +37,31 @@ class Mark:
 class Overlay:
     """Frames of any size and format in, `yuv420p` of limited range in the wanted size out; stamps are kept.
 
-    `aspect` is the shape of a pixel: where it is not 1, the picture is made narrower or wider to look right.
+    `aspect` is the shape of a pixel: where it is not 1, the mark is made narrower or wider to look right. `square`:
+    what comes out has square pixels.
     """
 
-    def __init__(self, width: int | None = None, height: int | None = None, *, aspect: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self,
+        width: int | None = None,
+        height: int | None = None,
+        *,
+        aspect: Fraction = Fraction(1),
+        square: bool = False,
+    ) -> None:
         self._wanted = (width, height)
         self._aspect = aspect
+        self._square = square
         self._mark: Mark | None = None
         self._built_for: tuple[object, ...] | None = None
         self._graph: Graph | None = None  # contexts do not keep their graph alive (PyAV 18)
         self._entry: FilterContext | None = None
         self._end: FilterContext | None = None
+
+    def shape(self, aspect: Fraction) -> None:
+        """From the next frame on, pixels have this shape."""
+        self._aspect = aspect
+        self._built_for = None
 
     def show(self, mark: Mark | None) -> None:
         """From the next frame on, this watermark, or none."""
@@ -70,12 +84,13 @@ class Overlay:
     def size(self, frame: VideoFrame) -> tuple[int, int]:
         """What comes out for a frame of this size: even, and of the same shape unless both sides are wanted."""
         width, height = self._wanted
+        shown = frame.width * self._aspect if self._square else frame.width
         if width is None and height is None:
             width, height = frame.width, frame.height
         elif width is None and height is not None:
-            width = round(frame.width * height / frame.height)
+            width = round(shown * height / frame.height)
         elif height is None and width is not None:
-            height = round(frame.height * width / frame.width)
+            height = round(frame.height * width / shown)
         assert width is not None
         assert height is not None
         return max(2, width // 2 * 2), max(2, height // 2 * 2)
@@ -107,7 +122,8 @@ class Overlay:
     ) -> tuple[Graph, FilterContext, FilterContext]:
         mark = self._mark
         assert mark is not None
-        box = place(size, (max(1, round(mark.picture.width / self._aspect)), mark.picture.height), mark.placement)
+        aspect = 1 if self._square else self._aspect
+        box = place(size, (max(1, round(mark.picture.width / aspect)), mark.picture.height), mark.placement)
         logo = _scaled(mark, (box.width, box.height), _matrix(frame))
         graph = Graph()
         graph.threads = 1

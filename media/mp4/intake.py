@@ -13,7 +13,7 @@ from sys import byteorder
 from typing import Final
 
 from media.faults import Fault
-from media.mp4 import boxes
+from media.mp4 import boxes, picture_boxes
 from media.mp4.boxes import Box
 
 # What an MP4 or QuickTime file may begin with.
@@ -32,12 +32,14 @@ class Survey:
     """What the boxes say. `truncated`: a box reaches past the end of the file, so media is missing.
 
     `key_times`: seconds of the key frames of the first video track, estimated from the mean frame duration; empty for
-    fragmented files and for those where every frame is one.
+    fragmented files and for those where every frame is one. `pictures`: by the number of each video track, the boxes of
+    its sample entry that are worth keeping (`picture_boxes`).
     """
 
     size: int
     truncated: bool = False
     key_times: list[float] = field(default_factory=list)
+    pictures: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
 
 
 class FileView(io.RawIOBase):
@@ -157,8 +159,10 @@ def _read_index(fd: int, at: int, box: Box, found: Survey) -> int:
         raise Fault("limits-exceeded", "The index of the file is too large.", "opening")
     data = os.pread(fd, box.end - at, at)
     if box.kind == b"moov":
-        _check_clear(data, Box(box.kind, box.start - at, len(data), True))
-        found.key_times = _key_times(data, Box(box.kind, box.start - at, len(data), True))
+        moov = Box(box.kind, box.start - at, len(data), True)
+        _check_clear(data, moov)
+        found.key_times = _key_times(data, moov)
+        found.pictures = dict(picture_boxes.of_tracks(data, moov))
     return _count(data, box.start - at, len(data))
 
 

@@ -12,7 +12,16 @@ _HEVC_PROFILES: Final = {1: "Main", 2: "Main 10", 3: "Main Still Picture", 4: "R
 _OTHER_AUDIO: Final = {b"Opus": "opus", b"fLaC": "flac", b"ac-3": "ac-3", b"ec-3": "ec-3"}
 _OBJECT_TYPE_AAC: Final = 0x40  # ISO/IEC 14496-1 table 5: audio ISO/IEC 14496-3
 _ONE: Final = 1 << 16  # of a matrix, 16.16 fixed point
-_TURNS: Final = {(0, -1, 1, 0): 90, (-1, 0, 0, -1): 180, (0, 1, -1, 0): 270}  # a, b, c, d of the matrix
+# How a picture with that matrix (a, b, c, d) has to be turned to be upright, by the numbers of EXIF (tag 0x0112).
+_ORIENTATIONS: Final = {
+    (-1, 0, 0, 1): 2,
+    (-1, 0, 0, -1): 3,
+    (1, 0, 0, -1): 4,
+    (0, 1, 1, 0): 5,
+    (0, 1, -1, 0): 6,
+    (0, -1, -1, 0): 7,
+    (0, -1, 1, 0): 8,
+}
 _VIDEO_ENTRY: Final = 78  # bytes of VisualSampleEntry before its boxes, 14496-12 section 12.1.3
 _AUDIO_ENTRY: Final = 28  # bytes of AudioSampleEntry before its boxes, section 12.2.3
 
@@ -38,19 +47,28 @@ def declared(data: bytes, fps: float = 0.0) -> Init:
     return Init(data, video, audio)
 
 
-def turn(data: bytes) -> int:
-    """How the matrix of the video track turns the picture: 0, 90, 180 or 270 degrees, counter-clockwise.
-
-    14496-12 section 8.3.2; what is no quarter turn, or mirrors, counts as 0.
-    """
+def orientation(data: bytes) -> int:
+    """How the matrix of the video track turns or mirrors the picture: 1 (not) to 8, as EXIF numbers it."""
     moov = boxes.find(data, b"moov")
     for trak in boxes.children(data, moov.start, moov.end) if moov else ():
         if trak.kind == b"trak" and boxes.payload(data, b"mdia/hdlr", trak)[8:12] == b"vide":
             tkhd = boxes.payload(data, b"tkhd", trak)
             at = 52 if tkhd[0] == 1 else 40
             a, b, _, c, d = struct.unpack_from(">5i", tkhd, at)
-            return _TURNS.get((a // _ONE, b // _ONE, c // _ONE, d // _ONE), 0)
-    return 0
+            return oriented(a, b, c, d)
+    return 1
+
+
+def oriented(a: int, b: int, c: int, d: int) -> int:
+    """The same of four numbers of a matrix (14496-12 section 8.3.2), 16.16 fixed point; 1 for what is no quarter turn.
+
+    What scales the picture as well turns it all the same.
+    """
+    return _ORIENTATIONS.get((_sign(a), _sign(b), _sign(c), _sign(d)), 1)
+
+
+def _sign(number: int) -> int:
+    return (number > _ONE // 2) - (number < -_ONE // 2)
 
 
 def avc_config(data: bytes) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final
 from media.chunk import Chunk
 from media.cursor import Cursor, Step
 from media.faults import Fault
+from media.mp4 import moov
 from media.mp4.fragments import fragments
 from media.process.framing import MAX_BODY
 from media.process.messages import ChunkMade, InitMade, Message, Order, StartTask, StopTask, TaskProgress
@@ -47,6 +48,8 @@ def refusal(chunk: Chunk) -> str | None:
         return "The stream has no picture."
     if not video.codec.startswith("avc1"):
         return f"WebRTC takes H.264 from here, and the stream is {video.codec}; MSE and HLS play it."
+    if moov.orientation(chunk.init.data) != 1:
+        return "The stream's picture is turned by its container, which WebRTC knows nothing of; MSE and HLS play it."
     samples = [sample for each in fragments(chunk.data) if each.track == 1 for sample in each.samples]
     if len(chunk.data) > MAX_BODY or max((len(sample.data) for sample in samples), default=0) > LARGEST:
         return f"A picture of the stream has over {LARGEST / 1e6:.0f} MB, too much for WebRTC; MSE and HLS play it."

@@ -62,3 +62,29 @@ def edited(path: Path, handler: bytes, *parts: Part) -> Path:
         return inner[:at] + table + inner[at + size :]
 
     return change(path, how)
+
+
+# By EXIF's number: what brings a picture that is stored so upright, as a, b, c, d of a matrix (14496-12 section 8.3.2).
+MATRICES: Final = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+
+
+def turned(path: Path, orientation: int) -> Path:
+    """Gives the picture that matrix."""
+    a, b, c, d = (each * 65536 for each in MATRICES[orientation])
+
+    def how(where: bytes, inner: bytes) -> bytes:
+        if where != b"moov/trak" or not of_kind(inner, b"vide"):
+            return inner
+        at = inner.index(b"tkhd") + 44
+        return inner[:at] + struct.pack(">5i", a, b, 0, c, d) + inner[at + 20 :]
+
+    return change(path, how)

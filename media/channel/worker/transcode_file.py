@@ -20,10 +20,11 @@ from media.channel.worker.file_sound import AudioForm, SoundFrame
 from media.channel.worker.file_tracks import FileFrame, Joined
 from media.codecs import libav
 from media.codecs.sound_line import SoundLine
+from media.effects import upright
 from media.effects.overlay import Mark, Overlay
 from media.effects.upright import Upright
 from media.faults import Fault
-from media.mp4 import fmp4, moov
+from media.mp4 import fmp4, moov, picture_boxes
 from media.mp4.intake import Survey
 
 NICE: Final = 10  # streams that are on air go first
@@ -97,7 +98,14 @@ class Tracks:
         elif self._audio is not None:
             libav.copy_track(self._output, self._audio)
         self._output.start_encoding()
-        self.init = moov.declared(buffer.getvalue(), libav.sane_rate(self.rate))
+        data = picture_boxes.described(buffer.getvalue(), *self._described())
+        self.init = moov.declared(data, libav.sane_rate(self.rate))
+
+    def _described(self) -> tuple[Fraction, tuple[bytes, ...]]:
+        """The shape of a pixel, where the container says more than the codec; and boxes of the file's sample entry."""
+        if self._pictures is not None:
+            return self._pictures.aspect, ()
+        return self._video.sample_aspect_ratio or Fraction(1), self._survey.pictures.get(self._video.id, ())
 
     def frames(self) -> Iterator[FileFrame]:
         """The video from its first key frame on."""
@@ -158,15 +166,15 @@ class _Pictures:
         video.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}
         rate = video.average_rate
         self.rate = rate if rate and 0 < rate <= libav.MAX_RATE else _USUAL_RATE
-        self._upright = Upright()
         self._decoded = self._decode(survey)
         first = next(self._decoded, None)
         if first is None:
             raise Fault("file-not-media", "There is no picture in the file that can be decoded.", "transcoding")
-        aspect = video.sample_aspect_ratio or Fraction(1)
-        self._aspect = 1 / aspect if self._upright.swaps(first) else aspect
+        turned = upright.orientation(first)
+        self._upright = Upright(turned)
+        self.aspect = upright.shape(video.sample_aspect_ratio or Fraction(1), turned)
         size = Overlay().size(self._upright.apply(first))
-        self._overlay = Overlay(*size, aspect=self._aspect)
+        self._overlay = Overlay(*size, aspect=self.aspect)
         self._overlay.show(mark)
         self._first = self._made(first)
 
@@ -179,7 +187,7 @@ class _Pictures:
         context.width, context.height, context.pix_fmt = frame.width, frame.height, "yuv420p"
         context.time_base = self._source.time_base or 1 / self.rate
         context.thread_count = THREADS
-        context.sample_aspect_ratio = self._aspect
+        context.sample_aspect_ratio = self.aspect
         matrix = int(frame.colorspace)
         context.color_range, context.colorspace = 1, _UNSAID if matrix == _RGB else matrix
         context.color_primaries, context.color_trc = int(frame.color_primaries), int(frame.color_trc)

@@ -16,6 +16,7 @@ MAX_SCANS: Final = 64  # of a progressive JPEG: each goes over all pixels again
 
 ACCEPTED: Final = "PNG, JPEG and still WebP are accepted"
 PHASE: Final = "reading"
+_SOS: Final = 0xDA  # start of scan
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 # What a decoder needs of a PNG. The rest (colour profiles, texts, times) may hold compressed data without end.
 _NEEDED: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -67,7 +68,7 @@ def _png(data: bytes) -> Image:
     _check_size(width, height)
     kept, pixels, orientation = [PNG], [], 1
     for kind, start, end in _png_chunks(data):
-        if kind == b"acTL":  # before the first IDAT, section 11.3.6.1
+        if kind == b"acTL" and data[start : start + 4] != bytes((0, 0, 0, 1)):  # frames, section 11.3.6.1
             raise Fault("image-animated", f"The PNG is animated; {ACCEPTED}.", PHASE)
         if kind == b"eXIf":
             orientation = exif_orientation(data[start:end])
@@ -76,7 +77,25 @@ def _png(data: bytes) -> Image:
             if kind == b"IDAT":
                 pixels.append(data[start:end])
     _check_inflated(pixels, _png_bytes(data, width, height))
-    return Image("png", width, height, orientation, b"".join(kept))
+    return Image("png", width, height, orientation, b"".join(_with_palette(kept)))
+
+
+def _with_palette(chunks: list[bytes]) -> list[bytes]:
+    """Grey of less than eight bits with a transparent shade as a palette, which is the same: FFmpeg forgets it."""
+    depth, colours = chunks[1][16], chunks[1][17]
+    hidden = next((chunk[8:10] for chunk in chunks if chunk[4:8] == b"tRNS"), b"")
+    if colours != 0 or depth > 4 or len(hidden) < 2:
+        return chunks
+    top = (1 << depth) - 1
+    greys = b"".join(bytes([255 * shade // top]) * 3 for shade in range(top + 1))
+    alpha = bytes(0 if shade == int.from_bytes(hidden) & top else 255 for shade in range(top + 1))
+    palette = [_chunk(b"IHDR", chunks[1][8:17] + b"\3" + chunks[1][18:21]), _chunk(b"PLTE", greys)]
+    rest = [chunk for chunk in chunks[2:] if chunk[4:8] not in (b"tRNS", b"PLTE")]
+    return [chunks[0], *palette, _chunk(b"tRNS", alpha), *rest]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -122,34 +141,59 @@ def _check_inflated(pixels: list[bytes], expected: int) -> None:
 
 
 def _jpeg(data: bytes) -> Image:
-    """From the frame header, SOF0 to SOF15 (ITU-T T.81, section B.2.2)."""
-    at, orientation = 2, 1
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    """From the frame header, SOF0 to SOF15 (ITU-T T.81, section B.2.2). What lies between segments is left out."""
+    kept, size, orientation = [data[:2]], (0, 0), 1
+    adobe, colours = False, 3
+    for marker, at, end in _segments(data):
+        if marker == _SOS:
+            break
+        kept.append(data[at:end])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9].ljust(4, b"\0"))
+            size, colours = (width, height), data[at + 9 : at + 10][0] if at + 9 < end else 0
+        elif marker == 0xEE and data[at + 4 : at + 9] == b"Adobe":
+            adobe = True
+        elif marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            orientation = exif_orientation(data[at + 10 : end])
+    else:
+        raise _corrupt("The JPEG has no picture behind its header.")
+    if size == (0, 0):
+        raise _corrupt("The JPEG has no frame header.")
+    _check_size(*size)
+    if colours == 4 and not adobe:
+        raise Fault("image-not-supported", f"The JPEG has four colours and does not say which; {ACCEPTED}.", PHASE)
+    if data.count(b"\xff\xda", at) > MAX_SCANS:
+        raise _corrupt(f"The JPEG has over {MAX_SCANS} scans.")
+    return Image("jpeg", *size, orientation, b"".join((*kept, data[at:])))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, begin and end of each segment; ends with the first that is cut short.
+
+    Fill bytes are skipped, and so is what is no marker at all: as libjpeg and browsers do.
+    """
+    at = 2
+    for _ in range(MAX_CHUNKS):
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
+            return
         marker = data[at + 1]
-        size = int.from_bytes(data[at + 2 : at + 4])
-        if marker == 0xFF:  # fill byte
+        if marker == 0xFF:
             at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if data[at + 9 : at + 10] == b"\x04":
-                raise Fault("image-not-supported", f"The JPEG has four colours (CMYK); {ACCEPTED}.", PHASE)
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            _check_size(width, height)
-            if data.count(b"\xff\xda", at) > MAX_SCANS:
-                raise _corrupt(f"The JPEG has over {MAX_SCANS} scans.")
-            return Image("jpeg", width, height, orientation, data)
-        elif marker in (0x01, *range(0xD0, 0xD9)):  # stand alone, without a length
+        elif marker in (0x00, 0x01, *range(0xD0, 0xD9)):  # no marker, or one that stands alone, without a length
             at += 2
         else:
-            if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-                orientation = exif_orientation(data[at + 10 : at + 2 + size])
-            at += 2 + size
-    raise _corrupt("The JPEG has no frame header.")
+            end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
+            if end > len(data):
+                return
+            yield marker, at, end
+            at = end
 
 
 def _webp(data: bytes) -> Image:
     """RFC 9649: VP8X (section 2.7), VP8 (RFC 6386, section 9.1) or VP8L (section 3.4)."""
     kind, orientation = data[12:16], 1
-    if len(data) < 30:
+    if len(data) < (25 if kind == b"VP8L" else 30):  # one pixel without loss is 28 bytes
         raise _corrupt("The WebP is cut short.")
     if kind == b"VP8X":
         if data[20] & 0x02:

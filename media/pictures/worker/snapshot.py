@@ -10,6 +10,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from media.codecs import libav
+from media.effects import upright
+from media.effects.upright import Upright
 from media.faults import Fault
 from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished
@@ -28,26 +30,28 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     Answers `Finished` with `width` and `height` of the picture and the picture as its body. Faults: `internal` when
     the frame does not decode, `limits-exceeded`.
     """
-    frame = decode(b64decode(spec["init"]) + b64decode(spec["chunk"]))
-    width, height = scaled(frame.width, frame.height, spec["width"])
+    frame, aspect = decode(b64decode(spec["init"]) + b64decode(spec["chunk"]))
+    width, height = scaled(round(frame.width * aspect), frame.height, spec["width"])
     channel.send(Finished({"width": width, "height": height}, encode(frame, spec["format"], width, height)))
 
 
-def decode(film: bytes) -> VideoFrame:
-    """The first picture of a fragmented MP4."""
+def decode(film: bytes) -> tuple[VideoFrame, Fraction]:
+    """The first picture of a fragmented MP4, upright, and the shape of its pixels."""
     options = {"protocol_whitelist": "file", "enable_drefs": "0", "max_pixels": str(libav.MAX_PIXELS)}
     try:
         with av.open(io.BytesIO(film), "r", format="mov", options=options) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}
+            aspect = stream.sample_aspect_ratio or Fraction(1)
             packet = next(container.demux(stream))
             frames = [*stream.decode(packet), *stream.decode(None)]
     except (av.FFmpegError, OSError, ValueError, IndexError, StopIteration):
-        frames = []
+        frames, aspect = [], Fraction(1)
     if not frames or not isinstance(frames[0], VideoFrame):
         raise Fault("internal", "The newest key frame of the stream does not decode.", PHASE)
-    return frames[0]
+    turned = upright.orientation(frames[0])
+    return Upright(turned).apply(frames[0]), upright.shape(aspect, turned)
 
 
 def scaled(width: int, height: int, wanted: int | None) -> tuple[int, int]:

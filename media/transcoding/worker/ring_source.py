@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from media.chunk import Init
 from media.codecs import libav
+from media.effects import upright
 from media.faults import Fault
 from media.mp4 import moov
 from media.mp4.fmp4 import Sample
@@ -91,7 +92,7 @@ class Fed:
 class Input:
     """The decoder below one init; `audio` is a template for the output's audio track.
 
-    `turn`: how its frames have to be turned to be upright, in degrees counter-clockwise.
+    `orientation`: how its frames have to be turned to be upright, as EXIF numbers it.
     """
 
     def __init__(self, init: Init) -> None:
@@ -99,7 +100,7 @@ class Input:
             raise Fault("codec-unsupported", "The source has no picture.", PHASE)
         self.init = init
         self.scale = init.timescale
-        self.turn = moov.turn(init.data)
+        self.orientation = moov.orientation(init.data)
         self.audio_rate = init.audio.timescale if init.audio else 0
         try:
             opened = av.open(io.BytesIO(init.data), format="mov")
@@ -108,6 +109,7 @@ class Input:
         assert isinstance(opened, InputContainer)
         self._container = opened
         self.video: VideoStream = opened.streams.video[0]
+        self.aspect = upright.shape(self.video.sample_aspect_ratio or Fraction(1), self.orientation)
         self.audio: AudioStream | None = opened.streams.audio[0] if opened.streams.audio else None
         self._decoder = self._fresh()
         self._await_key = True

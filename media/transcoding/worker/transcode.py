@@ -65,8 +65,8 @@ class Transcoder:
     def __init__(self, channel: GatewaySocket, spec: Spec, timeline: Epoch) -> None:
         self._channel = channel
         self._spec = spec
-        self._upright = Upright(0)
-        self._overlay = Overlay(spec.width, spec.height)
+        self._upright = Upright(1)
+        self._overlay = Overlay(spec.width, spec.height, square=bool(spec.width or spec.height))
         self._fed = Fed()
         self._writer = Writer(channel, spec, timeline, self._fed.audio)
         self._inputs: deque[tuple[int, Input]] = deque()  # the frame from whose number on it holds
@@ -144,7 +144,8 @@ class Transcoder:
                 for frame in self._input.flush():
                     self._picture(frame)
             self._input = self._inputs.popleft()[1]
-            self._upright = Upright(self._input.turn)
+            self._upright = Upright(self._input.orientation)
+            self._overlay.shape(self._input.aspect)
             coded = replace(coded, breaks=True)
         self._given += 1
         source = self._input
@@ -247,8 +248,7 @@ class Writer:
         """The shape of a pixel: the source's, unless a size is wanted; then pixels are square."""
         if self._spec.width or self._spec.height:
             return Fraction(1)
-        aspect = source.video.codec_context.sample_aspect_ratio or Fraction(1)
-        return 1 / aspect if source.turn in (90, 270) else aspect
+        return source.aspect
 
     def _renew(self, look: PictureForm, source: Input) -> None:
         """Another encoder, when the picture has another shape or the audio is another; else the old one goes on."""

@@ -1,4 +1,4 @@
-"""SoundFrame stays in step with the picture: for any stamps, holes and steps, copied and recoded, from files and cameras."""
+"""Sound stays in step with the picture: for any stamps, holes and steps, copied and recoded, from files and cameras."""
 
 import struct
 from fractions import Fraction

@@ -1,17 +1,19 @@
 """Pictures: what is accepted, what is refused and why, all before or instead of decoding."""
 
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
 
+from media.effects import pixels
 from media.faults import Fault
 from media.pictures.worker import image_header, read_picture
 from tests.support.pictures import chunk, encoded, exif, header, pixels_of, png, refused, with_exif
 
 
 @pytest.mark.parametrize(
-    ("codec", "pixels", "name"),
+    ("codec", "form", "name"),
     [
         ("png", "rgba", "png"),
         ("png", "rgb24", "png"),
@@ -24,8 +26,8 @@ from tests.support.pictures import chunk, encoded, exif, header, pixels_of, png,
         ("libwebp", "bgra", "webp"),
     ],
 )
-def test_what_is_accepted_is_known_by_its_bytes_and_decodes(codec: str, pixels: str, name: str) -> None:
-    found = image_header.examine(encoded(codec, pixels))
+def test_what_is_accepted_is_known_by_its_bytes_and_decodes(codec: str, form: str, name: str) -> None:
+    found = image_header.examine(encoded(codec, form))
     assert (found.format, found.width, found.height) == (name, 64, 48)
     frame = read_picture.decode(found)
     assert (frame.width, frame.height) == (64, 48)
@@ -72,9 +74,81 @@ def test_other_formats_are_refused_by_name(data: bytes, named: str) -> None:
     assert named in caught.value.detail
 
 
-def test_a_jpeg_in_four_colours_is_refused() -> None:
-    frame_header = b"\xff\xc0" + struct.pack(">HBHHB", 20, 8, 10, 10, 4) + bytes(12)
-    assert refused(b"\xff\xd8\xff\xe0\x00\x02" + frame_header) == "image-not-supported"
+def segment(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content
+
+
+def four_colours(values: tuple[int, int, int, int], adobe: bytes) -> bytes:
+    """A JPEG of 8 x 8 pixels that all have these four values: one block each, of which only the mean is coded."""
+    scan = ""
+    for value in values:
+        off = value - 128
+        size = abs(off).bit_length()
+        scan += f"{size:04b}" + (f"{off if off > 0 else off + (1 << size) - 1:0{size}b}" if size else "") + "0"
+    scan += "1" * (-len(scan) % 8)
+    body = bytes(int(scan[at : at + 8], 2) for at in range(0, len(scan), 8)).replace(b"\xff", b"\xff\0")
+    parts = [
+        segment(0xEE, adobe) if adobe else b"",
+        segment(0xDB, b"\0" + bytes([8]) * 64),
+        segment(0xC0, struct.pack(">BHHB", 8, 8, 8, 4) + b"".join(bytes((i, 0x11, 0)) for i in range(1, 5))),
+        segment(0xC4, b"\0" + bytes((0, 0, 0, 12)) + bytes(12) + bytes(range(12))),
+        segment(0xC4, b"\x10\1" + bytes(15) + b"\0"),
+        segment(0xDA, b"\4" + b"".join(bytes((i, 0)) for i in range(1, 5)) + b"\0\x3f\0"),
+    ]
+    return b"\xff\xd8" + b"".join(parts) + body + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("values", "transform", "seen"),
+    [
+        ((255, 0, 0, 255), 0, (255, 0, 0)),
+        ((255, 0, 0, 128), 0, (128, 0, 0)),
+        ((76, 85, 255, 255), 2, (0, 255, 255)),
+        ((0, 128, 128, 128), 2, (128, 128, 128)),
+    ],
+)
+def test_a_jpeg_in_four_colours_of_adobe_s_is_seen_as_printed(
+    values: tuple[int, int, int, int], transform: int, seen: tuple[int, int, int]
+) -> None:
+    data = four_colours(values, b"Adobe\0\x64" + bytes(4) + bytes([transform]))
+    pixel = pixels.rows(pixels.normalised(read_picture.decode(image_header.examine(data))))[:4]
+    assert all(abs(a - b) < 6 for a, b in zip(pixel, (*seen, 255), strict=True))
+
+
+def test_a_jpeg_in_four_colours_that_does_not_say_which_is_refused() -> None:
+    assert refused(four_colours((1, 2, 3, 4), b"")) == "image-not-supported"
+
+
+def test_bytes_between_the_segments_of_a_jpeg_are_passed_over() -> None:
+    data = encoded("mjpeg", "yuvj420p")
+    at = 4 + int.from_bytes(data[4:6])
+    found = image_header.examine(data[:at] + b"\0\0junk\0\xff\0" + data[at:])
+    assert found.data == data
+    assert refused(data[:at] + b"\0junk") == "image-corrupt"
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_grey_of_a_few_bits_keeps_its_transparent_shade(depth: int) -> None:
+    shades, top = 8 // depth, (1 << depth) - 1
+    values = [at & top for at in range(shades)]
+    row = sum(value << depth * (shades - 1 - at) for at, value in enumerate(values))
+    header = struct.pack(">IIBBBBB", shades, 1, depth, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"tRNS", b"\0\1") + chunk(b"IDAT", zlib.compress(bytes((0, row))))
+    data = b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+    found = pixels.rows(pixels.normalised(read_picture.decode(image_header.examine(data))))
+    seen = [tuple(found[at : at + 4]) for at in range(0, len(found), 4)]
+    assert seen == [(255 * v // top,) * 3 + (0 if v == 1 else 255,) for v in values]
+
+
+def test_an_animation_of_one_picture_is_a_still_and_one_pixel_of_webp_is_a_picture() -> None:
+    still = encoded("png", "rgba")
+    control = b"acTL" + struct.pack(">II", 1, 0)
+    data = still[:33] + struct.pack(">I", 8) + control + struct.pack(">I", zlib.crc32(control)) + still[33:]
+    assert image_header.examine(data).data == image_header.examine(still).data
+    lossless = b"\x2f" + struct.pack("<I", 1 << 28) + int("0001" * 5 + "000", 2).to_bytes(3, "little")
+    pixel = b"RIFF" + struct.pack("<I", 20) + b"WEBPVP8L" + struct.pack("<I", len(lossless)) + lossless
+    frame = pixels.normalised(read_picture.decode(image_header.examine(pixel)))
+    assert pixels.rows(frame) == bytes(4)
 
 
 def test_a_jpeg_with_scans_without_end_is_refused() -> None:
