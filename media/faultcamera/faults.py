@@ -25,6 +25,7 @@ DESCRIPTIONS: Final = (
     "metadata",
     "backchannel",
     "sloppy",
+    "latin1",
     "absolute_control",
     "bad_rtpmap",
 )

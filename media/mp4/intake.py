@@ -5,7 +5,7 @@ import io
 import os
 import stat
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +20,8 @@ from media.mp4.boxes import Box
 _FIRST: Final = frozenset({b"ftyp", b"moov", b"moof", b"mdat", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot"})
 _MAX_BOXES: Final = 1_000_000  # at the top level: a day of fragments of 0.2 s, twice
 _MAX_INDEX: Final = 512 * 1024 * 1024  # bytes of one moov or moof
+_METADATA: Final = frozenset({b"udta", b"meta"})  # 14496-12 sections 8.10.1 and 8.11.1
+_FREE: Final = b"free"
 _COUNTED: Final = {b"stsz": 8, b"stz2": 8}  # where the sample count is, behind version and flags
 _RUNS: Final = frozenset({b"stts", b"ctts"})  # tables of (count, value)
 # Sample entries of what is encrypted: Common Encryption (ISO/IEC 23001-7, section 4) and iTunes.
@@ -33,21 +35,27 @@ class Survey:
 
     `key_times`: seconds of the key frames of the first video track, estimated from the mean frame duration; empty for
     fragmented files and for those where every frame is one. `pictures`: by the number of each video track, the boxes of
-    its sample entry that are worth keeping (`picture_boxes`).
+    its sample entry that are worth keeping (`picture_boxes`). `metadata`: where the types of boxes lie that hold titles,
+    covers and the like.
     """
 
     size: int
     truncated: bool = False
     key_times: list[float] = field(default_factory=list)
     pictures: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+    metadata: list[int] = field(default_factory=list)
 
 
 class FileView(io.RawIOBase):
-    """A file descriptor as a file of its own position, so that two readers do not disturb one another."""
+    """A file descriptor as a file of its own position, so that two readers do not disturb one another.
 
-    def __init__(self, fd: int, size: int) -> None:
+    `hidden`: places of box types that read as `free`. What is in those boxes is of no use here and can do no harm then.
+    """
+
+    def __init__(self, fd: int, size: int, hidden: Sequence[int] = ()) -> None:
         self._fd = fd
         self._size = size
+        self._hidden = hidden
         self._at = 0
 
     def readable(self) -> bool:
@@ -59,6 +67,11 @@ class FileView(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes; none at the end."""
         data = os.pread(self._fd, self._size - self._at if size < 0 else size, self._at)
+        for place in self._hidden:
+            begin = place - self._at
+            if -4 < begin < len(data):
+                free = _FREE[max(0, -begin) : len(data) - begin]
+                data = data[: max(0, begin)] + free + data[max(0, begin) + len(free) :]
         self._at += len(data)
         return data
 
@@ -128,6 +141,8 @@ def survey(fd: int) -> Survey:
             raise _not_media("This is no MP4 or QuickTime file.")
         if not box.whole:
             found.truncated = True
+        elif box.kind in _METADATA:
+            found.metadata.append(at + 4)
         elif box.kind in (b"moov", b"moof"):
             has_index = has_index or box.kind == b"moov"
             samples += _read_index(fd, at, box, found)
@@ -163,6 +178,7 @@ def _read_index(fd: int, at: int, box: Box, found: Survey) -> int:
         _check_clear(data, moov)
         found.key_times = _key_times(data, moov)
         found.pictures = dict(picture_boxes.of_tracks(data, moov))
+        found.metadata += [at + place for place in _metadata(data, moov)]
     return _count(data, box.start - at, len(data))
 
 
@@ -172,6 +188,17 @@ def _check_clear(data: bytes, moov: Box) -> None:
         if entries and any(each.kind in _ENCRYPTED for each in boxes.children(data, entries.start + 8, entries.end)):
             detail = "The file is encrypted (DRM), and nothing here has its key; only files in the clear are played."
             raise Fault("file-encrypted", detail, "opening")
+
+
+def _metadata(data: bytes, within: Box) -> Iterator[int]:
+    """Where the types of boxes with metadata lie in the bytes of a `moov`."""
+    at = within.start
+    for child in boxes.children(data, within.start, within.end):
+        if child.kind in _METADATA:
+            yield at + 4
+        elif child.kind == b"trak":
+            yield from _metadata(data, child)
+        at = child.end
 
 
 def _count(data: bytes, start: int, end: int) -> int:

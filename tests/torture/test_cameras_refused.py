@@ -266,7 +266,7 @@ async def test_C44_a_sloppy_description_opens(api: Api) -> None:
         async with camera(f"describe={how}") as peer:
             assert (await start(api, peer.url, how)).status == 200, how
 
-    await asyncio.gather(*map(one, ("sloppy", "absolute_control", "bad_sprop", "bad_rtpmap", "no_sprop")))
+    await asyncio.gather(*map(one, ("sloppy", "latin1", "absolute_control", "bad_sprop", "bad_rtpmap", "no_sprop")))
 
 
 async def test_C44_oddities_become_warnings(api: Api) -> None:

@@ -111,7 +111,7 @@ class OpenedCamera:
         limit = min(camera.connect_timeout, camera.silence_timeout)  # FFmpeg applies it once more to the first packet
         began = time.monotonic()
         try:
-            return av.open(url, format="rtsp", options=options, timeout=(limit, None))
+            return av.open(url, format="rtsp", options=options, timeout=(limit, None), metadata_errors="replace")
         except (av.FFmpegError, OSError) as error:
             elapsed = time.monotonic() - began
             # The exception's text holds the URL with its password: it goes nowhere.

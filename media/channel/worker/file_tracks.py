@@ -39,7 +39,8 @@ def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputCon
     if unseen:
         options |= {"codec_whitelist": "none", "probesize": "32"}
     try:
-        return av.open(FileView(fd, survey.size), "r", format="mov", options=options, buffer_size=1 << 18)
+        file = FileView(fd, survey.size, survey.metadata)
+        return av.open(file, "r", format="mov", options=options, buffer_size=1 << 18, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         # FFmpeg's text adds nothing that a person could use.
         damaged = Fault("file-not-media", "The index of the file is damaged.", "opening")
@@ -47,7 +48,10 @@ def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputCon
 
 
 def pick_video(container: InputContainer) -> VideoStream:
-    """The video with the largest picture. Faults: `no-video`, `codec-unsupported`, `file-not-media`."""
+    """The video that is on by the file's own word (14496-12 section 8.3.2, track_enabled), then the largest picture.
+
+    A motion photo's still is larger than its film, and off. Faults: `no-video`, `codec-unsupported`, `file-not-media`.
+    """
     if not len(container.streams):
         raise Fault("file-not-media", "The file has no tracks.", "opening")
     films = [one for one in container.streams.video if not one.disposition & _STILLS]
@@ -58,7 +62,7 @@ def pick_video(container: InputContainer) -> VideoStream:
     streams = [one for one in films if has_decoder(one)]
     if not streams:
         raise Fault("codec-unsupported", "The file has no video of a known codec.", "opening")
-    stream = max(streams, key=lambda one: (one.codec_context.width * one.codec_context.height, -one.index))
+    stream = max(streams, key=_rank)
     if stream.codec_context.name in _KEPT_VIDEO and not libav.has_parameters(stream):
         raise Fault("file-not-media", "The video has no codec parameters.", "opening")
     return stream
@@ -69,6 +73,11 @@ def _without_video(container: InputContainer) -> str:
     sound, cover = bool(container.streams.audio), bool(container.streams.video)
     words = ["sound"] * sound + ["a cover picture"] * cover or ["other tracks"]
     return f"only {' and '.join(words)}, and no video"
+
+
+def _rank(video: VideoStream) -> tuple[bool, int, int]:
+    context = video.codec_context
+    return bool(video.disposition & Disposition.default), context.width * context.height, -video.index
 
 
 def why_not_copied(video: VideoStream) -> str:

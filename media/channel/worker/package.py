@@ -234,7 +234,7 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
     target = max(1, int(made.longest_segment(options.segment) + 0.5))
     head = Head(made.init, _grid(first, made.init, slots), target, file.why.told)
     tell.emit(TracksFound(head, promised(file.container)))
-    _warn_of_start(start, tell)
+    _warn_of_start(start - Fraction(file.container.start_time or 0, 1_000_000), tell)
     writer = RoundWriter(data, head, slots, first)
     entries = list(_entries(writer, chain((first,), one_round.frames), options, tell))
     _warn_of_audio(slots, tell)
@@ -283,7 +283,10 @@ def promised(container: InputContainer) -> float:
     """Seconds of the video itself where the file says so: its audio often hangs over."""
     video = file_tracks.pick_video(container)
     if video.duration and video.time_base:
-        return float(video.duration * video.time_base)
+        begun = video.start_time or 0
+        # The duration of fragments is when they end: their times may count from 1970.
+        since_zero = not video.frames and begun * video.time_base > 1
+        return float((video.duration - begun if since_zero else video.duration) * video.time_base)
     return (container.duration or 0) / 1_000_000
 
 
@@ -310,6 +313,7 @@ def _grid(first: FileFrame, init: Init, slots: AudioSlots | None) -> Grid | None
 
 
 def _warn_of_start(start: Fraction, tell: _Tell) -> None:
+    """`start`: seconds from the beginning of the file to its first key frame."""
     if start > NOTABLE:
         tell.warn("late-start", f"The first key frame is shown at {float(start):.3f} s; the loop begins there.")
 

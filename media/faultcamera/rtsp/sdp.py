@@ -22,7 +22,7 @@ def describe(tracks: Sequence[ClipTrack], host: str, how: str = "", base: str = 
     ]
     for index, track in enumerate(tracks):
         lines += [f"m={track.kind} 0 RTP/AVP {track.payload_type}", *track.sdp, f"a=control:trackID={index}"]
-    return _odd("\r\n".join([*lines, ""]), how, base).encode()
+    return _odd("\r\n".join([*lines, ""]), how, base).encode("latin-1" if how == "latin1" else "utf-8")
 
 
 def _odd(text: str, how: str, base: str) -> str:
@@ -47,6 +47,8 @@ def _odd(text: str, how: str, base: str) -> str:
             # Blanks behind a control address would end up in the request line of SETUP.
             lines = [line if line.startswith("a=control") else f"{line}  " for line in kept]
             return "x-vendor nonsense\n" + "\n".join(lines)
+        case "latin1":
+            return text.replace("s=Sample camera", "s=Caméra d'été")
         case "absolute_control":
             return text.replace("a=control:trackID=", f"a=control:{base.rstrip('/')}/trackID=")
         case "bad_rtpmap":

@@ -39,7 +39,7 @@ def decode(film: bytes) -> tuple[VideoFrame, Fraction]:
     """The first picture of a fragmented MP4, upright, and the shape of its pixels."""
     options = {"protocol_whitelist": "file", "enable_drefs": "0", "max_pixels": str(libav.MAX_PIXELS)}
     try:
-        with av.open(io.BytesIO(film), "r", format="mov", options=options) as container:
+        with av.open(io.BytesIO(film), "r", format="mov", options=options, metadata_errors="replace") as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}

@@ -103,7 +103,7 @@ class Input:
         self.orientation = moov.orientation(init.data)
         self.audio_rate = init.audio.timescale if init.audio else 0
         try:
-            opened = av.open(io.BytesIO(init.data), format="mov")
+            opened = av.open(io.BytesIO(init.data), format="mov", metadata_errors="replace")
         except av.FFmpegError:
             raise Fault("codec-unsupported", "The source's codec is not known here.", PHASE) from None
         assert isinstance(opened, InputContainer)

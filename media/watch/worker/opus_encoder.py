@@ -24,7 +24,7 @@ class OpusMaker:
     """Opus of the one sound track below an init. Raises `ValueError` when nothing here decodes it."""
 
     def __init__(self, init: bytes) -> None:
-        with av.open(io.BytesIO(init), format="mov") as opened:
+        with av.open(io.BytesIO(init), format="mov", metadata_errors="replace") as opened:
             if not opened.streams.audio:
                 raise ValueError("there is no sound below this init")
             template = opened.streams.audio[0].codec_context
