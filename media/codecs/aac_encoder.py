@@ -34,8 +34,11 @@ class CopiedSound:
     reason: str | None = None
 
     def __init__(self, stream: AudioStream) -> None:
+        config = aac.parse(stream.codec_context.extradata or b"")
+        if not config.plain:
+            raise ValueError("an AAC that browsers do not play")
         self.stream = stream
-        self.samples = aac.parse(stream.codec_context.extradata or b"").frame
+        self.samples = config.frame
 
     def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[AacFrame]:
         """The packet itself."""

@@ -21,6 +21,11 @@ class AacConfig:
     frame: int
     kind: int = 2
 
+    @property
+    def plain(self) -> bool:
+        """Whether every browser plays it: LC, or that with SBR or PS, of channels that are said here."""
+        return self.kind in (2, *_SBR) and self.frame == 1024 and bool(self.layout)
+
 
 def parse(config: bytes) -> AacConfig:
     """Raises `ValueError` when these bytes are no config of an AAC stream."""

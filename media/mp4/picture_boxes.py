@@ -58,9 +58,19 @@ def _boxes(init: bytes, entry: Box, aspect: Fraction, more: tuple[bytes, ...]) -
     """The boxes of a sample entry, as they are to be."""
     inside = list(boxes.children(init, entry.start + _VIDEO_ENTRY, entry.end))
     there = {each.kind for each in inside}
-    kept = [_box(each.kind, init[each.start : each.end]) for each in inside if each.kind != b"pasp"]
+    kept = [_box(each.kind, _true(each.kind, init[each.start : each.end])) for each in inside if each.kind != b"pasp"]
     shape = [_box(b"pasp", struct.pack(">II", *aspect.as_integer_ratio()))] if aspect != 1 or b"pasp" in there else []
     return b"".join([*kept, *shape, *(each for each in more if each[4:8] not in there)])
+
+
+def _true(kind: bytes, config: bytes) -> bytes:
+    """The record of a decoder with the profile and level of its own parameter sets, which are what decoders go by.
+
+    Players read them from the record, and from the codecs string that is made of it (14496-15 5.3.3.1, 8.3.3.1).
+    """
+    if kind == b"avcC" and config[5:6] and config[5] & 0x1F and len(config) > 11:
+        return config[:1] + config[9:12] + config[4:]
+    return config
 
 
 def _sized(init: bytes, trak: Box, entry: Box, aspect: Fraction) -> bytes:

@@ -18,7 +18,6 @@ from media.timing import insync
 from media.timing.insync import HALF
 
 _OPUS: Final = ("opus", "libopus")  # by the names of FFmpeg's decoders
-_PLAIN_AAC: Final = (2, 5, 29)  # object types that every browser plays: LC, and LC with SBR and with PS
 _WHOLE: Final = "which is not played as it is; AAC and Opus are."
 
 
@@ -48,7 +47,7 @@ def why_not_heard(audio: AudioStream) -> str:
         return "The configuration of the file's AAC cannot be read."
     if not config.layout:
         return "The file's AAC describes its channels in the stream itself, which browsers do not take."
-    if config.kind not in _PLAIN_AAC or config.frame != 1024:
+    if not config.plain:
         return f"The file has AAC of object type {config.kind} in frames of {config.frame} samples, {_WHOLE}"
     if Fraction(config.frame, config.core_rate) > insync.LONGEST_FRAME:
         return _too_long(Fraction(config.frame, config.core_rate))
