@@ -35,8 +35,9 @@ class Survey:
 
     `key_times`: seconds of the key frames of the first video track, estimated from the mean frame duration; empty for
     fragmented files and for those where every frame is one. `pictures`: by the number of each video track, the boxes of
-    its sample entry that are worth keeping (`picture_boxes`). `metadata`: where the types of boxes lie that hold titles,
-    covers and the like.
+    its sample entry that are worth keeping (`picture_boxes`). `metadata`: where the types of boxes with titles,
+    covers and the like lie. `parts`: by the number of each video track, at which seconds the second and all later
+    parts of its edit list begin.
     """
 
     size: int
@@ -44,6 +45,7 @@ class Survey:
     key_times: list[float] = field(default_factory=list)
     pictures: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
     metadata: list[int] = field(default_factory=list)
+    parts: dict[int, tuple[Fraction, ...]] = field(default_factory=dict)
 
 
 class FileView(io.RawIOBase):
@@ -178,6 +180,7 @@ def _read_index(fd: int, at: int, box: Box, found: Survey) -> int:
         _check_clear(data, moov)
         found.key_times = _key_times(data, moov)
         found.pictures = dict(picture_boxes.of_tracks(data, moov))
+        found.parts = dict(_parts(data, moov))
         found.metadata += [at + place for place in _metadata(data, moov)]
     return _count(data, box.start - at, len(data))
 
@@ -199,6 +202,23 @@ def _metadata(data: bytes, within: Box) -> Iterator[int]:
         elif child.kind == b"trak":
             yield from _metadata(data, child)
         at = child.end
+
+
+def _parts(data: bytes, moov: Box) -> Iterator[tuple[int, tuple[Fraction, ...]]]:
+    """By track, when the parts of its edit list begin (14496-12 section 8.6.6), but for the first."""
+    mvhd = boxes.payload(data, b"mvhd", moov)
+    scale = int.from_bytes(mvhd[20:24] if mvhd[:1] == b"\1" else mvhd[12:16])
+    for trak in boxes.children(data, moov.start, moov.end) if scale else ():
+        elst = boxes.payload(data, b"edts/elst", trak) if trak.kind == b"trak" else b""
+        size = 8 if elst[:1] == b"\1" else 4
+        begins, seen = Fraction(0), []
+        for at in range(8, len(elst) - 2 * size - 3, 2 * size + 4):
+            if int.from_bytes(elst[at + size : at + 2 * size], signed=True) >= 0:
+                seen.append(begins)
+            begins += Fraction(int.from_bytes(elst[at : at + size]), scale)
+        if len(seen) > 1:
+            tkhd = boxes.payload(data, b"tkhd", trak)
+            yield int.from_bytes(tkhd[20:24] if tkhd[:1] == b"\1" else tkhd[12:16]), tuple(seen[1:])
 
 
 def _count(data: bytes, start: int, end: int) -> int:

@@ -46,7 +46,13 @@ class Samples:
         return b"".join(len(unit).to_bytes(self._size) + unit for unit in units if unit)
 
     def is_key(self, data: bytes, said: bool) -> bool:
-        """Whether this sample, as the file has it, is a key frame: FFmpeg, which says so, misses some in Annex B."""
+        """Whether decoding can begin with this sample, as the file has it, which FFmpeg has `said` or not.
+
+        It misses some in Annex B, and says it of H.264 that only recovers after a while: leading pictures of such a one
+        need what was before it, and decoders complain of them.
+        """
+        if self.codec == "h264":
+            return (said or self._is_annexb(data)) and self.refreshes(data)
         return said or (self._is_annexb(data) and self.refreshes(data))
 
     def refreshes(self, data: bytes) -> bool:

@@ -327,7 +327,7 @@ async def test_V17_a_phone_s_turned_video_stays_upright(video: str, mode: str, a
         (Clip(pix_fmt="yuv420p10le"), "transcode", "copy"),
         (Clip(audio="pcm_s16le", format="mov"), "copy", "transcode"),
         (Clip(audio="ac3"), "copy", "transcode"),
-        (Clip(audio="libmp3lame"), "copy", "copy"),
+        (Clip(audio="libmp3lame"), "copy", "transcode"),
         (Clip(audio="alac", format="mov"), "copy", "transcode"),
     ],
     ids=["ProRes", "MPEG-4 ASP", "VP9", "Hi10P", "PCM", "AC-3", "MP3", "ALAC"],

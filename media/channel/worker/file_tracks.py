@@ -1,7 +1,7 @@
 """Reads a file's picture for the packager: which track, and the frames of one round."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -25,6 +25,7 @@ _STILLS: Final = Disposition.attached_pic | Disposition.timed_thumbnails
 _KEPT_VIDEO: Final = {"h264": ("yuv420p", "yuvj420p"), "hevc": ("yuv420p", "yuvj420p", "yuv420p10le")}
 LONGEST_PICTURE: Final = 60  # seconds; a damaged index may say days, all of which would get an audio track
 _KEY_FRAMES_TRIED: Final = 8
+_NEAR: Final = Fraction(1, 2)  # seconds that FFmpeg may be off where a part begins
 _FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duration
 
 
@@ -180,7 +181,7 @@ def copied_frames(fd: int, survey: Survey, video: VideoStream) -> Iterator[FileF
         tried = 0
         begun: FileFrame | None = None
         splice = True  # what came just before it in the file is not there
-        joined = Joined()
+        joined = Joined(survey.parts.get(stream.id, ()), stream.time_base or Fraction(1))
         for packet in packets(container, stream, survey):
             if begun and packet.has_sidedata("new_extradata"):
                 raise Fault("codec-unsupported", "The video's codec parameters change on the way.", "packaging")
@@ -201,26 +202,29 @@ def copied_frames(fd: int, survey: Survey, video: VideoStream) -> Iterator[FileF
 
 
 class Joined:
-    """Makes the parts that an edit list has left follow one another; ticks.
+    """Puts the parts that an edit list has left where the list says, which `parts` are: seconds, but for the first.
 
-    FFmpeg lets a part with B-frames begin as much too early as its pictures are held back (measured).
+    FFmpeg lets a part begin as much too early or too late as its pictures are held back (measured).
     """
 
-    def __init__(self) -> None:
-        self._newest: int | None = None  # when the picture that is shown last is
-        self._step = 1
+    def __init__(self, parts: Sequence[Fraction], base: Fraction) -> None:
+        self._parts = [round(each / base) for each in parts]
+        self._near = _NEAR / base
+        self._before = 0  # the stamp of the picture before
+        self._step = 0
         self._late = 0
 
-    def shift(self, pts: int, begins: bool) -> int:
-        """How much later this picture is to be shown; `begins`: a part may begin with it."""
-        if self._newest is None:
-            self._newest = pts
-            return 0
-        if begins and pts + self._late <= self._newest:
-            self._late = self._newest + self._step - pts
-        step = pts + self._late - self._newest
-        if step > 0:
-            self._newest, self._step = pts + self._late, step
+    def shift(self, pts: int, begins: bool | None = None) -> int:
+        """How many ticks later this picture is to be shown; `begins`: whether a part begins with it.
+
+        None: pictures come in the order of showing, and the step in time tells.
+        """
+        step = pts - self._before
+        if begins is None:
+            begins = self._step > 0 and step != self._step
+        if begins and self._parts and abs(self._parts[0] - pts) <= self._near:
+            self._late = self._parts.pop(0) - pts
+        self._before, self._step = pts, step
         return self._late
 
 

@@ -1,6 +1,8 @@
 """Says whether what a file's edit list leaves of its pictures can be copied, or only be decoded and encoded anew."""
 
+import os
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 from av.packet import Packet
@@ -11,6 +13,9 @@ from media.mp4.intake import Survey
 from media.mp4.samples import Samples
 
 _BETWEEN: Final = "The file's edit list cuts its picture between key frames, where it cannot be cut without recoding."
+_SELDOM: Final = "Its key frames need others before them, but for a few: who comes later could not begin with them."
+_FARTHEST: Final = 10  # seconds between two with which viewers and seeking can begin
+_HEAD: Final = 2048  # bytes of a key frame in which its first slice nearly always begins
 _OPEN: Final = (
     "The picture begins with a key frame of H.264 that needs others before it, so that it cannot be repeated."
 )
@@ -24,15 +29,31 @@ def why_not_copied(fd: int, survey: Survey, video: VideoStream) -> str:
     context = video.codec_context
     with file_tracks.open_container(fd, survey, unseen=True) as container:
         stream = container.streams[video.index]
+        assert isinstance(stream, VideoStream)
         samples = Samples(context.name, context.extradata or b"")
+        if samples.codec == "h264" and _seldom(fd, stream, samples):
+            return _SELDOM
         edited = any(entry.is_discard for entry in stream.index_entries)
         group = _Group()
         for packet in file_tracks.packets(container, stream, survey):
             reason = group.add(packet, samples)
             edited = edited or file_tracks.hidden(packet)
-            if reason or (not edited and group.key is not None):
+            if reason or (not edited and (packet.is_keyframe or group.key is not None)):
                 return reason
     return ""
+
+
+def _seldom(fd: int, stream: VideoStream, samples: Samples) -> bool:
+    """Whether there are key frames, but those with which decoding begins anew are too far apart for who comes later."""
+    last = 0
+    for entry in stream.index_entries:
+        if entry.is_keyframe:
+            data = os.pread(fd, min(entry.size, _HEAD), entry.pos)
+            if samples.refreshes(data if samples.refreshes(data) else os.pread(fd, entry.size, entry.pos)):
+                last = entry.timestamp
+            elif (entry.timestamp - last) * (stream.time_base or Fraction(1)) > _FARTHEST:
+                return True
+    return False
 
 
 @dataclass(slots=True)
@@ -54,11 +75,11 @@ class _Group:
         gone = file_tracks.hidden(packet)
         pts = packet.pts or 0
         reason = ""
-        if samples.is_key(data := bytes(packet), packet.is_keyframe):
+        if samples.is_key(bytes(packet), packet.is_keyframe):
             self.key, self.shown, self.spliced = pts, not gone, self.gone
             self.leading_gone = self.trailing_gone = False
-            if not gone and self.spliced and samples.codec == "h264" and not samples.refreshes(data):
-                reason = _OPEN
+        elif packet.is_keyframe and not gone and self.gone:
+            reason = _OPEN
         elif self.key is not None:
             leading = pts < self.key
             if gone and leading:

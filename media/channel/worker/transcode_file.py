@@ -162,6 +162,7 @@ class _Pictures:
     def __init__(self, fd: int, survey: Survey, mark: Mark | None) -> None:
         self._container = file_tracks.open_container(fd, survey)
         self._source = video = file_tracks.pick_video(self._container)
+        self._parts = survey.parts.get(video.id, ())
         video.codec_context.thread_count = THREADS
         video.codec_context.options = {"max_pixels": str(libav.MAX_PIXELS)}
         rate = video.average_rate
@@ -199,12 +200,11 @@ class _Pictures:
         end: int | None = None
         key_due = 0
         every = KEY_EVERY / (self._encoder.time_base or Fraction(1))
-        joined = Joined()
-        edited = any(entry.is_discard for entry in self._source.index_entries)
+        joined = Joined(self._parts, self._source.time_base or Fraction(1))
         frame: VideoFrame | None = self._first
         while frame is not None:
             if frame.pts is not None:
-                frame.pts += joined.shift(frame.pts, edited)
+                frame.pts += joined.shift(frame.pts)
             if frame.pts is not None and (end is None or frame.pts > end):
                 key = end is None or frame.pts >= key_due
                 if key:
@@ -217,12 +217,17 @@ class _Pictures:
         yield from self._coded(self._encoder.encode(None))
 
     def _decode(self, survey: Survey) -> Iterator[VideoFrame]:
+        context, gone = self._source.codec_context, False
         for packet in file_tracks.packets(self._container, self._source, survey):
             try:
-                yield from filter(_is_shown, self._source.codec_context.decode(packet))
+                if gone and packet.is_keyframe and not file_tracks.hidden(packet):  # another part of the edit list
+                    yield from filter(_is_shown, context.decode(None))
+                    context.flush_buffers()
+                gone = file_tracks.hidden(packet)
+                yield from filter(_is_shown, context.decode(packet))
             except av.FFmpegError:
                 continue  # a damaged picture is left out
-        yield from self._source.codec_context.decode(None)
+        yield from context.decode(None)
 
     def _made(self, frame: VideoFrame) -> VideoFrame:
         """Upright, marked, in the encoder's size and format, at its own time."""

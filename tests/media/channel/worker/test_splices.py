@@ -63,6 +63,7 @@ def shown(path: Path, whole: Path, folder: Path, count: int = 2) -> tuple[list[i
         (CLOSED, [(0.6, None), (1, 2)], [*range(50, 75)], set()),
         (CLOSED, [(2.6, 1.4)], [*range(35, 100)], {"video"}),
         (CLOSED.but(b_frames=2), [(2, 0.2), (1, 3)], [*range(5, 55), *range(75, 100)], {"video"}),
+        (CLOSED.but(b_frames=2), [(1.2, 0.2), (1, 2.4)], [*range(5, 35), *range(60, 85)], {"video"}),
         (CLOSED.but(b_frames=2), [(1, 0), (1, 3)], [*range(25), *range(75, 100)], set()),
         (CLOSED.but(b_frames=2, gop=250), [(1.2, 0)], [*range(30)], {"video"}),
     ],
@@ -73,6 +74,7 @@ def shown(path: Path, whole: Path, folder: Path, count: int = 2) -> tuple[list[i
         "nothing first",
         "between keys",
         "two parts",
+        "two more",
         "whole groups",
         "among B-frames",
     ],
@@ -110,6 +112,18 @@ def test_a_file_that_begins_in_an_open_group_loops_without_a_complaint(
     copy = ["ffmpeg", "-v", "error", "-ss", "1.12", "-i", str(whole), "-c", "copy", str(cut)]
     subprocess.run(copy, timeout=60, check=True)
     assert shown(cut, whole, tmp_path, 3) == ([*range(28, 100)] * 3, recoded)
+
+
+@pytest.mark.parametrize(("seconds", "recoded"), [(4, False), (12, True)])
+def test_h264_begins_only_with_pictures_that_need_no_others(seconds: int, recoded: bool, tmp_path: Path) -> None:
+    """A file of open groups has one such picture: where the next would be too far, it is recoded."""
+    path = tmp_path / "open.mp4"
+    source = ["-f", "lavfi", "-i", f"testsrc2=size=160x90:rate=25:duration={seconds}", "-pix_fmt", "yuv420p"]
+    encode = ["-c:v", "libx264", "-preset", "ultrafast", "-x264-params", OPEN_AVC]
+    subprocess.run(["ffmpeg", "-v", "error", *source, *encode, str(path)], timeout=60, check=True)
+    index, _ = packaged(path, tmp_path / "package")
+    assert bool(index.head.recoded) is recoded
+    assert sum(entry.independent for entry in index.entries) == (seconds // 2 if recoded else 1)
 
 
 def test_a_file_without_an_edit_is_read_no_further_than_its_first_key_frame(
