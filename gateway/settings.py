@@ -64,6 +64,15 @@ def _signing(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     return secrets
 
 
+def _public(url: str) -> str:
+    """The address at which proxies are asked."""
+    if url and not re.fullmatch(f"({ORIGIN.pattern})(/[A-Za-z0-9._~%-]+)*/?", url):
+        raise ValueError(f"{url!r} must be as https://cams.example or https://portal.example/cams, and no more")
+    if url and urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("public_url must begin with http:// or https://")
+    return url
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Origins = Annotated[Names, AfterValidator(_sites)]
 Urls = Annotated[Names, AfterValidator(_http)]
@@ -71,6 +80,7 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_names), Af
 Events = Annotated[Names, AfterValidator(_events)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_none)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+PublicUrl = Annotated[str, AfterValidator(_public)]
 OptionalNetworks = Annotated[
     tuple[IPv4Network | IPv6Network, ...] | None, NoDecode, BeforeValidator(_networks), BeforeValidator(_blank_is_none)
 ]
@@ -98,6 +108,8 @@ class Settings(BaseSettings):
     jwt_audience: str = ""
     cors_origins: Origins = ()
     trusted_proxies: OptionalNetworks = None
+    public_url: PublicUrl = ""
+    hsts_seconds: Annotated[int, Field(ge=0)] = 0
     media_dir: Path = Path("media-files")
     media_max_bytes: Annotated[int, Field(ge=1)] = 4 * 1024**3
     data_dir: Path = Path("data")

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.jobs.failures import Failure
-from gateway.web.static import POLICY, kept
+from gateway.web.static import POLICY, kept, root_of
 
 FOLDER: Final = Path(__file__).parent / "dashboard"
 TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
@@ -31,7 +31,8 @@ def routes() -> list[web.RouteDef]:
 
 
 async def _page(request: web.Request) -> web.StreamResponse:
-    return kept(FOLDER / "index.html", "text/html", f"{POLICY}; frame-ancestors 'none'").answer(request)
+    page = kept(FOLDER / "index.html", "text/html", f"{POLICY}; frame-ancestors 'none'", root_of(request))
+    return page.answer(request)
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:

@@ -7,9 +7,9 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import body, dashboard_page, docs_page, files, jobs, problems, streams, submit
+from gateway.web import body, dashboard_page, docs_page, files, jobs, prefix, problems, streams, submit
 from gateway.web.access import access, cors, principal, rate_limit, security, session
-from gateway.web.access.outer import PROXIES, Proxies
+from gateway.web.access.outer import PROXIES, Proxies, public
 from gateway.web.context import BASE, Context, with_alias
 from gateway.web.media_use import MediaUse
 from gateway.web.observe import events, figures, health, metrics
@@ -31,9 +31,12 @@ def application(
     rate = face.parts.settings.rate_limit
     limited = [rate_limit.middleware(rate, principal.caller)] if rate else []
     app = web.Application(client_max_size=MAX_BODY)
-    app[PROXIES] = Proxies(face.parts.settings.proxies)
+    app[PROXIES] = Proxies(face.parts.settings.proxies, public(face.parts.settings.public_url))
+    app[security.HSTS] = face.parts.settings.hsts_seconds
     opened = cors.open_to(app, guard.origins)
-    app.middlewares.extend([problems.middleware, *opened, body.plain, access.middleware(guard), *limited])
+    app.middlewares.extend(
+        [prefix.middleware, problems.middleware, *opened, body.plain, access.middleware(guard), *limited]
+    )
     methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
     settings = face.parts.settings
     use = face.media_use or MediaUse(settings.media_dir, face.parts.catalog, face.supervisor.active)

@@ -53,9 +53,11 @@ class Kept:
     headers: Mapping[str, str]
 
     @classmethod
-    def of(cls, path: Path, content_type: str, headers: Mapping[str, str]) -> Self:
+    def of(cls, path: Path, content_type: str, headers: Mapping[str, str], root: str) -> Self:
         """Reads it. The type is ours and not the machine's guess: mimetypes reads files of the operating system."""
         data = path.read_bytes()
+        if content_type == "text/html":
+            data = data.replace(b'="/', f'="{root}'.encode())
         pieces = tuple(data[at : at + PIECE] for at in range(0, len(data), PIECE))
         return cls(pieces, content_type, {**headers, hdrs.ETAG: f'"{sha256(data).hexdigest()[:16]}"'})
 
@@ -69,9 +71,17 @@ class Kept:
 
 
 @cache
-def kept(path: Path, content_type: str, policy: str = POLICY) -> Kept:
-    """A file of the package, read when it is first asked for."""
-    return Kept.of(path, content_type, {**HEADERS, "Content-Security-Policy": policy})
+def kept(path: Path, content_type: str, policy: str = POLICY, root: str = "./") -> Kept:
+    """A file of the package, read when it is first asked for. The addresses in a page begin at `root`."""
+    return Kept.of(path, content_type, {**HEADERS, "Content-Security-Policy": policy}, root)
+
+
+def root_of(request: web.Request) -> str:
+    """The way from a page to the root of the gateway, which is right below any path prefix of any proxy. Not of what a
+    caller chooses: there are as many of them as the routes have levels.
+    """
+    resource = request.match_info.route.resource
+    return "../" * (resource.canonical.count("/") - 1 if resource else 0) or "./"
 
 
 def routes() -> list[web.RouteDef]:
@@ -81,7 +91,7 @@ def routes() -> list[web.RouteDef]:
 
 def page(request: web.Request, name: str, status: int = 200) -> web.Response:
     """One of the HTML pages of watching. Anybody may frame them (`?embed=1`)."""
-    return kept(FOLDER / name, "text/html", f"{POLICY}; frame-ancestors *").answer(request, status)
+    return kept(FOLDER / name, "text/html", f"{POLICY}; frame-ancestors *", root_of(request)).answer(request, status)
 
 
 async def _asset(request: web.Request) -> web.StreamResponse:

@@ -600,7 +600,7 @@ async def test_tls_takes_a_new_certificate_and_new_keys_at_a_sighup_and_keeps_th
     folders = {f"{name}_DIR": str(tmp_path / name.lower()) for name in ("MEDIA", "DATA", "CACHE")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", "serve",
-        env={**os.environ, **folders, **certificate(tmp_path, authority), "HTTP_PORT": "0"},
+        env={**os.environ, **folders, **certificate(tmp_path, authority), "HTTP_PORT": "0", "HSTS_SECONDS": "60"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
     )  # fmt: skip
     assert process.stdout is not None
@@ -611,7 +611,7 @@ async def test_tls_takes_a_new_certificate_and_new_keys_at_a_sighup_and_keeps_th
         port = int(line.rpartition(":")[2])
         async with aiohttp.ClientSession() as session:
             answer = await session.get(f"https://127.0.0.1:{port}/livez", ssl=context)
-            assert answer.headers["Strict-Transport-Security"]
+            assert answer.headers["Strict-Transport-Security"] == "max-age=60"
             before = await serial(port, context)
             certificate(tmp_path, authority)
             process.send_signal(signal.SIGHUP)

@@ -4,10 +4,16 @@ import asyncio
 import struct
 from base64 import b64decode
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 
+from gateway.app import Gateway
+from gateway.settings import Settings
+from gateway.web.watch.mse import ViewerLimits
+from gateway.web.watch.play import PlayLimits
 from media.faultcamera.server import Camera
 from media.pictures.stills import Stills
 from tests.api.conftest import Api
@@ -115,3 +121,41 @@ async def test_the_progressive_mp4_ends_with_its_stream(watched: Api, tmp_path: 
         with suppress(ConnectionError):
             async with asyncio.timeout(30):
                 (tmp_path / "rest.mp4").write_bytes(await response.content.read())
+
+
+@pytest.mark.parametrize("away", ["a channel that is paused", "a camera that is away"])
+async def test_film_and_pictures_of_what_stands_still_say_something_and_go_on(
+    settings: Settings, camera: Camera, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, away: str
+) -> None:
+    """Proxies end what says nothing for a minute; here a minute is half a second."""
+    often = ViewerLimits(silence=0.2)
+    monkeypatch.setattr("gateway.app.PlayLimits", partial(PlayLimits, viewer=often))
+    channel = {"uri": "vod-live://short.mp4", "localStreamName": "c", "loop": True}
+    async with Gateway(settings) as gateway, ClientSession() as session, asyncio.timeout(90):
+        api = Api(gateway, session)
+        of_file = "channel" in away
+        camera_ = {"uri": camera.url, "localStreamName": "c"}
+        assert (await api.post(*(("/vod/startup", channel) if of_file else ("/rtsp/startup", camera_)))).status == 200
+        film, pictures = [await session.get(f"{gateway.url}/live/c.{way}") for way in ("mp4", "mjpeg")]
+        boundary = b"--reelgate-picture"
+        await pictures.content.readuntil(boundary)
+        got = await film.content.readexactly(1000)
+        if of_file:
+            assert (await api.post("/vod/pause", {"localStreamName": "c"})).status == 200
+        else:
+            camera.stall()
+        while got.count(b"\0\0\0\x08free") < 3:
+            got += await asyncio.wait_for(film.content.readany(), 5)
+        for _ in range(5):
+            await asyncio.wait_for(pictures.content.readuntil(boundary), 5)
+        if of_file:
+            assert (await api.post("/vod/resume", {"localStreamName": "c"})).status == 200
+            size = len(got) + 200_000
+            while len(got) < size:
+                got += await film.content.readany()
+            file = tmp_path / "film.mp4"
+            file.write_bytes(got)
+            assert await ffmpeg.complaints(str(file), 1) == ""
+            assert len((await ffmpeg.packets(str(file), 60))["video"]) > 25
+        for each in (film, pictures):
+            each.close()

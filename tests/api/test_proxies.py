@@ -131,6 +131,33 @@ async def test_cookies_are_for_tls_alone_where_a_trusted_proxy_was_asked_by_it(
             assert ("SameSite=None; Secure" in page.headers["Set-Cookie"]) == secure
 
 
+@both
+async def test_the_public_address_tells_a_prefix_that_no_proxy_does(settings: Settings, trusted: bool) -> None:
+    public = "https://portal.example/cams/"
+    async with behind(settings, trusted=trusted, public_url=public, hsts_seconds=60) as guarded:
+        prefix = "/cams" if trusted else ""
+        made = await guarded.ask(
+            "POST", f"{BASE}/watermark/startup", "control", {"watermark": "logo.png"}, Prefer="respond-async, wait=0"
+        )
+        record = f"{prefix}{BASE}/jobs/{made.headers['Job-Id']}"
+        assert made.headers["Link"] == f'<{record}>; rel="monitor"'
+        listed = (await guarded.ask("GET", f"{BASE}/jobs/find_all", "control")).body
+        assert [each["links"]["self"] for each in listed] == [record]
+        session = await guarded.ask("POST", f"{BASE}/session/start", body={"key": guarded.texts["read"]})
+        assert f"Path={prefix}/;" in session.headers["Set-Cookie"]
+        assert ("Secure" in session.headers["Set-Cookie"]) == trusted
+        assert session.headers.get("Strict-Transport-Security") == ("max-age=60" if trusted else None)
+        own = {"Origin": "https://portal.example"}
+        assert (await guarded.ask("POST", FIND, "read", {}, **own)).status == (200 if trusted else 403)
+
+
+@pytest.mark.parametrize("url", ["portal.example", "https://a.example/b?c", "ftp://a.example", "https://a.example//b"])
+def test_a_public_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="public_url"):
+        Settings(public_url=url)
+    assert Settings(public_url="https://a.example/b/").public_url
+
+
 VALUES: Final = {
     "X-Forwarded-For": ("127.0.0.1", "203.0.113.9, ::1"),
     "X-Forwarded-Proto": ("https",),

@@ -5,13 +5,15 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.api.conftest import Answer
 from tests.peers.proxies import HOST, Place
+
+CALLER: Final = "127.1.2.3"  # the address from which it calls
 
 
 class _Here(AbstractResolver):
@@ -53,6 +55,6 @@ class Outside:
 async def outside(place: Place, port: int, scheme: str = "https") -> AsyncIterator[Outside]:
     trusting = ssl.create_default_context()
     place.authority.configure_trust(trusting)
-    connector = aiohttp.TCPConnector(resolver=_Here(place.address), ssl=trusting, limit=0)
+    connector = aiohttp.TCPConnector(resolver=_Here(place.address), ssl=trusting, limit=0, local_addr=(CALLER, 0))
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Outside(session, f"{scheme}://{HOST}:{port}")

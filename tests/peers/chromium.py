@@ -34,13 +34,13 @@ class Viewer:
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser of its own."""
+async def chromium(*more: str) -> AsyncIterator[Browser]:
+    """A browser of its own; `more` are arguments of its command."""
     # It makes a socket below TMPDIR, whose path has to fit into 108 bytes.
     environment: dict[str, str | float | bool] = {**os.environ, "TMPDIR": "/tmp"}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=list(QUIET), env=environment, timeout=90_000
+            executable_path=CHROMIUM, args=[*QUIET, *more], env=environment, timeout=90_000
         )
         try:
             yield browser

@@ -17,6 +17,7 @@ FOLDER: Final = Path(__file__).parents[2] / "docs/guide/deploy"
 HOST: Final = "streams.example"  # that of the guide
 GATEWAY: Final = "127.0.0.1:8081"  # that of the guide
 PATIENCE: Final = 30.0  # seconds for a start
+NOTHING: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,13 @@ async def nginx(place: Place, text: str, port: int) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def guided_nginx(place: Place, gateway: str, port: int, file: str = "nginx.conf") -> AsyncIterator[str]:
-    """nginx as in the guide, before the gateway at that address."""
+async def guided_nginx(
+    place: Place, gateway: str, port: int, file: str = "nginx.conf", more: Mapping[str, str] = NOTHING
+) -> AsyncIterator[str]:
+    """nginx as in the guide, before the gateway at that address, with `more` changed."""
     changes = {GATEWAY: gateway, "listen 443": f"listen {place.address}:{port}", "/etc/ssl": str(place.folder)}
-    async with nginx(place, guide(file, {**changes, "/var/cache/nginx": str(place.folder)}), port) as address:
+    caching = {} if "path" in file else {"/var/cache/nginx": str(place.folder)}
+    async with nginx(place, guide(file, {**changes, **caching, **more}), port) as address:
         yield address
 
 
@@ -98,13 +102,60 @@ async def guided_varnish(place: Place, gateway: str, port: int) -> AsyncIterator
 
 
 @asynccontextmanager
+async def guided_caddy(place: Place, gateway: str, port: int, file: str = "Caddyfile") -> AsyncIterator[str]:
+    """Caddy as in the guide."""
+    config = place.folder / "Caddyfile"
+    site = f"https://{HOST}:{port} {{\n    bind {place.address}"
+    changes = {GATEWAY: gateway, f"\n{HOST} {{": f"\n{site}", "/etc/ssl": str(place.folder)}
+    config.write_text("{\n    admin off\n    auto_https disable_redirects\n}\n" + guide(file, changes))
+    command = ["caddy", "run", "--config", str(config), "--adapter", "caddyfile"]
+    async with _running(command, place, port):
+        yield place.address
+
+
+@asynccontextmanager
+async def guided_haproxy(place: Place, gateway: str, port: int, file: str = "haproxy.cfg") -> AsyncIterator[str]:
+    """HAProxy as in the guide."""
+    config = place.folder / "haproxy.cfg"
+    changes = {GATEWAY: gateway, "bind :443": f"bind {place.address}:{port}", "/etc/ssl": str(place.folder)}
+    config.write_text(guide(file, changes))
+    async with _running(["haproxy", "-db", "-f", str(config)], place, port):
+        yield place.address
+
+
+MODULES: Final = (
+    *("mpm_event", "authz_core", "ssl", "http2", "headers", "alias", "proxy", "proxy_http", "proxy_wstunnel"),
+    "socache_shmcb",
+)
+
+
+@asynccontextmanager
+async def guided_apache(place: Place, gateway: str, port: int, file: str = "apache.conf") -> AsyncIterator[str]:
+    """Apache as in the guide."""
+    config = place.folder / "apache2.conf"
+    changes = {GATEWAY: gateway, "*:443": f"{place.address}:{port}", "/etc/ssl": str(place.folder)}
+    lines = [f"LoadModule {each}_module /usr/lib/apache2/modules/mod_{each}.so" for each in MODULES]
+    lines += [f"ServerRoot {place.folder}", f"PidFile {place.folder}/apache.pid", f"Listen {place.address}:{port}"]
+    lines += ["ErrorLog /dev/stderr", f"DefaultRuntimeDir {place.folder}", f"Mutex file:{place.folder} default"]
+    config.write_text("\n".join([*lines, guide(file, changes)]))
+    async with _running(["apache2", "-D", "FOREGROUND", "-f", str(config)], place, port):
+        yield place.address
+
+
+@asynccontextmanager
 async def _running(command: list[str], place: Place, port: int) -> AsyncIterator[None]:
     program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None
     log = place.folder / "proxy.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            program, *command[1:], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=place.folder
+            program,
+            *command[1:],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=place.folder,
+            env={**os.environ, "XDG_DATA_HOME": str(place.folder), "XDG_CONFIG_HOME": str(place.folder)},
         )
     try:
         async with asyncio.timeout(PATIENCE):

@@ -288,7 +288,7 @@ async def keep_token(request: web.Request, response: web.StreamResponse) -> None
     """
     token = request.get(PAGE_TOKEN)
     if token is not None:
-        path = f"/live/{quote(request.match_info['name'], safe='')}/"
+        path = f"{outer(request).prefix}/live/{quote(request.match_info['name'], safe='')}/"
         secure = outer(request).scheme == "https"  # only then a frame of another site may have it
         site = "None; Secure; Partitioned" if secure else "Lax"
         # Cookies that are set by `set_cookie` are in the headers already when this is called.

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
@@ -42,6 +43,12 @@ class Proxies:
     def trusts(self, address: Address) -> bool:
         """Whether what comes from there may say whom it comes from."""
         return any(address in network for network in self.networks if network.version == address.version)
+
+
+def public(url: str) -> tuple[str, str, str] | None:
+    """The parts of an address like `https://cams.example:8443/cams`; None for none."""
+    parts = urlsplit(url)
+    return (parts.scheme, parts.netloc, parts.path.rstrip("/")) if url else None
 
 
 PROXIES: Final = web.AppKey("proxies", Proxies)

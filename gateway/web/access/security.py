@@ -4,6 +4,9 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from gateway.web.access.outer import outer
+
+HSTS: Final = web.AppKey("hsts", int)  # seconds
 # For answers that are data; pages bring policies of their own.
 POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 
@@ -11,8 +14,16 @@ POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 async def harden(request: web.Request, response: web.StreamResponse) -> None:
     """A signal: adds what is missing, and takes away what tells too much."""
     secured(response)
-    if request.secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    for name, value in lines(request):
+        response.headers.setdefault(name, value)
+
+
+def lines(request: web.Request) -> tuple[tuple[str, str], ...]:
+    """What depends on the request. Strict-Transport-Security (RFC 6797) binds all that is on the host: for who asks."""
+    seconds = request.app.get(HSTS, 0)
+    if not seconds or outer(request).scheme != "https":
+        return ()
+    return (("Strict-Transport-Security", f"max-age={seconds}"),)
 
 
 def secured(response: web.StreamResponse) -> None:

@@ -1,6 +1,6 @@
 """Signing in from a browser, whose EventSource and <video> send no headers: a cookie that stands for a key."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from aiohttp import hdrs, web
 from pydantic import Field
@@ -46,23 +46,13 @@ def routes(access: Access) -> list[web.RouteDef]:
         response = _answer(access, key)
         token = access.session_of(key, params.key, LASTS)
         # Strict: the page itself is for everybody, so a link from elsewhere needs no cookie to open it.
-        response.set_cookie(
-            SESSION,
-            token,
-            max_age=LASTS,
-            path="/",
-            httponly=True,
-            samesite="Strict",
-            secure=outer(request).scheme == "https",
-        )
+        response.set_cookie(SESSION, token, max_age=LASTS, **_kept(request))
         return response
 
     async def end(request: web.Request) -> web.StreamResponse:
         await body.read(request)
         response = _answer(access, None)
-        response.del_cookie(
-            SESSION, path="/", httponly=True, samesite="Strict", secure=outer(request).scheme == "https"
-        )
+        response.del_cookie(SESSION, **_kept(request))
         return response
 
     return [
@@ -70,6 +60,12 @@ def routes(access: Access) -> list[web.RouteDef]:
         web.post(f"{BASE}/session/start", start),
         web.post(f"{BASE}/session/end", end),
     ]
+
+
+def _kept(request: web.Request) -> dict[str, Any]:
+    """Where a browser sends the cookie, and by what."""
+    seen = outer(request)
+    return {"path": f"{seen.prefix}/", "httponly": True, "samesite": "Strict", "secure": seen.scheme == "https"}
 
 
 def _answer(access: Access, key: Key | None) -> web.Response:

@@ -17,8 +17,8 @@ ANOTHER: Final = "Pages of other sites may not call this gateway; cors_origins c
 MISTAKEN: Final = (
     "The page that asks is at {origin}, and what it asks for came here as {host}. If they are one site, a proxy "
     "between them does not pass on the name: let it (in nginx `proxy_set_header Host $http_host`, which has the port), "
-    "or name the proxy in trusted_proxies and let it send X-Forwarded-Host. If the page is another site's, "
-    "cors_origins can allow it."
+    "or name the proxy in trusted_proxies and let it send X-Forwarded-Host, or set public_url. If the page is another "
+    "site's, cors_origins can allow it."
 )
 
 

@@ -1,6 +1,8 @@
 // Speaking with the gateway: calls, uploads, and the same as a curl command.
 
-const BASE = "/rest-api/v3";
+import { PREFIX } from "./dom.js";
+
+export const BASE = `${PREFIX}/rest-api/v3`;
 
 /** An answer that is an error: RFC 9457, with `code` and `detail`. */
 export class Problem extends Error {
@@ -12,6 +14,16 @@ export class Problem extends Error {
     this.job = document.job ?? null;
     this.errors = document.errors ?? [];
   }
+}
+
+/** What an answer says that is none of the gateway's, as of a proxy in front: in words, with what to change. */
+function foreign(status) {
+  const detail = {
+    413: "A proxy in front of the gateway does not let so large a file pass. Raise its limit: client_max_body_size of nginx, LimitRequestBody of Apache.",
+    502: "A proxy in front of the gateway did not reach it.",
+    504: "A proxy in front of the gateway did not wait for its answer.",
+  }[status];
+  return { detail: detail ?? `Something in front of the gateway answered ${status}.` };
 }
 
 /** A call; gives {status, body, jobId, ms}. Throws `Problem`, or a TypeError when the gateway does not answer. */
@@ -27,8 +39,8 @@ export async function call(path, body, { prefer, method, signal } = {}) {
     cache: "no-store",
     signal,
   });
-  const told = answer.status === 204 ? null : await answer.json();
-  if (!answer.ok) throw new Problem(told ?? {}, answer.status);
+  const told = answer.status === 204 ? null : await answer.json().catch(() => null);
+  if (!answer.ok || (told === null && answer.status !== 204)) throw new Problem(told ?? foreign(answer.status), answer.status);
   return { status: answer.status, body: told, jobId: answer.headers.get("Job-Id"), ms: performance.now() - began };
 }
 
@@ -41,7 +53,7 @@ export function upload(name, file, progress, signal) {
     request.upload.onprogress = (event) => progress(event.lengthComputable ? event.loaded / event.total : 0);
     request.onload = () => {
       if (request.status < 300) resolve(request.response);
-      else reject(new Problem(request.response ?? {}, request.status));
+      else reject(new Problem(request.response ?? foreign(request.status), request.status));
     };
     request.onerror = () => reject(new Error("The connection broke while the file was being sent."));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));

@@ -36,12 +36,23 @@ const ICONS = {
   auto: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM12 3v18",
 };
 
-/** An element: properties by name, `on…` as listeners, `data…` as data attributes, anything else as an attribute. */
+/** The path prefix below which a proxy shows the gateway: "" as a rule. */
+export const PREFIX = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** An address of the gateway's, as it is here. One that the gateway has told may have the prefix already. */
+export function here(path) {
+  return path.startsWith("/") && !path.startsWith(`${PREFIX}/`) ? PREFIX + path : path;
+}
+
+/** An element: properties by name, `on…` as listeners, `data…` as data attributes, anything else as an attribute; an
+ * `href` or `src` that begins with a slash begins at the gateway's root.
+ */
 export function h(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties ?? {})) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    if ((name === "href" || name === "src") && String(value).startsWith("/")) made.setAttribute(name, here(value));
+    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (name === "class") made.className = value;
     else if (name === "data") Object.assign(made.dataset, value);
     else if (name in made && !name.includes("-") && name !== "list" && name !== "form") made[name] = value;

@@ -1,7 +1,7 @@
 // The life of one job as it happens: its stages and how long each took, its place in the queue, its end and why.
 
 import { call } from "./api.js";
-import { button, h, mark, say, show } from "./dom.js";
+import { button, h, here, mark, say, show } from "./dom.js";
 import { trouble } from "./notes.js";
 import { streamPath } from "./router.js";
 import { store } from "./store.js";
@@ -118,7 +118,7 @@ class JobLife extends HTMLElement {
       this.link.href = streamPath(name);
       say(this.link, `Watch ${name}`);
     }
-    this.more.href = `/jobs/${job.id}`;
+    this.more.href = here(`/jobs/${job.id}`);
   }
 }
 

@@ -1,6 +1,6 @@
 // All jobs, newest first: what was asked, how it ended and why, and where the time went.
 
-import { button, h, icon, mark, say, show } from "./dom.js";
+import { button, h, here, icon, mark, say, show } from "./dom.js";
 import { active, elapsed, phases } from "./job-life.js";
 import { trouble } from "./notes.js";
 import { remember } from "./router.js";
@@ -23,7 +23,7 @@ function fill(row, job) {
   say(row.name, jobTitle(job.kind));
   if (row.name.dataset.id !== job.id) {
     row.name.dataset.id = job.id;
-    row.name.href = `/jobs/${job.id}`;
+    row.name.href = here(`/jobs/${job.id}`);
     row.about.title = about;
   }
   say(row.about, about);

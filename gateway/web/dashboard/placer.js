@@ -1,7 +1,7 @@
 // A watermark on a still of the stream: dragged and sized with the pointer or the arrow keys.
 
 import { mediaPath } from "./api.js";
-import { h, unique } from "./dom.js";
+import { h, here, unique } from "./dom.js";
 
 const STEP = 0.01; // of the frame, for an arrow key; with shift five times that
 const LEAST = 0.03; // of the frame's width
@@ -68,7 +68,7 @@ export function placer(changed) {
   return {
     element,
     picture: (name) => { if (name && image.dataset.name !== name) { image.dataset.name = name; image.src = mediaPath(name); } },
-    frame: (stream) => { frame.src = `${stream.playback.snapshot}?n=${Date.now()}`; },
+    frame: (stream) => { frame.src = `${here(stream.playback.snapshot)}?n=${Date.now()}`; },
     place: () => ({ x: round(at.x), y: round(at.y), width: round(at.width) }),
     set: (place) => { Object.assign(at, place); draw(); },
     anchor: (column, row) => {

@@ -2,7 +2,7 @@
 
 import { Playback, mediaSource } from "../playback.js";
 import { WhepPlayback, webRtc } from "../whep.js";
-import { button, h, say, show } from "./dom.js";
+import { button, h, here, say, show } from "./dom.js";
 import { sentence, until } from "./words.js";
 
 const VEILS = {
@@ -56,7 +56,7 @@ class Player extends HTMLElement {
   #play(way) {
     this.#stop();
     this.#way = way;
-    const address = this.stream.playback[way];
+    const address = here(this.stream.playback[way]);
     if (way === "mjpeg") {
       this.#veil("connecting");
       this.shown = h("img", { alt: `Live pictures of ${this.stream.name}`, src: `${address}?n=${Date.now()}`, onload: () => this.#veil(null), onerror: () => this.#veil("away") });

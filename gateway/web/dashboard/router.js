@@ -1,6 +1,6 @@
 // Which page belongs to which address; links within the dashboard change the page and load nothing.
 
-import { h } from "./dom.js";
+import { PREFIX, h, here } from "./dom.js";
 
 // [pattern, element, title]
 const ROUTES = [
@@ -16,6 +16,11 @@ const ROUTES = [
 let outlet = null;
 let allowed = (tag) => tag; // which element is shown to whom
 
+/** The path in the dashboard, below whatever prefix. */
+function place(path) {
+  return path.startsWith(`${PREFIX}/`) ? path.slice(PREFIX.length) : path;
+}
+
 function match(path) {
   for (const [pattern, tag, title] of ROUTES) {
     const found = pattern.exec(path);
@@ -29,12 +34,12 @@ function mapped(groups) {
 }
 
 function render(moved) {
-  const found = match(location.pathname);
+  const found = match(place(location.pathname));
   const page = found ? Object.assign(document.createElement(allowed(found.tag)), { params: found.params }) : missing();
   document.title = `${found?.params.name ?? found?.title ?? "Not found"} · Reelgate`;
   outlet.replaceChildren(page);
   for (const link of document.querySelectorAll("a[data-nav]")) {
-    const here = link.dataset.nav === (location.pathname.split("/")[1] || "streams");
+    const here = link.dataset.nav === (place(location.pathname).split("/")[1] || "streams");
     link.toggleAttribute("aria-current", here);
     if (here) link.setAttribute("aria-current", "page");
   }
@@ -49,8 +54,8 @@ function missing() {
 
 /** Goes to an address of the dashboard. */
 export function go(path) {
-  if (path === location.pathname + location.search) return;
-  history.pushState(null, "", path);
+  if (here(path) === location.pathname + location.search) return;
+  history.pushState(null, "", here(path));
   render(true);
 }
 
@@ -61,20 +66,22 @@ export function remember(values) {
 }
 
 export function streamPath(name) {
-  return `/streams/${encodeURIComponent(name)}`;
+  return here(`/streams/${encodeURIComponent(name)}`);
 }
 
 function follow(event) {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const url = new URL(link.href);
-  if (url.origin !== location.origin || link.target || link.hasAttribute("download") || !match(url.pathname)) return;
+  if (url.origin !== location.origin || link.target || link.hasAttribute("download") || !match(place(url.pathname))) return;
   event.preventDefault();
   go(url.pathname + url.search);
 }
 
 /** `guard`: an element's name -> the name of that which is shown in its place to who may not see it. */
 export function begin(element, guard) {
+  const mark = document.querySelector("link[rel=icon]");
+  mark.href = new URL(mark.href).href; // it is looked up anew from each page's address
   outlet = element;
   allowed = guard;
   document.addEventListener("click", follow);

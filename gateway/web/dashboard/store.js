@@ -1,6 +1,6 @@
 // What is known of streams and jobs: read once, then kept by server-sent events, told on once for each frame.
 
-import { call } from "./api.js";
+import { BASE, call } from "./api.js";
 
 const MOST_JOBS = 12_000;
 const PAGE = 1_000; // jobs that one call gives
@@ -82,7 +82,7 @@ class Store extends EventTarget {
   #listen() {
     this.#source?.close();
     this.#connected("connecting");
-    const source = new EventSource("/rest-api/v3/events?figures=true");
+    const source = new EventSource(`${BASE}/events?figures=true`);
     source.onopen = () => this.#connected("open");
     source.onerror = () => this.#lost(source);
     source.addEventListener("job", (event) => this.#take("job", event));

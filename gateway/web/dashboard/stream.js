@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { pause, removeMark, retry, snapshot, terminate } from "./control.js";
-import { button, fact, h, icon, mark, say, show } from "./dom.js";
+import { button, fact, h, here, icon, mark, say, show } from "./dom.js";
 import { copy } from "./notes.js";
 import "./player.js";
 import { plot } from "./plot.js";
@@ -206,7 +206,7 @@ function facts(stream) {
 function addresses(stream) {
   return h("ul", { class: "addresses" }, Object.entries(stream.playback).map(([way, path]) => h("li", {},
     h("span", { class: "quiet" }, way), h("a", { href: path, target: "_blank", rel: "noopener" }, path),
-    button(`Copy ${way}`, { picture: "copy", kind: "plain bare", onclick: () => copy(new URL(path, location.href).href) }))));
+    button(`Copy ${way}`, { picture: "copy", kind: "plain bare", onclick: () => copy(new URL(here(path), location.href).href) }))));
 }
 
 customElements.define("rg-stream", StreamPage);

@@ -1,5 +1,6 @@
 // Live thumbnails: of what is on the screen only, a few at a time, each again after a while, none while nobody looks.
 
+import { PREFIX } from "./dom.js";
 import { store } from "./store.js";
 
 const EVERY = 10_000; // ms between two pictures of one stream
@@ -55,7 +56,7 @@ class Thumbs {
     this.#busy += 1;
     this.#count += 1;
     const next = new Image();
-    next.src = `/live/${encodeURIComponent(name)}.jpg?wake=false&width=${WIDTH}&n=${this.#count}`;
+    next.src = `${PREFIX}/live/${encodeURIComponent(name)}.jpg?wake=false&width=${WIDTH}&n=${this.#count}`;
     try {
       await next.decode();
       image.src = next.src;

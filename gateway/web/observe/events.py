@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from aiohttp import hdrs, web
@@ -14,8 +15,10 @@ from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Flag, Params
 from gateway.web import body
 from gateway.web.access.access import still_good
+from gateway.web.access.outer import outer
 from gateway.web.access.principal import may_see
 from gateway.web.context import BASE, Context
+from gateway.web.prefix import moved
 from media.stream import Stream
 
 PING: Final = 15.0  # seconds without an event until a comment says that the line is alive
@@ -136,7 +139,9 @@ async def _cut_off(request: web.Request, listener: Listener) -> None:
 async def _write(request: web.Request, response: web.StreamResponse, happenings: Iterable[Happening]) -> None:
     for happening in happenings:
         if happening.type != "job" or may_see(request, happening.record):
-            await response.write(happening.wire)
+            below = outer(request).prefix
+            told = replace(happening, record=moved(happening.record, below)) if below else happening
+            await response.write(told.wire)
 
 
 def _since(value: str) -> int | None:

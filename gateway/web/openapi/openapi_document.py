@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from gateway import __version__
 from gateway.jobs.failures import FAILURES
 from gateway.kinds.kind import Kind
+from gateway.web.access.outer import outer
 from gateway.web.access.scopes import scope_of
 from gateway.web.context import BASE
 from gateway.web.openapi import answer_models
@@ -265,9 +266,12 @@ def _ref(model: type[BaseModel]) -> dict[str, str]:
 
 def routes(kinds: Sequence[Kind]) -> list[web.RouteDef]:
     """`/openapi.json`."""
-    body = json.dumps(document(kinds), ensure_ascii=False).encode()
+    told = document(kinds)
+    body = json.dumps(told, ensure_ascii=False).encode()
 
-    async def openapi(_: web.Request) -> web.StreamResponse:
-        return web.Response(body=body, content_type=JSON, headers={"Cache-Control": "no-cache"})
+    async def openapi(request: web.Request) -> web.StreamResponse:
+        prefix = outer(request).prefix
+        content = json.dumps(told | {"servers": [{"url": prefix}]}).encode() if prefix else body
+        return web.Response(body=content, content_type=JSON, headers={"Cache-Control": "no-cache"})
 
     return [web.get("/openapi.json", openapi)]

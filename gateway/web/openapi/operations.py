@@ -198,9 +198,11 @@ def _of_sessions() -> Iterator[Operation]:
     yield Operation("GET", base, "findSession", "Who one is, and what one may do", "session", session, statuses=(429,))
     yield Operation(
         "POST", f"{base}/start", "startSession", start, "session", session,
-        body=SessionParams, body_required=True, statuses=(400, 401, 413, 422, 429), strict=True,
+        body=SessionParams, body_required=True, statuses=(400, 401, 403, 413, 422, 429), strict=True,
     )  # fmt: skip
-    yield Operation("POST", f"{base}/end", "endSession", "Signs a browser out", "session", session, statuses=(413, 429))
+    yield Operation(
+        "POST", f"{base}/end", "endSession", "Signs a browser out", "session", session, statuses=(403, 413, 429)
+    )
 
 
 def _of_operating() -> Iterator[Operation]:

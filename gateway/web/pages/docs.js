@@ -1,4 +1,5 @@
 // Shows the gateway's own OpenAPI document; nothing is asked of any other server.
+const description = new URL("../openapi.json", document.currentScript.src).href;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 // As the dashboard's switch says, which frames this page.
@@ -12,7 +13,7 @@ dark.addEventListener("change", shade);
 window.addEventListener("storage", shade);
 window.addEventListener("DOMContentLoaded", () => {
   window.SwaggerUIBundle({
-    url: "/openapi.json",
+    url: description,
     dom_id: "#docs",
     deepLinking: true,
     docExpansion: "list",

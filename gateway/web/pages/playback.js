@@ -78,7 +78,7 @@ export class Playback extends EventTarget {
   }
 
   #connect() {
-    this.#state("connecting");
+    if (this.state !== "refused") this.#state("connecting"); // what is wrong stays to be read
     this.queue = [];
     this.opened = false;
     performance.mark("socket");
@@ -112,8 +112,11 @@ export class Playback extends EventTarget {
     else {
       const [why, words] = await this.#why();
       if (this.stopped) return;
-      this.#state(why);
-      if (words) this.dispatchEvent(new CustomEvent("refused", { detail: words }));
+      if (!words) this.#state(why);
+      else if (this.state !== "refused") {
+        this.state = "refused";
+        this.dispatchEvent(new CustomEvent("refused", { detail: words }));
+      }
     }
   }
 

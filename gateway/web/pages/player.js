@@ -1,7 +1,7 @@
 // The player page: chooses a way to play, shows what is going on, and gives the keyboard and the buttons their meaning.
 
-import { Playback, mediaSource } from "/assets/playback.js";
-import { WhepPlayback, webRtc } from "/assets/whep.js";
+import { Playback, mediaSource } from "./playback.js";
+import { WhepPlayback, webRtc } from "./whep.js";
 
 const PAUSE = "M7 5h4v14H7zM13 5h4v14h-4z";
 const PLAY = "M8 5v14l11-7z";

@@ -16,8 +16,9 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
+from gateway.web.access import cors, security
 from gateway.web.access.access import cache_control
-from gateway.web.access.cors import Lines, lines
+from gateway.web.access.cors import Lines
 from gateway.web.access.security import secured
 from gateway.web.sending import ImmutableBytes, Pieces, send
 
@@ -67,7 +68,7 @@ def _head(etag: str, content_type: str, size: int, more: Lines) -> bytes:
 def _more(request: web.Request) -> Lines:
     """What the signals would add to a usual answer."""
     kept = cache_control(request, UNCHANGING[hdrs.CACHE_CONTROL])
-    return ((hdrs.CACHE_CONTROL, kept or ""), *lines(request))
+    return ((hdrs.CACHE_CONTROL, kept or ""), *cors.lines(request), *security.lines(request))
 
 
 @lru_cache(maxsize=2)

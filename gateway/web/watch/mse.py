@@ -35,13 +35,15 @@ LOUD: Final = 100  # messages in a second that a viewer may send
 class ViewerLimits:
     """Seconds. `behind`: of media, then a viewer is moved to the newest key frame. `stuck`: for one chunk to be taken.
 
-    `farewell`: for the closing handshake. `tick`: until a vanished client or a replaced ring is noticed.
+    `farewell`: for the closing handshake. `tick`: until a vanished client or a replaced ring is noticed. `silence`:
+    until something is sent although there is nothing new; proxies end what says nothing for a minute.
     """
 
     behind: float = 2.0
     stuck: float = 10.0
     farewell: float = 3.0
     tick: float = 1.0
+    silence: float = 25.0
 
 
 def is_gone(request: web.BaseRequest) -> bool:

@@ -65,20 +65,23 @@ async def jpeg(request: web.Request, stills: Stills, ring: Ring, width: int | No
 async def motion(
     request: web.Request, stills: Stills, ring: Ring, is_current: Callable[[], bool], limits: ViewerLimits
 ) -> web.StreamResponse:
-    """Each new key frame as a part of a `multipart/x-mixed-replace`; a slow client gets the newest one only."""
+    """Each new key frame as a part of a `multipart/x-mixed-replace`, the last one again when none comes for long; a
+    slow client gets the newest one only.
+    """
     with as_failure():
         still = await stills.take(ring, viewer=viewer(request))
     headers = {"Cache-Control": "no-store", "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    transport, shown = request.transport, ring.newest_key()
+    transport, shown, loop = request.transport, ring.newest_key(), asyncio.get_running_loop()
     try:
         while is_current():
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(still.data)}\r\n\r\n"
             async with asyncio.timeout(limits.stuck):
                 await response.write(head.encode() + still.data + b"\r\n")
+            again = loop.time() + limits.silence  # the same picture
             await asyncio.sleep(PACE)
-            while ring.newest_key() == shown:
+            while ring.newest_key() == shown and loop.time() < again:
                 if ring.ended or not is_current() or is_gone(request):
                     return response
                 await arrival(ring, ring.head, limits.tick)

@@ -11,6 +11,7 @@ from media.chunk import Chunk
 from media.cursor import Cursor
 from media.ring import Ring
 
+NOTHING: Final = b"\0\0\0\x08free"  # an empty box, which every player passes over (ISO/IEC 14496-12, 8.1.2)
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Accept-Ranges": "none"}
 
 
@@ -48,6 +49,7 @@ class _Film:
         self._response = response
         self._cursor = Cursor(ring, limits.behind)
         self._limits = limits
+        self._sent = 0.0  # loop time of the last byte
 
     async def run(self, first: Chunk, is_current: Callable[[], bool]) -> None:
         """Sends until there is a reason to end."""
@@ -62,7 +64,13 @@ class _Film:
                 return
             elif self._cursor.waits:
                 await arrival(self._cursor.ring, self._cursor.number, self._limits.tick)
+                await self._say_something()
+
+    async def _say_something(self) -> None:
+        if asyncio.get_running_loop().time() >= self._sent + self._limits.silence:
+            await self._send(NOTHING)
 
     async def _send(self, data: bytes) -> None:
         async with asyncio.timeout(self._limits.stuck):
             await self._response.write(data)
+        self._sent = asyncio.get_running_loop().time()

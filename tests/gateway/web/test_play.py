@@ -139,7 +139,7 @@ async def test_the_player_is_sent_for_any_name_with_an_honest_status(client: Cli
         response = await client.get(f"/live/{name}/")
         assert response.status == status
         assert response.content_type == "text/html"
-        assert 'src="/assets/player.js"' in await response.text()
+        assert 'src="../../assets/player.js"' in await response.text()
 
 
 @pytest.mark.parametrize("path", ["/live/yard/", "/assets/player.js", "/assets/base.css", "/assets/logo.svg"])
