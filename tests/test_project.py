@@ -11,6 +11,7 @@ import pytest
 from gateway.jobs.failures import FAILURES
 from gateway.settings import Settings
 from media import faults
+from tests.support.definitions import names
 
 ROOT = Path(__file__).parents[1]
 PYTHON = sorted(
@@ -61,21 +62,7 @@ def test_every_finding_has_a_script_and_a_row_that_names_what_there_is() -> None
     assert sorted(re.findall(r"^\| \[[\w-]+\]\(\.\./\.\./findings/([\w.-]+)\)", rows, re.MULTILINE)) == scripts
     named = re.findall(r"`([\w/]+\.py):([\w.]+)`", rows)
     assert len(named) >= len(scripts)
-    assert [(path, name) for path, name in named if name not in _names(ROOT / path)] == []
-
-
-def _names(path: Path) -> set[str]:
-    """The functions, classes and `Class.method`s of a module; none where there is no such file."""
-    body = ast.parse(path.read_text()).body if path.is_file() else []
-    found = {each for each in body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
-    inside = {
-        f"{each.name}.{part.name}"
-        for each in found
-        if isinstance(each, ast.ClassDef)
-        for part in each.body
-        if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))
-    }
-    return inside | {each.name for each in found}
+    assert [(path, name) for path, name in named if name not in names(ROOT / path)] == []
 
 
 def test_every_failure_code_is_in_the_reference_with_its_status() -> None:
