@@ -5,9 +5,6 @@ from typing import Any, Final
 from media.faults import Fault
 from media.stream import timestamp
 
-FIRST_DELAY: Final = 0.5  # seconds before what broke is made again; twice that the next time
-LONGEST_DELAY: Final = 30.0
-
 # Codes of a file that will not get better by trying again.
 HOPELESS: Final = frozenset(
     {"codec-unsupported", "file-encrypted", "no-video", "file-not-media", "file-empty", "limits-exceeded"}
@@ -26,6 +23,11 @@ class Troubles:
         self.restarts = 0
         self.next_retry_at: float | None = None
         self._last: dict[str, Any] | None = None
+
+    @property
+    def last_code(self) -> str | None:
+        """The code of the last fault."""
+        return self._last["code"] if self._last else None
 
     def note(self, fault: Fault, at: float) -> None:
         """It is the last one now; `at` is Unix time."""

@@ -131,7 +131,7 @@ def restore(wanted: dict[str, Any], parts: Services) -> ChannelStream:
     stream = ChannelStream(identity, spec, parts.files, Kept.of(wanted))
     stream.mark = Watermark.of(wanted.get("nextMark", wanted.get("mark")))
     parts.catalog.publish(stream)
-    stream.revive()
+    stream.keep()
     return stream
 
 

@@ -13,6 +13,7 @@ from media.camera.attempt import Admission, Attempt, EpochStart, Sink
 from media.camera.spec import CameraSpec, Transport
 from media.chunk import Init
 from media.faults import Fault
+from media.kept import KeptStream
 from media.net.addresses import AddressPolicy
 from media.net.hosts import HostTurns
 from media.process.calibration import Calibration
@@ -20,10 +21,8 @@ from media.process.capacity import Load
 from media.process.messages import ChunkMade, InitMade
 from media.process.workers import Workers
 from media.ring import LiveRing, Ring, RingLimits
-from media.stream import ENDED, Identity, Status, Stream, audio_record, timestamp, video_record
-from media.supervision import ended, supervise
-from media.timing.backoff import REFUSED_LOGIN, STEADY, Backoff
-from media.troubles import unforeseen
+from media.stream import ENDED, Identity, Status, audio_record, timestamp, video_record
+from media.timing.backoff import REFUSED_LOGIN, Backoff
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +55,10 @@ class Manner:
     idle: float | None = None
 
 
-class CameraStream(Stream):
+class CameraStream(KeptStream):
     """A camera that is kept open. `open` is the first attempt, the job's; `keep` makes it last."""
+
+    kept_as = "camera"
 
     def __init__(
         self,
@@ -67,23 +68,20 @@ class CameraStream(Stream):
         status: Status = Status.LIVE,
         manner: Manner | None = None,
     ) -> None:
-        super().__init__(identity, parts.wall, status)
+        super().__init__(identity, parts.wall, Backoff(), status)
         self._spec = spec
         self._parts = parts
         self._manner = manner or Manner()
         self._host = urlsplit(spec.uri).hostname or ""
-        self._loop = asyncio.get_running_loop()
         self._ring = LiveRing(parts.ring, parts.wall, self._loop.time)
         self._epoch = self._loop.time()
         self._end = 0.0  # decode time at the end of the newest chunk, in seconds
         self._init: Init | None = None
         self._fresh = False  # the next chunk is the first of an attempt
         self._attempt: Attempt | None = None
-        self._keeper: asyncio.Task[None] | None = None
         self._demand = asyncio.Event()
         self._demanded_at = self._loop.time()
         self._seen = _Seen()
-        self._backoff = Backoff()
         self.on_phase: Callable[[str], None] = lambda _: None
 
     @property
@@ -115,14 +113,12 @@ class CameraStream(Stream):
             raise
 
     def keep(self) -> None:
-        """From now on the camera is opened again whenever it goes away."""
         self._demanded_at = self._loop.time()
-        self._keeper = supervise("camera", self._keep, self.identity.id, self._recover)
+        super().keep()
 
     async def stop(self) -> None:
-        await ended(self._keeper)
-        await self._let_go()
-        self._release()
+        await self.unkeep()
+        await self.free()
         self._ring.close()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
@@ -132,25 +128,9 @@ class CameraStream(Stream):
         if self._attempt is not None:
             self._attempt.kill()
 
-    async def _keep(self) -> None:
-        """Runs until `stop` cancels it or the camera is given up."""
-        if self.status in ENDED:
-            return
-        self._seen.next_retry_at = None
-        fault = None if self._attempt is not None else await self._reopen()
-        while True:
-            if fault is None:
-                fault = await self._watch()
-            if fault is None:
-                await self._rest()
-                fault = await self._reopen()
-                continue
-            delay = self._backoff.after(fault.code, self._loop.time()) if self._manner.reconnect else None
-            if delay is None:
-                self._give_up(fault)
-                return
-            await self._pause(delay)
-            fault = await self._reopen()
+    @property
+    def is_open(self) -> bool:
+        return self._attempt is not None
 
     async def _try(self, turn: Callable[[], Awaitable[None]], spec: CameraSpec) -> None:
         """One attempt, on the record."""
@@ -162,16 +142,15 @@ class CameraStream(Stream):
         try:
             info = await attempt.open(spec, EpochStart(self._epoch, self._end), self._seen.first_transport)
         except Fault as fault:
-            told = self._seen.judged(fault)
-            self._note(told, began)
+            told = self._judged(fault)
+            self._ended(told, began)
             raise told from None
         if info.get("videoMode") is None:
             self._release()  # a camera that was transcoded before, and whose codec was changed
         self._seen.opened(info, dict(attempt.timings), self._loop.time())
         self._history("live", None, began)
 
-    async def _reopen(self) -> Fault | None:
-        """One attempt; None when it is live."""
+    async def reopen(self) -> Fault | None:
         try:
             await self._try(lambda: self._parts.turns.turn(self._host), self._spec)
         except Fault as fault:
@@ -181,8 +160,8 @@ class CameraStream(Stream):
         self.move(Status.LIVE)
         return None
 
-    async def _watch(self) -> Fault | None:
-        """Waits for the end of the live attempt and says why; None: nobody watches, and it was let go."""
+    async def watch(self) -> Fault | None:
+        """Why the live attempt ended; None: nobody watches, and the camera was let go."""
         attempt = self._attempt
         if attempt is None:
             raise RuntimeError("there is no live attempt to watch")
@@ -197,10 +176,7 @@ class CameraStream(Stream):
         finally:
             over.cancel()
         fault = over.result()
-        self._seen.restarts += 1
-        self._note(fault, began)
-        if self._loop.time() - began >= STEADY:
-            self._backoff.steady()
+        self._ended(fault, began)
         return fault
 
     def _unwatched(self) -> bool:
@@ -208,12 +184,21 @@ class CameraStream(Stream):
             self._demanded_at = self._loop.time()
         return self._manner.idle is not None and self._loop.time() - self._demanded_at >= self._manner.idle
 
-    async def _rest(self) -> None:
-        """IDLE until somebody asks."""
+    async def rest(self) -> bool:
+        """IDLE until somebody asks for the picture."""
         self._demand.clear()
         self._release()
         self.move(Status.IDLE)
         await self._demand.wait()
+        return True
+
+    def delay(self, fault: Fault) -> float | None:
+        return super().delay(fault) if self._manner.reconnect else None
+
+    async def free(self) -> None:
+        await self._let_go()
+        self._attempt = None
+        self._release()
 
     async def _let_go(self) -> None:
         """TEARDOWN, and the worker's end."""
@@ -227,37 +212,26 @@ class CameraStream(Stream):
     def _release(self) -> None:
         self._parts.calibration.capacity.release(self.identity.id)
 
-    async def _recover(self, error: Exception, seconds: float) -> None:
-        """WAITING after something unforeseen, until the next try."""
-        self._note(unforeseen(error), self._loop.time())
-        self._seen.next_retry_at = self._parts.wall() + seconds
-        await self._let_go()
-        self._attempt = None
-        self._release()
-        if self.status not in ENDED:
-            self.move(Status.WAITING)
-
-    async def _pause(self, seconds: float) -> None:
-        self._seen.next_retry_at = self._parts.wall() + seconds
-        self.move(Status.WAITING)
-        await asyncio.sleep(seconds)
-        self._seen.next_retry_at = None
-
-    def _give_up(self, fault: Fault) -> None:
+    def give_up(self, fault: Fault) -> None:
         self.warn("given-up", f"No further attempt is made after {fault.code}: {fault.detail}")
         self._release()
         self._ring.close()
         self.move(Status.WAITING)  # the table has no way from IDLE to FAILED
         self.move(Status.FAILED)
 
-    def _note(self, fault: Fault, began: float) -> None:
-        """Keeps why an attempt ended, for the record and for the operator."""
-        self._seen.last_error = {
-            "code": fault.code,
-            "phase": fault.phase or None,
-            "detail": fault.detail,
-            "at": timestamp(self._parts.wall()),
-        }
+    def _judged(self, fault: Fault) -> Fault:
+        """A first refused login of a camera that has worked may mean that it is full: some say 401 to that."""
+        if fault.code == "source-auth-failed" and self._seen.info and self.troubles.last_code not in REFUSED_LOGIN:
+            detail = "The camera refuses a login that has worked: it was changed, or the camera has too many viewers."
+            return Fault("source-auth-or-busy", detail, fault.phase)
+        return fault
+
+    def note(self, fault: Fault) -> None:
+        self._ended(fault, self._loop.time())
+
+    def _ended(self, fault: Fault, began: float) -> None:
+        """Keeps why the attempt that began then (loop time) ended, for the record and for the operator."""
+        self.troubles.note(fault, self._parts.wall())
         attempts = self._seen.attempts
         # A camera that stays dead is worth one line, not one for each try.
         level = logging.DEBUG if attempts and attempts[-1]["code"] == fault.code else logging.WARNING
@@ -293,7 +267,7 @@ class CameraStream(Stream):
         return {"identity": asdict(self.identity), "camera": spec, "manner": asdict(self._manner)}
 
     def details(self) -> dict[str, Any]:
-        return self._seen.record(self._init, self._loop.time())
+        return self._seen.record(self._init, self._loop.time()) | self.troubles.record()
 
 
 async def _at_once() -> None:
@@ -302,12 +276,9 @@ async def _at_once() -> None:
 
 @dataclass(slots=True)
 class _Seen:
-    """What was observed of a camera, not what is wanted of it; `frame_at` is loop time, `next_retry_at` Unix time."""
+    """What was observed of a camera, not what is wanted of it; `frame_at` is loop time."""
 
-    restarts: int = 0
     frame_at: float | None = None
-    last_error: dict[str, Any] | None = None
-    next_retry_at: float | None = None
     attempts: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=HISTORY))
     stats: dict[str, Any] = field(default_factory=dict)
     timings: dict[str, int] = field(default_factory=dict)
@@ -323,14 +294,6 @@ class _Seen:
         """An attempt has become live."""
         self.info, self.timings, self.frame_at = info, timings, now
         self.described = InitMade(info["video"], info["audio"], b"").init()
-
-    def judged(self, fault: Fault) -> Fault:
-        """A first refused login of a camera that has worked may mean that it is full: some say 401 to that."""
-        before = (self.last_error or {}).get("code")
-        if fault.code == "source-auth-failed" and self.info and before not in REFUSED_LOGIN:
-            detail = "The camera refuses a login that has worked: it was changed, or the camera has too many viewers."
-            return Fault("source-auth-or-busy", detail, fault.phase)
-        return fault
 
     def age(self, now: float) -> float | None:
         """Seconds since the newest chunk."""
@@ -351,9 +314,6 @@ class _Seen:
             "transport": self.info.get("transport"),
             "lastFrameAge": self.age(now),
             "loss": self.stats.get("loss"),
-            "restarts": self.restarts,
-            "lastError": self.last_error,
-            "nextRetryAt": timestamp(self.next_retry_at),
             "attempts": list(self.attempts),
             "timings": self.timings,
         }

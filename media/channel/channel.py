@@ -19,10 +19,11 @@ from media.channel.span import SpanStart
 from media.channel.spec import FileParts, FileSpec, Kept
 from media.channel.start_and_end import first_start, until_end, until_startable
 from media.faults import Fault
+from media.kept import KeptStream
 from media.ring import Ring
-from media.stream import ENDED, Identity, Status, Stream, timestamp, tracks_of
-from media.supervision import ended, supervise
-from media.troubles import FIRST_DELAY, HOPELESS, LONGEST_DELAY, Troubles, unforeseen
+from media.stream import ENDED, Identity, Status, timestamp, tracks_of
+from media.timing.backoff import Doubling
+from media.troubles import HOPELESS
 from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -31,29 +32,28 @@ LINGER: Final = 20.0  # seconds that a file which has ended is still served, so 
 ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
 
 
-class ChannelStream(Stream):
+class ChannelStream(KeptStream):
     """A channel. `open` is the job's: the files are packaged as far as is needed. `begin` starts the channel's clock.
 
     `mark` is to be burnt into its picture. `kept`: it was on air before the gateway was, and goes on with the version
     that it had then; the one that is wanted takes over at a join.
     """
 
+    kept_as = "channel"
+
     def __init__(self, identity: Identity, spec: FileSpec, parts: FileParts, kept: Kept | None = None) -> None:
-        super().__init__(identity, parts.wall, Status.WAITING if kept else Status.LIVE)
+        super().__init__(identity, parts.wall, Doubling(), Status.WAITING if kept else Status.LIVE)
         self._spec = spec
         self._parts = parts
-        self._loop = asyncio.get_running_loop()
         self._kept = kept
         self.mark: Watermark | None = None
         self._seen_mark: Watermark | None = None  # what the reel before had, as long as the join is waited for
         self._reel: Playlist | None = None  # after a fault the one that broke, for what it was
         self._ring: ChannelRing | None = None
         self._before: ChannelRing | None = None  # the one off air because a file changed while it was packaged
-        self._keeper: asyncio.Task[None] | None = None
         self._remaking = Remaking(identity.id, self.take, self._keep_mark)
         self._join = JoinWatch(lambda: self.on_change(self), parts.wall)
         self._broken: asyncio.Future[Fault] = self._loop.create_future()
-        self._troubles = Troubles()
         self._stopping = False
         self._spells = Spells(parts.wall, self._healed)
         self._replacement = Replacement(
@@ -84,7 +84,7 @@ class ChannelStream(Stream):
                 await self._prepare(reel)
                 return
             except Fault as fault:
-                await self._release()
+                await self.free()
                 if not await reel.stale():
                     raise
                 if not left:
@@ -101,18 +101,17 @@ class ChannelStream(Stream):
     def begin(self) -> None:
         """The channel is on air from now on; it is kept on air until it ends."""
         self._play()
-        self.revive()
+        self.keep()
 
-    def revive(self) -> None:
-        """Comes back on air by itself, on its old clock; for a channel that was `kept`, which is WAITING."""
-        self._keeper = supervise("channel", self._keep, self.identity.id, self._recover)
+    @property
+    def is_open(self) -> bool:
+        return self._ring is not None
 
     async def stop(self) -> None:
         self._stopping = True
-        if self._keeper is not None and self._keeper is not asyncio.current_task():
-            await ended(self._keeper)
+        await self.unkeep()
         await self._replacement.stop()
-        await self._release()
+        await self.free()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
 
@@ -240,7 +239,7 @@ class ChannelStream(Stream):
             "position": round(float(where[1]), 3) if where else None,
             "item": item if where and len(self._spec.paths) > 1 else None,
             "fault": self._spells.record(),
-            **self._troubles.record(),
+            **self.troubles.record(),
         }
 
     def _watermarks(self) -> dict[str, Any]:
@@ -311,38 +310,26 @@ class ChannelStream(Stream):
             ring.replace_at_join(loop, reel.files(self._parts.library.disk))
             self._join.follow(ring)  # its start is another one then
 
-    async def _keep(self) -> None:
-        """Runs until the files have ended, the channel is given up, or `stop` cancels it.
-
-        It is not given up for what a file is that was changed while it was being packaged: it may change again.
+    def delay(self, fault: Fault) -> float | None:
+        """None after what will not get better, but not where a file was changed while it was packaged: it may change
+        again.
         """
-        if self.status in ENDED:
-            return
-        self._troubles.next_retry_at, delay = None, FIRST_DELAY
-        fault = None if self._ring is not None else await self._reopen()
-        while True:
-            if fault is None:
-                fault = await self._watch()
-                self._troubles.restarts += 1
-            if fault is None:
-                break
-            self._note(fault)
-            if self._before is None and fault.code in HOPELESS:
-                self.move(Status.FAILED)
-                return
-            await self._pause(delay)
-            delay = min(LONGEST_DELAY, delay * 2)
-            fault = await self._reopen()
+        return None if self._before is None and fault.code in HOPELESS else super().delay(fault)
+
+    async def rest(self) -> bool:
+        """The files have ended; the last segments can still be fetched for a while."""
         await asyncio.sleep(LINGER)
         await self.stop()
+        return False
 
-    async def _reopen(self) -> Fault | None:
-        """Packages the file again if need be; None when the channel is on air."""
+    async def reopen(self) -> Fault | None:
+        """Packages the files again if need be; None when the channel is on air."""
         try:
             await self.open()
             self._play()
         except Fault as fault:
-            await self._release()  # nothing is left after `open` itself
+            await self.free()  # nothing is left after `open` itself
+            self.note(fault)
             return fault
         self.move(Status.LIVE)
         if self._ring is not None and self._ring.paused:
@@ -352,7 +339,7 @@ class ChannelStream(Stream):
             self._remaking.begin(lambda: self.version(mark))
         return None
 
-    async def _watch(self) -> Fault | None:
+    async def watch(self) -> Fault | None:
         """Why the channel went off air; None when it has ended as it should. One that repeats never does."""
         reel, ring = self._reel, self._ring
         assert reel is not None
@@ -368,26 +355,11 @@ class ChannelStream(Stream):
             return ends[0].result()  # None; what it failed by was no end
         fault = self._broken.result()
         self._before = ring if await reel.stale() else None
-        await self._release()
+        await self.free()
+        self.note(fault)
         return fault
 
-    async def _recover(self, error: Exception, seconds: float) -> None:
-        """Off air after something unforeseen, until the next try."""
-        self._note(unforeseen(error))
-        await self._release()
-        if self.status not in ENDED:
-            self._wait(seconds)
-
-    def _wait(self, seconds: float) -> None:
-        self._troubles.next_retry_at = self._parts.wall() + seconds
-        self.move(Status.WAITING)
-
-    async def _pause(self, seconds: float) -> None:
-        self._wait(seconds)
-        await asyncio.sleep(seconds)
-        self._troubles.next_retry_at = None
-
-    async def _release(self) -> None:
+    async def free(self) -> None:
         """Closes the ring and gives the packages back."""
         self._spells.heal()
         await self._remaking.stop()
@@ -399,6 +371,6 @@ class ChannelStream(Stream):
         if self._reel is not None:
             await self._reel.release()
 
-    def _note(self, fault: Fault) -> None:
-        self._troubles.note(fault, self._parts.wall())
+    def note(self, fault: Fault) -> None:
+        self.troubles.note(fault, self._parts.wall())
         log.warning("channel-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})

@@ -1,4 +1,4 @@
-"""When a camera that went away is tried again, and when it is given up. Pure: the caller brings the time."""
+"""When a stream that went off air is tried again, and when it is given up. Pure: the caller brings the time."""
 
 import random
 from collections import deque
@@ -7,7 +7,6 @@ from typing import Final
 
 FIRST_DELAY: Final = 0.5  # seconds
 LONGEST_DELAY: Final = 30.0
-STEADY: Final = 60.0  # seconds of media after which the next failure starts over at FIRST_DELAY
 
 # Codes after which a quick retry would only do harm, with the least delay in seconds: cameras lock an account after
 # repeated bad passwords, and keep the session of a client that crashed for a minute.
@@ -28,8 +27,24 @@ MOST_CRASHES: Final = 5
 CRASH_WINDOW: Final = 600.0  # seconds
 
 
+class Doubling:
+    """Twice as long after each failure, for what is on this machine."""
+
+    def __init__(self) -> None:
+        self._delay = FIRST_DELAY
+
+    def steady(self) -> None:
+        """The stream was on air for a minute: the next failure starts over at `FIRST_DELAY`."""
+        self._delay = FIRST_DELAY
+
+    def after(self, code: str, now: float) -> float | None:
+        """Seconds to wait; neither the code of the failure nor the time matters."""
+        delay, self._delay = self._delay, min(LONGEST_DELAY, 2 * self._delay)
+        return delay
+
+
 class Backoff:
-    """Decorrelated jitter by class of failure. `spread(low, high)` draws a number between the two."""
+    """For cameras: decorrelated jitter by class of failure. `spread(low, high)` draws a number between the two."""
 
     def __init__(self, spread: Callable[[float, float], float] = random.uniform) -> None:
         self._spread = spread
@@ -38,7 +53,7 @@ class Backoff:
         self._crashes: deque[float] = deque(maxlen=MOST_CRASHES)
 
     def steady(self) -> None:
-        """The camera has been live for `STEADY` seconds: what was before counts no longer, except crashes."""
+        """The camera was live for a minute: what was before counts no longer, except crashes."""
         self._delay = FIRST_DELAY
         self._refused_logins = 0
 

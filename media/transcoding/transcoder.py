@@ -10,6 +10,7 @@ from typing import Any, Final
 from media.catalog import Catalog
 from media.chunk import Init
 from media.faults import Fault
+from media.kept import KeptStream
 from media.process.calibration import Calibration
 from media.process.capacity import Load
 from media.process.messages import (
@@ -28,17 +29,16 @@ from media.process.messages import (
 )
 from media.process.workers import Worker, Workers
 from media.ring import LiveRing, Ring, RingLimits
-from media.stream import ENDED, Identity, Status, Stream, audio_record, video_record
+from media.stream import ENDED, Identity, Status, audio_record, video_record
 from media.supervision import ended, supervise
+from media.timing.backoff import Doubling
 from media.transcoding.ring_feed import RingFeed
-from media.troubles import FIRST_DELAY, LONGEST_DELAY, Troubles, unforeseen
 from media.watermark import Watermark
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 5.0  # seconds without a word from a worker after which it counts as hung
 STARVED: Final = 3.0  # seconds without a frame out after which there is no picture
-STEADY: Final = 60.0  # seconds of life after which a worker's end is nothing but bad luck
 OVERLOAD: Final = 1.0  # seconds of lag over which it is said
 CHECK: Final = 0.5  # seconds between two looks at all that
 
@@ -96,12 +96,13 @@ class _Observed:
     stats: dict[str, Any] = field(default_factory=dict)
     frame_at: float = 0.0
     heard_at: float = 0.0
-    troubles: Troubles = field(default_factory=Troubles)
 
 
-class TranscodedStream(Stream):
+class TranscodedStream(KeptStream):
     """`open` is the job's: the source is there, there is room, a worker runs and a frame is encoded. `keep` makes it
     last: a worker that ends is replaced, a source that goes away is waited for."""
+
+    kept_as = "transcoder"
 
     def __init__(
         self,
@@ -111,12 +112,11 @@ class TranscodedStream(Stream):
         mark: Watermark | None,
         status: Status = Status.LIVE,
     ) -> None:
-        super().__init__(identity, parts.wall, status)
+        super().__init__(identity, parts.wall, Doubling(), status)
         self.spec = spec
         self.mark = mark
         self.on_phase: Callable[[str], None] = lambda _: None
         self._parts = parts
-        self._loop = asyncio.get_running_loop()
         self._ring = LiveRing(parts.ring, parts.wall)
         self._epoch = self._loop.time()
         self._end = 0.0
@@ -124,7 +124,6 @@ class TranscodedStream(Stream):
         self._worker: Worker | None = None
         self._feed: RingFeed | None = None
         self._feeding: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._fault: Fault | None = None
         self._orders: dict[int, asyncio.Future[None]] = {}
@@ -160,9 +159,9 @@ class TranscodedStream(Stream):
             await self._end_worker()
             raise
 
-    def keep(self) -> None:
-        """From now on it is kept on air."""
-        self._keeper = supervise("transcoder", self._keep, self.identity.id, self._recover)
+    @property
+    def is_open(self) -> bool:
+        return self._worker is not None
 
     async def show(self, mark: Watermark | None) -> None:
         """Returns when the first frame with this watermark (None: without one) is encoded. Raises `Fault`.
@@ -191,7 +190,7 @@ class TranscodedStream(Stream):
         self.on_change(self)
 
     async def stop(self) -> None:
-        await ended(self._keeper)
+        await self.unkeep()
         self._refuse(Fault("resource-busy", f"The transcoder {self.identity.name!r} has been ended."))
         await self._end_worker()
         self._parts.calibration.capacity.release(self.identity.id)
@@ -229,7 +228,7 @@ class TranscodedStream(Stream):
             "lastFrameAge": self.frame_age(),
             "lag": seen.stats.get("lag"),
             "cores": seen.stats.get("cores"),
-            **seen.troubles.record(),
+            **self.troubles.record(),
         }
 
     async def _start(self, feed: RingFeed) -> None:
@@ -268,44 +267,20 @@ class TranscodedStream(Stream):
         for order in self._orders.values():
             _resolve(order, fault)
 
-    async def _keep(self) -> None:
-        """Runs until `stop` cancels it."""
-        delay, troubles = FIRST_DELAY, self._seen.troubles
-        troubles.next_retry_at = None
-        fault = await self._reopen() if self._worker is None else None
-        while True:
-            began = self._loop.time()
-            if fault is None:
-                fault = await self._watch()
-                troubles.restarts += 1
-                delay = FIRST_DELAY if self._loop.time() - began >= STEADY else delay
-            self._note(fault)
-            await self._end_worker()
-            troubles.next_retry_at = self._parts.wall() + delay
-            self.move(Status.WAITING)
-            await asyncio.sleep(delay)
-            troubles.next_retry_at = None
-            delay = min(LONGEST_DELAY, delay * 2)
-            fault = await self._reopen()
-
-    async def _recover(self, error: Exception, seconds: float) -> None:
-        """WAITING after something unforeseen, until the next try."""
-        self._note(unforeseen(error))
-        self._seen.troubles.next_retry_at = self._parts.wall() + seconds
+    async def free(self) -> None:
         await self._end_worker()
         self._worker = None
-        if self.status not in ENDED:
-            self.move(Status.WAITING)
 
-    async def _reopen(self) -> Fault | None:
+    async def reopen(self) -> Fault | None:
         try:
             await self.open(insist=True)
         except Fault as fault:
+            self.note(fault)
             return fault
         self.move(Status.LIVE)
         return None
 
-    async def _watch(self) -> Fault:
+    async def watch(self) -> Fault:
         """Why the worker ended. Until then: WAITING while the source sends nothing, and said when it is too slow.
 
         A look that comes late itself is none: this process stood still, with all of the machine perhaps.
@@ -323,9 +298,12 @@ class TranscodedStream(Stream):
                 worker.kill()
             elif self.status is Status.LIVE and now - max(self._seen.frame_at, stood) > STARVED:
                 detail = f"The source {self.spec.source!r} sends nothing; the transcoder waits for it."
-                self._note(Fault("source-timeout", detail, "live"))
+                self.note(Fault("source-timeout", detail, "live"))
                 self.move(Status.WAITING)
-        return self._why(worker)
+        fault = self._why(worker)
+        self.note(fault)
+        await self._end_worker()
+        return fault
 
     def _why(self, worker: Worker) -> Fault:
         return self._fault or worker.crash("The transcoder's worker", "live")
@@ -375,8 +353,8 @@ class TranscodedStream(Stream):
         lag = self._seen.stats.get("lag", 0.0)
         self.warn("overloaded", f"The transcoder is {lag:.1f} s behind; use a smaller picture or fewer streams.")
 
-    def _note(self, fault: Fault) -> None:
-        self._seen.troubles.note(fault, self._parts.wall())
+    def note(self, fault: Fault) -> None:
+        self.troubles.note(fault, self._parts.wall())
         log.warning("transcoder-fault", extra={"stream": self.identity.id, "code": fault.code, "phase": fault.phase})
 
 
