@@ -253,7 +253,7 @@ class Attempt:
         self._watchdog = self._loop.call_later(HEARTBEAT / 3, self._beat)
         if now - self._heard_at >= HEARTBEAT:
             detail = f"The camera's worker said nothing for {HEARTBEAT:.0f} s."
-            self._fault = Fault("worker-hung", detail, self._phase)
+            self._fault = self._fault or Fault("worker-hung", detail, self._phase)  # it may have told why before
             self._worker.kill()
         elif now - self._chunk_at >= max(STALLED, 4 * self._longest_chunk):
             detail = f"Nothing to show has come of the camera for {now - self._chunk_at:.0f} s."

@@ -3,8 +3,10 @@
 import errno
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import av
@@ -20,6 +22,7 @@ from media.net import tls
 
 REFUSED_IN: Final = {"OPTIONS": "options", "DESCRIBE": "describing", "SETUP": "setup", "PLAY": "playing"}
 MAX_LOCATION: Final = 800  # characters; FFmpeg cuts a line of its log off at 1023
+GOODBYE: Final = 0.5  # seconds that TEARDOWN may take to leave; a camera that has stopped reading is not waited for
 UDP_OPTIONS: Final = {"reorder_queue_size": "500", "buffer_size": str(4 * 1024 * 1024), "max_delay": "300000"}
 
 
@@ -74,13 +77,27 @@ class OpenedCamera:
         elif self._line is not None:
             self._line.hang_up()
 
-    def close(self, farewell: float) -> None:
-        """Sends TEARDOWN, and hears the camera out for at most `farewell` seconds; not at all after `hang_up`."""
-        self.container.close()
+    def cut(self) -> None:
+        """Lets go, from another thread, of who waits for a camera that reads no more; it hears nothing more either."""
         if self._relay is not None:
-            self._relay.close(farewell)
+            self._relay.cut()
+        elif self._line is not None:
+            self._line.cut()
+
+    def close(self, farewell: float) -> None:
+        """Sends TEARDOWN and hears the camera out, in `farewell` seconds, or `GOODBYE` if that is more."""
+        until = time.monotonic() + farewell
+        limit = threading.Timer(max(farewell, GOODBYE), self.cut)
+        limit.daemon = True
+        with suppress(RuntimeError):  # no thread is to be had
+            limit.start()
+        self.container.close()  # waits for as long as the camera does not read
+        limit.cancel()
+        left = max(0.0, until - time.monotonic())
+        if self._relay is not None:
+            self._relay.close(left)
         if self._line is not None:
-            self._line.hear_out(farewell)
+            self._line.hear_out(left)
             self._line.close()
 
     def _relayed(self) -> Relay | None:

@@ -51,7 +51,7 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     try:
         opened.check()
         reader = _Reader(channel, camera, opened, Epoch(spec["epoch"], spec["notBefore"]))
-        with Watchdog(channel, reader.look, opened.hang_up) as lookout:
+        with Watchdog(channel, reader.look, opened) as lookout:
             reader.read(lookout)
     finally:
         opened.close(FAREWELL * channel.grace if channel.stopping else 0.0)

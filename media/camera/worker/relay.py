@@ -78,13 +78,17 @@ class Relay:
             with suppress(OSError):
                 self._viewer.shutdown(socket.SHUT_WR)
 
-    def close(self, seconds: float) -> None:
-        """For after FFmpeg has hung up: waits until the camera has answered what it was asked last, at most so long."""
-        self._thread.join(seconds)
+    def cut(self) -> None:
+        """Lets go of whoever waits, here or in FFmpeg: nothing is passed on any more."""
         for each in (self._viewer, self._camera, self._door):
             if each is not None:
                 with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)  # wakes the thread, should it still wait
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def close(self, seconds: float) -> None:
+        """For after FFmpeg has hung up: waits until the camera has answered what it was asked last, at most so long."""
+        self._thread.join(seconds)
+        self.cut()
         self._thread.join()
 
     def _run(self) -> None:

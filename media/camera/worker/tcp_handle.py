@@ -10,6 +10,9 @@ from typing import Final, Self
 
 ANSWER: Final = b"RTSP/1."
 READ_SIZE: Final = 65536
+LOOK_EVERY: Final = 0.02  # seconds between two looks for an answer after `hang_up`, when nothing can be waited for
+_CLOSE_WAIT: Final = 8  # in Linux's words (tcp_states.h): the other end has hung up, and this one has not
+_GONE: Final = (7, _CLOSE_WAIT)
 
 
 class TcpHandle:
@@ -17,6 +20,7 @@ class TcpHandle:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._hung_up = False
 
     @classmethod
     def find(cls) -> Self | None:
@@ -39,8 +43,14 @@ class TcpHandle:
 
     def hang_up(self) -> None:
         """Whoever waits for the camera reads the end of the stream; what is said to the camera still goes out."""
+        self._hung_up = True
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RD)
+
+    def cut(self) -> None:
+        """Whoever waits for the camera, to read or to write, is let go: nothing goes in or out any more."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
 
     def hear_out(self, seconds: float) -> None:
         """Reads until the camera has answered or hung up, at most so long; for after FFmpeg has sent TEARDOWN.
@@ -54,9 +64,16 @@ class TcpHandle:
             while ANSWER not in tail and (left := until - time.monotonic()) > 0:
                 self._connection.settimeout(left)
                 data = self._connection.recv(READ_SIZE)
-                if not data:
+                if data:
+                    tail = tail[-len(ANSWER) :] + data
+                elif not self._hung_up or self._is_over():
                     return
-                tail = tail[-len(ANSWER) :] + data
+                else:
+                    time.sleep(min(left, LOOK_EVERY))
+
+    def _is_over(self) -> bool:
+        """Whether the camera has hung up; after `hang_up` each read says so, and Linux still takes what comes."""
+        return self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _GONE
 
     def close(self) -> None:
         self._connection.close()

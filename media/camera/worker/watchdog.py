@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from media.faults import Fault
 from media.process.gateway_socket import GatewaySocket
@@ -12,7 +12,18 @@ from media.process.messages import Failed
 
 EVERY: Final = 0.5  # seconds between two looks
 NOTICE: Final = 0.1  # seconds that a reader has to see by itself that the gateway has said stop
-LAST_WORD: Final = 2.0  # seconds after hanging up in which the reader must be done
+ENDING: Final = 0.5  # seconds after hanging up in which a reader is to have read the end; one that writes does not
+LAST_WORD: Final = 0.5  # seconds after that in which it must be done: the gateway is to hear the fault in its time
+
+
+class Line(Protocol):
+    """What the reader reads from, as another thread may end it."""
+
+    def hang_up(self) -> None:
+        """The reader reads the end of the stream; what it says still goes out."""
+
+    def cut(self) -> None:
+        """The reader can neither read nor write."""
 
 
 class Watchdog:
@@ -21,13 +32,14 @@ class Watchdog:
 
     `look` is called twice a second with monotonic time, and raises `Fault` when the time is over. It is believed at the
     second time in a row: where all of the process stood still, the reader first gets to read what has come meanwhile.
-    `hang_up` makes the reader's stream end. A reader that goes on after that has its process ended around it.
+    `line.hang_up` makes the reader's stream end; `line.cut` lets go of a reader that waits until it can write. One that
+    goes on after that has its process ended around it.
     """
 
-    def __init__(self, channel: GatewaySocket, look: Callable[[float], None], hang_up: Callable[[], None]) -> None:
+    def __init__(self, channel: GatewaySocket, look: Callable[[float], None], line: Line) -> None:
         self._channel = channel
         self._look = look
-        self._hang_up = hang_up
+        self._line = line
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
         self.fault: Fault | None = None
@@ -47,11 +59,20 @@ class Watchdog:
             before, told = told, self._over()
             if before is not None and told is not None:
                 self.fault = told
-                self._hang_up()
-                self._see_out(told)
+                if not self._let_go():
+                    self._channel.send(Failed(told.code, told.phase, told.detail))
+                    os._exit(0)
                 return
         if not self._done.wait(NOTICE):
-            self._hang_up()  # the gateway kills those who do not end in time
+            self._let_go()  # the gateway kills those who do not end in time
+
+    def _let_go(self) -> bool:
+        """Whether the reader has ended once its stream had."""
+        self._line.hang_up()
+        if self._done.wait(ENDING):
+            return True
+        self._line.cut()
+        return self._done.wait(LAST_WORD)
 
     def _over(self) -> Fault | None:
         try:
@@ -59,8 +80,3 @@ class Watchdog:
         except Fault as fault:
             return fault
         return None
-
-    def _see_out(self, fault: Fault) -> None:
-        if not self._done.wait(LAST_WORD):
-            self._channel.send(Failed(fault.code, fault.phase, fault.detail))
-            os._exit(0)

@@ -13,7 +13,7 @@ from media.camera.attempt import Admission, Attempt, EpochStart, Sink
 from media.camera.spec import CameraSpec
 from media.net.addresses import AddressPolicy
 from media.process import messages
-from media.process.messages import Ready, StartTask
+from media.process.messages import Failed, Ready, StartTask
 from media.process.workers import OnMessage, Worker, Workers
 from tests.support.processes import until
 
@@ -49,15 +49,36 @@ async def nothing() -> None:
     return None
 
 
+def an_attempt(workers: MuteWorkers) -> Attempt:
+    admission = Admission(nothing, lambda load: None)
+    sink = Sink(*(lambda *_: None,) * 5, turn=nothing, admission=admission)
+    return Attempt(cast(Workers, workers), AddressPolicy(loopback=True), sink)
+
+
+SPEC = CameraSpec("rtsp://127.0.0.1/", transport="tcp", preflight=False)
+
+
+async def test_a_worker_that_has_told_its_fault_and_does_not_end_is_killed_and_its_fault_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attempt, "HEARTBEAT", HEARTBEAT)
+    workers = MuteWorkers()
+    made = an_attempt(workers)
+    await made.open(SPEC, EpochStart(0.0, 0.0))
+    (far_end,) = workers.far_ends
+    far_end.sendall(messages.encode(Failed("source-timeout", "live", "nothing has come")))
+    await until(lambda: not made.live)
+    assert (await made.over()).code == "source-timeout"
+    far_end.close()
+
+
 async def test_a_worker_that_says_nothing_is_killed_but_not_because_this_process_did_not_listen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(attempt, "HEARTBEAT", HEARTBEAT)
     workers = MuteWorkers()
-    admission = Admission(nothing, lambda load: None)
-    sink = Sink(*(lambda *_: None,) * 5, turn=nothing, admission=admission)
-    made = Attempt(cast(Workers, workers), AddressPolicy(loopback=True), sink)
-    await made.open(CameraSpec("rtsp://127.0.0.1/", transport="tcp", preflight=False), EpochStart(0.0, 0.0))
+    made = an_attempt(workers)
+    await made.open(SPEC, EpochStart(0.0, 0.0))
     time.sleep(2 * HEARTBEAT)  # noqa: ASYNC251 (the process stands still)
     await asyncio.sleep(HEARTBEAT / 10)
     assert made.live

@@ -1,6 +1,9 @@
 """How FFmpeg is asked to open a camera."""
 
 import errno
+import socket
+import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from media.camera.spec import CameraSpec, Transport
 from media.camera.worker import opening
 from media.camera.worker.opening import OpenedCamera
+from media.camera.worker.tcp_handle import TcpHandle
 from media.faults import Fault
 
 
@@ -18,6 +22,9 @@ class Quiet:
 
     def __init__(self, *_: object) -> None:
         pass
+
+    def losses(self, *, wanted: bool) -> None:
+        """There are none."""
 
 
 class NoRelay:
@@ -42,7 +49,7 @@ def asked_with(monkeypatch: pytest.MonkeyPatch, camera: CameraSpec) -> tuple[str
         raise OSError(errno.ECONNREFUSED, "refused")
 
     monkeypatch.setattr("av.open", refuse)
-    monkeypatch.setattr(opening, "Overheard", Quiet)
+    monkeypatch.setattr(opening, "FfmpegLog", Quiet)
     monkeypatch.setattr(opening, "Relay", NoRelay)
     with pytest.raises(Fault):
         OpenedCamera(camera, lambda: None, lambda _: None)
@@ -72,3 +79,29 @@ def test_by_udp_and_where_a_certificate_is_to_be_verified_ffmpeg_meets_the_relay
     url, options = asked_with(monkeypatch, camera)
     assert url == NoRelay.url
     assert options["protocol_whitelist"] == allowed  # without rtsp it follows no redirect
+
+
+class Talker:
+    """In the place of FFmpeg: its goodbye waits until the camera reads, which it does not."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._connection.sendall(bytes(1 << 20))
+
+
+def test_a_camera_that_has_stopped_reading_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as camera, socket.create_connection(camera.getsockname()) as ffmpeg:
+        monkeypatch.setattr("av.open", lambda *_, **__: Talker(ffmpeg))
+        monkeypatch.setattr(opening, "FfmpegLog", Quiet)
+        monkeypatch.setattr(TcpHandle, "find", lambda: TcpHandle(ffmpeg.dup()))
+        spec = CameraSpec("rtsp://c.example/live", transport="tcp", address="127.0.0.1")
+        opened = OpenedCamera(spec, lambda: None, lambda _: None)
+        opened.check()
+        closing = threading.Thread(target=opened.close, args=(0.0,), daemon=True)
+        closing.start()
+        closing.join(30)
+        assert not closing.is_alive()
