@@ -112,7 +112,7 @@ class Gateway:
         log.info("reloaded", extra={"keys": len(self.keys), "trouble": self.keys.trouble})
 
     def hurry(self) -> None:
-        """While it is closing: no more patience with jobs that are still running."""
+        """While the gateway is closing: it waits no longer for jobs that are still running."""
         if self._supervising:
             self.supervisor.kill()
 
@@ -189,7 +189,7 @@ class Gateway:
         )
 
     def _watch(self, stack: AsyncExitStack) -> None:
-        """Whoever looks on at the jobs and streams: news, figures, and what clears away."""
+        """Those who look on at the jobs and streams: news, figures, and what clears away."""
         keep = Keep(self.settings.jobs_retention_count, self.settings.jobs_tombstones)
         retention = Retention(self.supervisor, self.store, keep)
         news = News(self.supervisor, self.feed, self.webhooks.teller)
@@ -267,21 +267,21 @@ class Gateway:
 
 
 def _ailing() -> str | None:
-    """Which tasks failed by something unforeseen, and are begun again."""
+    """The kinds of tasks that ended by an unforeseen error and were begun again."""
     if not FAILURES.ailing:
         return None
     return f"{len(FAILURES.ailing)} of the gateway's tasks failed and are tried again; the log tells which, and where."
 
 
 def _tls(settings: Settings) -> Tls | None:
-    """Raises `TlsError` for files that are no certificate and its key."""
+    """The TLS of the settings. Raises `TlsError` for files that are no certificate and its key."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Tls(settings.tls_cert, settings.tls_key)
 
 
 def _jwts(settings: Settings) -> Jwts | None:
-    """Raises `JwtError`."""
+    """The checker of JSON Web Tokens of the settings. Raises `JwtError`."""
     if settings.jwt_keys is None:
         return None
     return Jwts(settings.jwt_keys, settings.jwt_issuer, settings.jwt_audience)

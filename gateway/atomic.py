@@ -18,7 +18,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """What was made, renamed or deleted in a folder is on disk on return. Raises `OSError`."""
+    """Whatever was made, renamed or deleted in a folder is on disk on return. Raises `OSError`."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def address(text: str) -> str:
-    """Where the gateway is, without a path: that of the API is known. Raises `argparse.ArgumentTypeError`."""
+    """The root URL of a gateway; a path is dropped. Raises `argparse.ArgumentTypeError`."""
     with suppress(ValueError):
         url = URL(text)
         if url.scheme in ("http", "https") and url.host:
@@ -67,7 +67,7 @@ def address(text: str) -> str:
 
 
 def field(text: str) -> tuple[str, Any]:
-    """One `key=value`. Raises `argparse.ArgumentTypeError`."""
+    """Takes one `key=value` apart. Raises `argparse.ArgumentTypeError`."""
     name, mark, value = text.partition("=")
     if not name or not mark:
         raise argparse.ArgumentTypeError(f"{text!r} is not key=value")
@@ -81,7 +81,7 @@ def field(text: str) -> tuple[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns the exit status."""
+    """Runs the command. Returns the exit status."""
     asked = parser().parse_intermixed_args(arguments)
     try:
         return asyncio.run(Call(asked).run())
@@ -103,7 +103,7 @@ class Call:
         self._shown = ""
 
     async def run(self) -> int:
-        """Returns the exit status. Raises `aiohttp.ClientConnectionError` when there is no gateway."""
+        """Makes the call. Returns the exit status. Raises `aiohttp.ClientConnectionError` when there is no gateway."""
         key = self._asked.key
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
         limit = aiohttp.ClientTimeout(total=None, sock_connect=10)
@@ -176,7 +176,7 @@ class Call:
         return FAILED
 
     def _unwritten(self, error: OSError) -> int:
-        """A full disk is told; a reader that has gone knows. What is left in the buffer goes nowhere."""
+        """Tells of a full disk, and is silent about a reader that has gone. What is left in the buffer goes nowhere."""
         if not isinstance(error, BrokenPipeError):
             self._note(f"reelgate: the result could not be written: {error.strerror}")
         with Path(os.devnull).open("w") as nowhere:

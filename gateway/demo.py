@@ -52,7 +52,7 @@ See all streams, end one:
 
 
 async def run() -> int:
-    """Runs until SIGINT or SIGTERM; returns the exit status."""
+    """Runs the demo until SIGINT or SIGTERM; returns the exit status."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -81,7 +81,7 @@ async def _run_in(folder: Path, stop: asyncio.Event) -> None:
 
 
 async def _start(url: str, path: str, body: dict[str, Any]) -> None:
-    """One call of the gateway's own REST API, by the address that never answers 202: a slow machine needs longer."""
+    """Calls the gateway's own REST API by the paths that never answer 202, since a slow machine needs longer."""
     headers = {"Prefer": "timeout=60"}
     async with (
         aiohttp.ClientSession(url, headers=headers) as session,

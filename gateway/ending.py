@@ -37,7 +37,7 @@ class Ending:
         self._thread.start()
 
     def done(self, status: int) -> int:
-        """All has ended in good order, and this is the exit status; whatever still hangs is not waited for."""
+        """Everything has ended in good order, with this exit status. Whatever still hangs is not waited for."""
         self._status = status
         self._due = time.monotonic() + LEFT
         signal.pthread_kill(self._thread.ident or 0, signal.SIGTERM)  # wakes it
@@ -64,12 +64,12 @@ class Ending:
 
 
 def _say(text: str) -> None:
-    """Past the log and its locks, which a thread that hangs may hold."""
+    """Writes to standard error past the log and its locks, which a thread that hangs may hold."""
     os.write(sys.stderr.fileno(), text.encode() + b"\n")
 
 
 async def closed(part: str, close: Callable[[], Awaitable[object]], seconds: float) -> None:
-    """Closes a part, or leaves it when that takes longer: those that come after it are to be closed too."""
+    """Closes one part, or leaves it when that takes too long, so that the parts after it are closed, too."""
     try:
         async with asyncio.timeout(seconds):
             await close()

@@ -77,7 +77,7 @@ def check_name(name: str) -> str:
 
 
 def known(root: Path, name: str) -> tuple[Path, Found]:
-    """A file that is there, and its place. Raises `Failure` as `file_below` does."""
+    """A file that is there, and its place. Raises `Failure` as `gateway.kinds.names.file_below` does."""
     path = file_below(root, name, "name", "file-not-found")
     try:
         return path, _found(path, name)
@@ -127,8 +127,9 @@ def _folder(root: Path, names: list[str]) -> Iterator[int]:
 
 
 def sweep(root: Path) -> None:
-    """Deletes what uploads have left that a crash cut short. One that is still under way, in another gateway on the
-    same folder, is locked and stays.
+    """Deletes what uploads have left that were cut short by a crash.
+
+    An upload that is still under way, in another gateway on the same folder, is locked and stays.
     """
     for path in root.glob(f"{UNFINISHED}*"):
         with contextlib.suppress(OSError), path.open("rb") as file:
@@ -180,7 +181,7 @@ class Upload:
             return _found(target, self._name), new
 
     def discard(self) -> None:
-        """Nothing is left of what was not committed. May always be called."""
+        """Removes what was not committed. May be called at any time."""
         if self._file is not None:
             for rid in (self._file.close, self._path.unlink):
                 with contextlib.suppress(OSError):
@@ -191,7 +192,7 @@ class Upload:
             raise Failure("file-not-media", "The content is neither MP4 or QuickTime, nor PNG, JPEG or WebP.")
 
     def _target(self) -> Path:
-        """The file's place, its folders made; surely below the root also where links lead out of it."""
+        """The file's place, after its folders were made. It is below the root, also where links lead out of it."""
         with _writing(self._name):
             folder = self._root.resolve(strict=True)
             for part in self._name.split("/")[:-1]:

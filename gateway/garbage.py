@@ -10,7 +10,7 @@ ROUNDS: Final = 30
 
 
 def settle() -> None:
-    """To be called when all is loaded and started: that stays, and is never looked through again."""
+    """Call it when all is loaded and started: what is there then stays, and is never looked through again."""
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, ROUNDS)
     gc.collect()

@@ -37,7 +37,7 @@ def configure(level: int = logging.INFO) -> None:
 
 
 def _visible(_: Any, __: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Texts of callers and cameras stay in their line, and in their field."""
+    """Keeps the texts of callers and cameras in their line and in their field."""
     return {
         name: _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], value) if isinstance(value, str) else value
         for name, value in fields.items()

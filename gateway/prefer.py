@@ -89,7 +89,7 @@ def parse(lines: Sequence[str], limits: PreferLimits) -> Preferences:
 
 
 def strict(lines: Sequence[str]) -> bool:
-    """Whether a field that means nothing is to be an error: all that a method without a job wants to know."""
+    """Whether an unknown field is to be an error. A method without a job needs nothing else of Prefer."""
     return parse(lines, _ANY).handling == "strict"
 
 
@@ -177,7 +177,8 @@ def _quoted(text: str) -> tuple[str | None, str]:
 def _seconds(value: str | None, least: int, most: int) -> int | None:
     """Whole seconds, at most `most`; None when there is no usable value.
 
-    Not int() alone: it takes other scripts' digits, signs, blanks and underscores, and refuses more than 4300 digits.
+    `int()` alone will not do: it takes other scripts' digits, signs, blanks and underscores, and refuses over 4300
+    digits.
     """
     if not value or not _DIGITS.issuperset(value):
         return None

@@ -43,7 +43,7 @@ def _sites(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _http(urls: tuple[str, ...]) -> tuple[str, ...]:
-    """Addresses of receivers. What is wrong is said without them: they may hold a secret."""
+    """Addresses of receivers. An error does not quote them, since they may hold a secret."""
     for number, url in enumerate(urls, 1):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:
@@ -65,7 +65,7 @@ def _signing(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 
 
 def _public(url: str) -> str:
-    """The address at which proxies are asked."""
+    """The address at which proxies ask the gateway."""
     if url and not re.fullmatch(f"({ORIGIN.pattern})(/[A-Za-z0-9._~%-]+)*/?", url):
         raise ValueError(f"{url!r} must be as https://cams.example or https://portal.example/cams, and no more")
     if url and urlsplit(url).scheme not in ("http", "https"):

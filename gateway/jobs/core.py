@@ -173,7 +173,7 @@ class Core:
         return self._cancel(job, now, reason)
 
     def stage(self, job_id: str, stage: str, now: float) -> list[Effect]:
-        """The work tells how far it has come. Too late, or nothing new: no effect."""
+        """The work tells how far it has come. Nothing happens when that comes too late or is not new."""
         job = self.jobs.get(job_id)
         if job is None or job.phase is not Phase.WORKING or job.stage == stage:
             return []
@@ -246,7 +246,9 @@ class Core:
             raise Failure("queue-full", detail, retry_after=pool.retry_after())
 
     def _fill(self, pool: Pool, now: float) -> list[Effect]:
-        """Give free slots to the oldest jobs of the queue. When the loop lags, one may already be over its deadline."""
+        """Gives free slots to the oldest jobs of the queue. When the loop is late, such a job may be over its deadline
+        already.
+        """
         effects: list[Effect] = []
         while pool.queue and pool.has_slot:
             job = pool.queue[0]
@@ -277,7 +279,7 @@ class Core:
     # Moves.
 
     def _move(self, job: Job, event: Event) -> Moved:
-        """The gate: no phase changes but here, and only along the table."""
+        """Moves a job along the table. No phase changes anywhere else."""
         source = job.phase
         job.phase = target(source, event)
         job.due = None
@@ -287,7 +289,7 @@ class Core:
         job.revision = self.stamp()
 
     def _cancel(self, job: Job, now: float, reason: Reason) -> list[Effect]:
-        """Cancel a job that is queued or working. A deadline that is over came first, whoever asks."""
+        """Cancels a job that is queued or working. If its deadline is over, that is the reason, whoever asks."""
         job.cancel_reason = Reason.TIMEOUT if now >= job.deadline else reason
         if job.phase is Phase.WORKING:
             return self._stop(job, now, Event.CANCEL)
@@ -335,7 +337,7 @@ class Core:
         return State.FAILED if job.cancel_reason is None else State.CANCELLED
 
     def _finish(self, job: Job, now: float, state: State) -> list[Effect]:
-        """The only writer of a terminal state; it is the first and the last one."""
+        """Ends a job. Nothing else writes a terminal state, and no job gets here twice."""
         if job.state.terminal:
             raise RuntimeError(f"the job {job.id} has already ended as {job.state}")
         job.error = _error(job)

@@ -29,7 +29,7 @@ def portable(record: Record) -> Record:
 class Happening:
     """One event: its number (the revision), its type (`job` or `stream`), and the public record.
 
-    Without a number it is of the moment: it is not kept, and nobody catches up on it.
+    An event without a number tells figures of the moment: it is not kept, and nobody catches up on it.
     """
 
     number: int | None
@@ -38,7 +38,7 @@ class Happening:
 
     @cached_property
     def wire(self) -> bytes:
-        """As server-sent events have it (WHATWG HTML, 9.2)."""
+        """The event in the form of server-sent events (WHATWG HTML, 9.2)."""
         data = json.dumps(portable(self.record), ensure_ascii=False, separators=(",", ":"))
         number = "" if self.number is None else f"id: {self.number}\n"
         return f"{number}event: {self.type}\ndata: {data}\n\n".encode()
@@ -46,8 +46,10 @@ class Happening:
 
 @dataclass(eq=False)
 class Listener:
-    """One who listens: `awake` is set when something waits. When its queue is full it is lost: it is told nothing more,
-    and should come back and resume. `figures`: it is told of the moment, too.
+    """One who listens: `awake` is set when something waits.
+
+    When its queue is full it is `lost`: it is told nothing more, and should come back and resume. With `figures` it
+    also gets events without a number.
     """
 
     figures: bool = False
@@ -87,7 +89,7 @@ class Feed:
                 listener.awake.set()
 
     def mention(self, type: str, record: Record) -> None:
-        """Something of the moment, for those who want it and are not behind; nobody is lost for it."""
+        """Tells figures of the moment to those who want them and are not behind. Nobody is lost because of them."""
         happening = Happening(None, type, record)
         for listener in self._listeners:
             if listener.figures and len(listener.waiting) < QUEUE // 2:
@@ -96,12 +98,12 @@ class Feed:
 
     @property
     def wants_figures(self) -> bool:
-        """Whether anybody is told of the moment."""
+        """Whether anybody wants figures of the moment."""
         return any(listener.figures for listener in self._listeners)
 
     @contextmanager
     def listening(self, since: int | None, figures: bool = False) -> Iterator[tuple[Listener, list[Happening] | None]]:
-        """Listen from now on. Gives what happened after `since` too; None when that is not known any more."""
+        """Listens from now on. Gives what happened after `since`, too; None when that is not known any more."""
         listener = Listener(figures)
         missed = [] if since is None else self._after(since)
         self._listeners.add(listener)

@@ -56,12 +56,12 @@ class Work(Protocol):
     async def stop(self) -> None:
         """Give up and release all; return when nothing is left (the worker process is reaped).
 
-        Also the rollback of a result that was prepared, or half published. It may be called whatever `run` did, and
-        again after it raised.
+        This is also the rollback of a result that was prepared, or half published. It may be called whatever `run` did,
+        and again after it raised.
         """
 
     def kill(self) -> None:
-        """The last word (SIGKILL), without waiting; it makes a `stop` that is under way return soon."""
+        """Use force (SIGKILL), without waiting. It makes a `stop` that is under way return soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,9 @@ class Job:
         return self.created + self.draft.timeout
 
     def enter(self, stage: str, now: float) -> None:
-        """The work has come to this stage. What it adds behind a blank (`transcoding 40 %`) is no stage of its own."""
+        """The work has come to this stage. A part behind a blank (`40 %` in `transcoding 40 %`) makes no stage of its
+        own.
+        """
         self.stage = stage
         key = stage.partition(" ")[0]
         known = self.stages[-1][0] if self.stages else "queued"

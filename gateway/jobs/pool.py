@@ -35,7 +35,7 @@ class Pool:
         self._renumber()
 
     def leave(self, job: Job) -> None:
-        """Leave the queue, at once and from any place in it."""
+        """Leave the queue at once, from any place in it."""
         self.queue.remove(job)
         job.queue_position = None
         self._renumber()

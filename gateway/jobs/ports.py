@@ -21,7 +21,7 @@ class Query:
     owner: str | None = None
 
     def matches(self, record: Record) -> bool:
-        """Whether a record is among them."""
+        """Whether the query asks for this record."""
         return (
             (self.states is None or record["state"] in self.states)
             and (self.kinds is None or record["kind"] in self.kinds)
@@ -78,8 +78,9 @@ class Archive(Protocol):
         """Return when all that was handed in before is safe. Raises StoreError when it is not."""
 
     async def settled(self, job_id: str, seconds: float) -> None:
-        """The same for the last version of one job, and all that was handed in with it in one callback; StoreError also
-        when it takes longer than so many seconds.
+        """Return when the last version of one job is safe, with all that was handed in in the same callback.
+
+        Raises StoreError when it is not, or when it takes longer than `seconds`.
         """
 
     async def find(self, job_id: str) -> Record | None:
@@ -98,7 +99,9 @@ class Archive(Protocol):
         """Whether there was such a job, and it was dropped."""
 
     async def evict(self, keep: Keep, protected: Collection[str]) -> Eviction:
-        """Drop jobs that are over their age, or too many; not those `protected`. May leave some for the next round."""
+        """Drop jobs that are over their age, or too many, but none of the `protected`. It may leave some for the next
+        round.
+        """
 
 
 class Observer(Protocol):

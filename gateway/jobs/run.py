@@ -44,14 +44,14 @@ class Run:
         return bool(self.for_end or self.for_change)
 
     def hush(self) -> None:
-        """Tell no progress later: something newer is told now."""
+        """Cancels progress that was to be told later, since something newer is told now."""
         if self.later is not None:
             self.later.cancel()
             self.later = None
 
 
 def wake(wakers: Iterable[Waker]) -> None:
-    """Let those who wait go on."""
+    """Lets those who wait go on."""
     for waker in wakers:
         if not waker.done():
             waker.set_result(None)

@@ -106,7 +106,10 @@ class Supervisor:
         return True
 
     async def wait_change(self, job: Job, revision: int, seconds: float) -> bool:
-        """Like `wait`, but until the job's revision is not this one any more."""
+        """Wait until the job's revision is not this one any more, `seconds` are over, or the gateway shuts down.
+
+        False says that there are too many waiters and that the wait was not honoured.
+        """
         run = self._runs.get(job.id)
         if run is None or job.state.terminal or job.revision != revision or seconds <= 0:
             return True
@@ -280,15 +283,17 @@ class Supervisor:
             self._call(observer.changed, record)
 
     def _call(self, call: Callable[[Any], None], value: object) -> None:
-        """A broken observer must not stop a job."""
+        """Calls an observer. One that raises must not stop a job."""
         try:
             call(value)
         except Exception as error:
             words.defect("job-observer-failed", error)
 
     def _arm(self, due: float | None) -> None:
-        """See to it that the core gets its tick at this moment. One that comes too early does no harm: the first of
-        all is looked for with each tick only, as it takes a look at every job.
+        """Sees to it that the core gets its tick at this moment.
+
+        A tick that comes too early does no harm. The earliest moment of all jobs is only looked for after a tick, since
+        that looks at every job.
         """
         if due is None or (self._armed is not None and self._armed <= due):
             return
@@ -312,7 +317,7 @@ class Supervisor:
         run.task.add_done_callback(partial(self._ran, run))
 
     def _ran(self, run: Run, task: asyncio.Task[None]) -> None:
-        """`run` is over. Its outcome is read here and not in the coroutine, whose body may never have begun."""
+        """The task of `run` is over. Its outcome is read here: a coroutine that was cancelled early never began."""
         job_id, now = run.job.id, self._loop.time()
         if task.cancelled():
             if run.halt is None:
@@ -343,14 +348,17 @@ class Supervisor:
         run.halt = supervise("job-stop", partial(self._halt, run), run.job.id, partial(self._halt_failed, run))
 
     async def _halt(self, run: Run) -> None:
-        """End the work and report it gone. The graces are the core's: this takes as long as it takes."""
+        """Ends the work and reports it gone. The core keeps the limits, so this may take as long as it needs."""
         if run.task is not None:
             await asyncio.wait({run.task})
         await run.work.stop()
         self._apply(self._core.gone(run.job.id, self._loop.time()))
 
     async def _halt_failed(self, run: Run, error: Exception, _: float) -> None:
-        """It may hold anything now: force, and it is tried again; too long, and it is a zombie until that succeeds."""
+        """Stopping the work raised, so it may hold anything: kill it.
+
+        `stop` is called again later. If that takes too long, the job is a zombie until it succeeds.
+        """
         words.defect("job-stop-failed", error, run.job)
         self._kill(run)
 
@@ -362,7 +370,9 @@ class Supervisor:
             words.defect("job-kill-failed", error, run.job)
 
     def _stage(self, job: Job, key: str) -> None:
-        """Progress is in the record at once, and told at most so often: what was passed in between is not told."""
+        """Puts progress into the record at once, and tells it twice a second at most; what is in between is not
+        told.
+        """
         effects = self._core.stage(job.id, key, self._loop.time())
         if not effects:
             return

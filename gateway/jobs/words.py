@@ -21,7 +21,9 @@ _STATES: Final[Mapping[Phase, State]] = {
 
 
 def moved(move: Moved, now: float) -> None:
-    """One transition. The job may have moved on in the same callback, so the line goes by the move, not by the job."""
+    """Logs one transition. The job may have moved on in the same callback, so the line goes by the move, not by the
+    job.
+    """
     level = logging.WARNING if move.target is Phase.ZOMBIE else logging.INFO
     if not log.isEnabledFor(level):
         return
@@ -40,17 +42,17 @@ def moved(move: Moved, now: float) -> None:
 
 
 def late(job: Job) -> None:
-    """A result that came too late and is rolled back."""
+    """Logs a result that came too late and is rolled back."""
     log.info("job-late-result", extra=_names(job))
 
 
 def killed(job: Job) -> None:
-    """Force was used."""
+    """Logs that a worker was killed."""
     log.warning("job-killed", extra=_names(job))
 
 
 def defect(event: str, error: BaseException, job: Job | None = None) -> None:
-    """Where a defect was, and of which type; not its text, which may hold an address with a password."""
+    """Logs where a defect was and of which type; not its text, which may hold an address with a password."""
     frames = traceback.extract_tb(error.__traceback__)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     log.error(event, extra={**(_names(job) if job else {}), "error": type(error).__name__, "where": where})

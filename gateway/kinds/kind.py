@@ -33,7 +33,7 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
 class Params(BaseModel):
-    """The body of a request; field names are camelCase on the wire. A field that is not known is told, not refused."""
+    """The body of a request; field names are camelCase on the wire. An unknown field is a warning and no error."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", frozen=True, strict=True)
 
@@ -76,7 +76,7 @@ class Ask:
         return {"unknown-field": f"Ignored, as this method has no such field: {', '.join(self.ignored)}."}
 
     def warn(self, stream: Stream) -> None:
-        """Tells it in that stream's record."""
+        """Adds the warnings to the record of the stream."""
         for code, detail in self.warnings().items():
             stream.warn(code, detail)
 

@@ -34,7 +34,7 @@ class MarkParams(Params):
     opacity: Opacity = 1.0
 
     def placement(self) -> Placement:
-        """As the media side takes it."""
+        """The place as the data plane takes it."""
         return Placement(self.anchor, self.x, self.y, self.width, self.opacity)
 
 
@@ -54,12 +54,14 @@ class ChangeParams(Exact):
 
     @property
     def says_where(self) -> bool:
-        """Whether anything but the picture is said."""
+        """Whether any field but the picture is given."""
         return any(value is not None for value in (self.anchor, self.x, self.y, self.width, self.opacity))
 
     def placement(self, before: Placement) -> Placement:
-        """What is said, on top of what is there. An anchor said anew forgets the old distances; a place the old
-        anchor."""
+        """The fields that are given, on top of the placement so far.
+
+        A new anchor forgets the old distances, and a new place forgets the old anchor.
+        """
         mark = self.watermark if isinstance(self.watermark, MarkParams) else None
         if mark is not None:
             before = mark.placement()
@@ -74,7 +76,7 @@ class ChangeParams(Exact):
 
 
 def full(mark: MarkField) -> MarkParams:
-    """A file name alone means the default place."""
+    """The watermark's parameters. A file name alone means the default place."""
     return MarkParams(file=mark) if isinstance(mark, str) else mark
 
 
@@ -88,53 +90,53 @@ class NamedPicture:
         self._pictures = parts.pictures
 
     async def read(self) -> Watermark:
-        """Reads and checks it. Raises `Fault`."""
+        """Reads and checks the picture. Raises `Fault`."""
         picture = await self._reading.run()
         path = str(self._pictures.path(picture.sha256))
         return Watermark(self._file, picture.sha256, path, self._placement)
 
     def let_go(self) -> None:
-        """It is in a stream now, which keeps it in the store."""
+        """The picture is in a stream now, and the stream keeps it in the store."""
         self._reading.let_go()
 
     async def stop(self) -> None:
-        """Returns when its worker is gone."""
+        """Returns when the worker that reads the picture is gone."""
         await self._reading.stop()
 
     def kill(self) -> None:
-        """SIGKILL now."""
+        """Kills the worker that reads the picture, now (SIGKILL)."""
         self._reading.kill()
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of a watermark: a picture that has to be read first, or else one that is known; neither: none."""
+    """What becomes of a watermark: a `picture` that has to be read first, or a `mark` that is known; neither: none."""
 
     picture: NamedPicture | None = None
     mark: Watermark | None = None
 
     async def read(self) -> Watermark | None:
-        """The watermark from now on. Raises `Fault`."""
+        """The watermark from now on, None for none. Raises `Fault`."""
         return self.mark if self.picture is None else await self.picture.read()
 
     def let_go(self) -> None:
-        """As that of the picture."""
+        """The new picture, if there is one, is in a stream now, and the stream keeps it in the store."""
         if self.picture is not None:
             self.picture.let_go()
 
     async def stop(self) -> None:
-        """As that of the picture."""
+        """Returns when the worker that reads the new picture, if there is one, is gone."""
         if self.picture is not None:
             await self.picture.stop()
 
     def kill(self) -> None:
-        """As that of the picture."""
+        """Kills the worker that reads the new picture, if there is one, now (SIGKILL)."""
         if self.picture is not None:
             self.picture.kill()
 
 
 async def change(params: ChangeParams, before: Watermark | None, parts: Services) -> Change:
-    """What is asked for, on top of what is there; looks that the picture is. Raises `Failure`."""
+    """The change that is asked for, given the watermark so far. Looks that a new picture is there. Raises `Failure`."""
     if params.watermark is not None:
         where = params.placement(before.placement if before else Placement())
         return Change(picture=await named(full(params.watermark).file, where, parts))
@@ -154,7 +156,7 @@ def plan_change(params: ChangeParams, ask: Ask, stream: Stream, work: Work) -> P
 
 
 async def wanted(mark: MarkField | None, parts: Services) -> Change:
-    """What a stream that is to be made shows from the start; looks that the picture is there. Raises `Failure`."""
+    """The watermark that a new stream shows from its start. Looks that its picture is there. Raises `Failure`."""
     if mark is None:
         return Change()
     said = full(mark)
@@ -162,16 +164,16 @@ async def wanted(mark: MarkField | None, parts: Services) -> Change:
 
 
 async def named(file: str, placement: Placement, parts: Services) -> NamedPicture:
-    """Looks that the file is there. Raises `Failure`."""
+    """A watermark whose file is there. Raises `Failure` if it is not."""
     path = await media_file(file, "watermark", "image-not-found", parts)
     return NamedPicture(file, placement, parts.pictures.reading(path), parts)
 
 
 def invalid(field: str, detail: str) -> Failure:
-    """A wrong field."""
+    """The failure for a wrong field."""
     return Failure("invalid-field", detail, errors=[{"field": field, "detail": detail}])
 
 
 def echo_of(mark: MarkField | None) -> Any:
-    """What the job's record shows of it."""
+    """The watermark as the job's record shows it."""
     return mark.model_dump(exclude_none=True) if isinstance(mark, MarkParams) else mark

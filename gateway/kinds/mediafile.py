@@ -12,7 +12,10 @@ PATIENCE: Final = 3.0  # seconds that a look at the media folder may take
 
 
 async def media_file(name: str, field: str, missing: str, parts: Services) -> Path:
-    """As `file_below`, in the threads for that folder; `Failure` `source-timeout` when it does not answer in time."""
+    """The path that `file_below` gives, found in the media folder's own threads.
+
+    Raises `Failure` as `file_below` does, and `source-timeout` when the folder does not answer in time.
+    """
     look = parts.files.library.on_media(file_below, parts.settings.media_dir, name, field, missing)
     try:
         return await asyncio.wait_for(look, PATIENCE)

@@ -117,7 +117,7 @@ class OpenCamera:
 
 
 async def plan(params: RtspParams, ask: Ask, parts: Services) -> Plan:
-    """Everything about the request that can be seen without the camera."""
+    """Checks everything about the request that can be seen without the camera."""
     address = split_address(params.uri)
     name = params.local_stream_name or name_for(address.shown)
     settings = parts.settings

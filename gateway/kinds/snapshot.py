@@ -62,15 +62,15 @@ class TakeSnapshot:
         }
 
     async def stop(self) -> None:
-        """Whoever stops waiting last ends the worker, and `run` has returned by then."""
+        """Does nothing: whoever stops waiting last ends the worker, and `run` has returned by then."""
         await asyncio.sleep(0)
 
     def kill(self) -> None:
-        """The stills kill their worker themselves."""
+        """Does nothing: the stills kill their worker themselves."""
 
 
 async def plan(params: SnapshotParams, ask: Ask, parts: Services) -> Plan:
-    """Looks that there is such a stream."""
+    """Looks that the stream is there."""
     ring = parts.catalog.ring(params.stream_name)
     if ring is None:
         raise Failure("not-found", f"There is no stream named {params.stream_name!r}.")

@@ -50,7 +50,7 @@ class EncoderParams(Params):
 
     @property
     def bits(self) -> int | None:
-        """Bits a second."""
+        """The bitrate in bits a second."""
         return self.bitrate * 1000 if self.bitrate is not None and self.bitrate in KILOBITS else self.bitrate
 
 
@@ -95,7 +95,7 @@ class OpenTranscoder:
 
 
 def check_uri(uri: str) -> str:
-    """The address of a transcoder. Raises `Failure`."""
+    """The address of a transcoder, if it is one. Raises `Failure`."""
     if not uri.startswith(SCHEME):
         raise Failure("unsupported-scheme", f"The address of a transcoder begins with {SCHEME}.")
     if len(uri) == len(SCHEME) or any(char.isspace() or ord(char) < 32 for char in uri):

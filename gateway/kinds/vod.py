@@ -110,7 +110,7 @@ async def plan(params: VodParams, ask: Ask, parts: Services) -> Plan:
 
 
 async def _paths(uris: tuple[str, ...], parts: Services) -> list[Path]:
-    """Where the files are. A `Failure` names the one in the list."""
+    """Where the files of a list are. A `Failure` names the file in the list."""
     found: dict[str, Path] = {}
     for number, uri in enumerate(uris):
         field = "uri" if len(uris) == 1 else f"uri.{number}"

@@ -51,14 +51,14 @@ class MoveChannel:
         return self._stream.record()
 
     async def stop(self) -> None:
-        """Nothing has moved yet."""
+        """Does nothing: nothing has moved yet."""
 
     def kill(self) -> None:
-        """There is no process."""
+        """Does nothing: there is no process."""
 
 
 def channel(catalog: Catalog, name: str) -> ChannelStream:
-    """The channel of that name. Raises `Failure` `not-found` for anything else."""
+    """The channel of that name. Raises `Failure` `not-found` where there is none."""
     stream = catalog.holder(name)
     if not isinstance(stream, ChannelStream):
         raise Failure("not-found", f"There is no channel of a file named {name!r}.")
@@ -73,7 +73,7 @@ class FaultParams(ChannelParams):
 
 
 async def fault(params: FaultParams, ask: Ask, parts: Services) -> Plan:
-    """The channel misbehaves, and heals by itself. Only where the setting `fault_injection` allows it."""
+    """Makes the channel misbehave for a while. Only where the setting `fault_injection` allows it."""
     if not parts.files.fault_injection:
         raise Failure("forbidden", "Faults on command are switched off; the setting fault_injection allows them.")
     work = MoveChannel(_of(params, parts), None, lambda stream: stream.misbehave(params.fault, params.seconds))
@@ -81,7 +81,7 @@ async def fault(params: FaultParams, ask: Ask, parts: Services) -> Plan:
 
 
 async def seek(params: SeekParams, ask: Ask, parts: Services) -> Plan:
-    """Waits, if the file is still being packaged, until the position is on disk."""
+    """Moves the channel to a position. If the file is still being packaged, waits until the position is on disk."""
     position = params.position
 
     async def prepare(stream: ChannelStream) -> None:
@@ -91,12 +91,12 @@ async def seek(params: SeekParams, ask: Ask, parts: Services) -> Plan:
 
 
 async def pause(params: ChannelParams, ask: Ask, parts: Services) -> Plan:
-    """The channel stands still."""
+    """Makes the channel stand still."""
     return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, ChannelStream.pause))
 
 
 async def resume(params: ChannelParams, ask: Ask, parts: Services) -> Plan:
-    """The channel goes on."""
+    """Makes the channel go on."""
     return _plan(params, ask, parts, MoveChannel(_of(params, parts), None, ChannelStream.resume))
 
 

@@ -12,9 +12,9 @@ Version = tuple[Record, bytes | None, Claim | None]  # of a job's record, withou
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes: the newest version of each row; one that is None is deleted.
+    """What one transaction writes: the newest version of each row; a row that is None is deleted.
 
-    `waiters` are those of whoever waits until it is on disk; `limits` says until when some of them do.
+    `waiters` are the futures of those who wait until it is on disk; `limits` says until when some of them wait.
     """
 
     jobs: dict[str, Version | None] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Batch:
         return len(self.jobs) + len(self.streams) + len(self.also) + len(self.events) + bool(self.revision)
 
     def settle(self, error: Exception | None) -> None:
-        """It is on disk, or why it could not be written: tell those who wait."""
+        """Tells those who wait that the batch is on disk, or why it could not be written."""
         if self.timer is not None:
             self.timer.cancel()
         for waiter in self.waiters:
@@ -38,7 +38,7 @@ class Batch:
                 waiter.set_result(error)
 
     def limit(self, waiter: asyncio.Future[Exception | None], until: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell this one of those who wait at that time of the loop that it took too long: one timer for all."""
+        """Lets this waiter give up at that time of the loop. One timer serves all waiters."""
         self.limits.append((until, waiter))
         if self.timer is None or self.timer.when() > until:
             if self.timer is not None:
@@ -61,7 +61,7 @@ class Batch:
         self.streams[stream_id] = row
 
     def put_back(self, older: "Batch") -> None:
-        """Take up what could not be written before; what is here is newer."""
+        """Takes up what an older batch could not write. Rows that are here are newer and stay."""
         self.jobs = {**older.jobs, **self.jobs}
         self.also = older.also + self.also
         self.events = older.events + self.events

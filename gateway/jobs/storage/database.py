@@ -108,7 +108,9 @@ class Database:
         return lost
 
     def _is_well(self) -> bool:
-        """Whether the same file can be read whole. By a connection of its own, which remembers nothing of it."""
+        """Whether the same file can be read whole. A connection of its own looks, since it remembers nothing of the
+        file.
+        """
         if self._presence.replaced(self._all):
             return False
         try:
@@ -118,9 +120,9 @@ class Database:
             return False
 
     def salvage(self) -> bool:
-        """Write all rows that can still be read to a file beside. One that was deleted is there as long as it is open.
+        """Writes all rows that can still be read to another file. A deleted file can be read as long as it is open.
 
-        Gives whether these are all rows; if not, there is no file.
+        Returns whether these are all rows; if not, there is no other file.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._beside.unlink(missing_ok=True)
@@ -134,9 +136,9 @@ class Database:
         return True
 
     def renew(self) -> None:
-        """Put what was salvaged, or a new file, in the place of the lost one; what lies there now is put aside.
+        """Puts what was salvaged, or a new file, in the place of the lost one; what lies there now is put aside.
 
-        The reader is closed meanwhile. Raises StoreError as `open_writer` does.
+        Call it while the reader is closed. Raises StoreError as `open_writer` does.
         """
         with contextlib.suppress(sqlite3.Error):
             self._close("writer")
@@ -154,7 +156,7 @@ class Database:
         return self.path.with_name(f"{self.path.name}.rescued")
 
     def _take_lock(self) -> None:
-        """One gateway for one file: a second one would declare the first one's jobs interrupted."""
+        """Keeps other gateways out: a second one would declare the first one's jobs interrupted."""
         before, self._lock = self._lock, self._all[-1].open("a")
         if before is not None and os.path.sameopenfile(before.fileno(), self._lock.fileno()):
             self._lock.close()
@@ -249,11 +251,11 @@ class Database:
         connection.execute("COMMIT")
 
     def change(self, statement: str, *values: object) -> int:
-        """Write in a transaction of its own. Gives the number of rows that it changed."""
+        """Writes in a transaction of its own. Returns the number of rows that it changed."""
         return self._connections["writer"].execute(statement, values).rowcount
 
     def close_writer(self) -> None:
-        """Close, and let another gateway have the file."""
+        """Closes the connection that writes, and lets another gateway have the file."""
         self._close("writer")
         if self._lock is not None:
             self._lock.close()
@@ -261,11 +263,11 @@ class Database:
     # In the reader's thread.
 
     def open_reader(self) -> None:
-        """Open for reading."""
+        """Opens the connection that reads."""
         self._connect("reader").execute("PRAGMA query_only = ON")
 
     def close_reader(self) -> None:
-        """Close."""
+        """Closes the connection that reads."""
         self._close("reader")
 
     def find(self, job_id: str) -> Record | None:

@@ -16,7 +16,7 @@ STORE_RETRY: Final = 1.0  # seconds until a store that could not be written is a
 
 
 class Departures:
-    """Those that wait for the disk; `leave` is called for each that it has. After an error they wait again."""
+    """Ended jobs that wait for the disk; `leave` is called for each that is on it. After an error they wait again."""
 
     def __init__(self, store: Archive, leave: Callable[[Run], None]) -> None:
         self.task: asyncio.Task[None] | None = None
@@ -25,7 +25,7 @@ class Departures:
         self._ended: list[Run] = []
 
     def add(self, run: Run) -> None:
-        """This one has ended, nothing of it is left, and its last version is handed to the store in this callback."""
+        """Takes a job that has ended and of which nothing is left; the store gets its last version in this callback."""
         self._ended.append(run)
         if self.task is None or self.task.done():
             self.task = supervise("job-departures", self._see_off)

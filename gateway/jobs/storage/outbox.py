@@ -65,18 +65,18 @@ class Outbox:
         self.lost: Counter[str] = Counter()  # events that never reached the disk, by target, until somebody tells
 
     def rows(self, event: OutboxEvent) -> list[Statement]:
-        """What puts an event into the box of each target."""
+        """The statements that put an event into the box of each target."""
         row = {"event": event.id, "type": event.type, "subject": event.subject, "body": event.body}
         return [(_ADD, {**row, "target": target, "created": self._wall()}) for target in self._targets]
 
     def put(self, event: OutboxEvent) -> None:
-        """Something happened. It is written together with all else that is saved in this loop callback."""
+        """Keeps an event for all targets. It is written together with all else that is saved in this loop callback."""
         for statement in self.rows(event):
             lost = self._store.post(statement, UNWRITTEN_KEPT * len(self._targets))
             self.lost.update(row["target"] for _, row in lost)
 
     async def settled(self) -> None:
-        """Returns when all that was put, taken or given up before is on disk. Raises `StoreError`."""
+        """Returns when all events that were put, taken or given up before are on disk. Raises `StoreError`."""
         await self._store.flush()
 
     async def heads(self, target: str, most: int) -> list[int]:
@@ -84,7 +84,7 @@ class Outbox:
         return [row["seq"] for row in await self._store.ask(_HEADS, target, most)]
 
     async def parcel(self, seq: int) -> Parcel | None:
-        """One that waits; None when it is not there any more."""
+        """One event that waits; None when it is not there any more."""
         rows = await self._store.ask("SELECT * FROM outbox WHERE seq = ? AND given_up IS NULL", seq)
         return next((Parcel(seq, OutboxEvent(*(row[name] for name in _EVENT)), row["created"]) for row in rows), None)
 
@@ -93,18 +93,18 @@ class Outbox:
         return int((await self._store.ask(_WAITING, target))[0][0])
 
     async def trim(self, target: str, most: int) -> int:
-        """Drop the oldest of a target's events beyond so many. Gives how many those were."""
+        """Drops the oldest of a target's events beyond `most`. Returns how many were dropped."""
         return await self._store.change(_TRIM, target, target, most)
 
     async def forget_others(self) -> int:
-        """Drop what waits for targets that are not there any more. Gives how much that was."""
+        """Drops what waits for targets that are not there any more. Returns how many were dropped."""
         return await self._store.change(_FORGET, json.dumps(self._targets))
 
     def taken(self, seq: int) -> None:
-        """The target has it."""
+        """The target has taken the event: it is removed."""
         self._store.also((_TAKEN, {"seq": seq}))
 
     def give_up(self, seq: int, why: str) -> None:
-        """It is not tried any more; the last `GIVEN_UP_KEPT` of these stay on disk."""
+        """The event is not tried any more. The last `GIVEN_UP_KEPT` of such events stay on disk."""
         self._store.also((_GIVE_UP, {"seq": seq, "why": why}))
         self._store.also((_BURY, {"kept": GIVEN_UP_KEPT}))

@@ -15,12 +15,13 @@ class Presence:
     _seen: dict[Path, Seen] = field(default_factory=dict)
 
     def note(self, paths: Collection[Path]) -> None:
-        """These are open from now on, and no others."""
+        """From now on these files are watched, and no others."""
         self._seen = {path: found for path in paths if (found := _look(path)) is not None}
 
     def lost(self, paths: Collection[Path] = ()) -> str:
-        """What has happened to these of the files, or to any; "" when nothing has. One that was not there yet counts
-        from now on.
+        """What has happened to these files (none given: to all that are watched); "" when nothing has.
+
+        A file that was not there before is watched from now on.
         """
         for path in paths or list(self._seen):
             before, now = self._seen.get(path), _look(path)
@@ -36,7 +37,7 @@ class Presence:
         return ""
 
     def replaced(self, paths: Collection[Path]) -> bool:
-        """Whether one of the files is another one."""
+        """Whether one of the files is no longer the one that was opened."""
         return any(now[:2] != before[:2] for path in paths if (before := self._seen.get(path)) and (now := _look(path)))
 
 

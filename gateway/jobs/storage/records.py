@@ -27,11 +27,11 @@ class Records:
         self._recent: OrderedDict[str, Record] = OrderedDict()
 
     def of(self, job: Job) -> Record:
-        """The record as of now."""
+        """The record of a job in memory, as of now."""
         return job.record(self._clock())
 
     async def find(self, job_id: str) -> Record | None:
-        """The record of a job that goes on, or is kept."""
+        """The record of a job that goes on, or that is kept; None for any other."""
         if (job := self._core.jobs.get(job_id)) is not None:
             return self.of(job)
         if (recent := self._recent.get(job_id)) is not None:
@@ -71,11 +71,11 @@ class Records:
             self._store.save_job(_kept(self.of(job)), job.result_json, job.draft.claim)
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """These have left the store."""
+        """Forgets jobs that have left the store."""
         for job_id in job_ids:
             self._recent.pop(job_id, None)
 
 
 def _kept(record: Record) -> Record:
-    """What is kept of a record beside the result. A zombie is one in this process alone."""
+    """The members of a record that are kept beside the result; not `zombie`, which is one in this process alone."""
     return {key: value for key, value in record.items() if key not in ("result", "zombie")}

@@ -12,7 +12,7 @@ Statement = tuple[str, Row]
 
 
 def job_row(record: Record, result: bytes | None, claim: Claim | None = None) -> Row:
-    """The values of a job's row; `record` has no result, `result` is that, serialised."""
+    """The values of a job's row. `record` has no result; `result` is the serialised result."""
     return {
         "id": record["id"],
         "revision": record["revision"],
@@ -30,7 +30,7 @@ def job_row(record: Record, result: bytes | None, claim: Claim | None = None) ->
 
 
 def record_of(row: sqlite3.Row) -> Record:
-    """The record of a row that has `record` and `result`, its result included."""
+    """The record, with its result, of a row that has the columns `record` and `result`."""
     record: Record = json.loads(row["record"])
     record["result"] = None if row["result"] is None else json.loads(row["result"])
     return record

@@ -96,7 +96,9 @@ class Store:
 
     @property
     def interrupting(self) -> list[Callable[[Record], Iterable[Statement]]]:
-        """What gives what is written with the record of each job that a restart has interrupted, in its transaction."""
+        """The function that says what is written with the record of a job that a restart has interrupted, in its
+        transaction.
+        """
         return self._file.interrupting
 
     async def open(self) -> None:
@@ -135,7 +137,7 @@ class Store:
         return job_id in self._accepted
 
     def save_job(self, record: Record, result: bytes | None, claim: Claim | None = None) -> None:
-        """Note a version of a job's public record, without its `result` member; `result` is that, serialised.
+        """Notes a version of a job's public record, without its `result` member; `result` is the serialised result.
 
         The claim of the first version that reaches the disk is the job's.
         """
@@ -144,12 +146,12 @@ class Store:
         self._wake()
 
     def delete_job(self, job_id: str) -> None:
-        """Note that a job is to be forgotten, and its claim with it. Its id is remembered as that of a dropped one."""
+        """Notes that a job and its claim are to be forgotten. Its id is remembered as the id of a dropped job."""
         self._pending.jobs[job_id] = None
         self._wake()
 
     def note_revision(self, revision: int) -> None:
-        """Note that a revision was used for something that is not saved here."""
+        """Notes that a revision was used for something that is not saved here."""
         self._pending.revision = max(revision, self._pending.revision)
         self._wake()
 
@@ -168,13 +170,14 @@ class Store:
         self._wake()
 
     def also(self, statement: Statement) -> None:
-        """Note what is to be written in the same transaction as all else that is saved in this loop callback."""
+        """Notes a statement for the transaction of all else that is saved in this loop callback."""
         self._pending.also.append(statement)
         self._wake()
 
     def post(self, statement: Statement, most: int) -> list[Statement]:
-        """The same for an event, which may be lost: while the disk cannot be written, the oldest beyond so many go.
-        Gives those that went.
+        """Notes the statement of an event, for the transaction of all else that is saved in this loop callback.
+
+        While the disk cannot be written, only the newest `most` events are kept. Returns those that were dropped.
         """
         events = self._pending.events
         events.append(statement)
@@ -182,7 +185,7 @@ class Store:
         return [events.popleft() for _ in range(len(events) - most)]
 
     async def ask(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """The rows of a query, of what is on disk."""
+        """The rows of a query about what is on disk."""
         return await self._look(LIST_PATIENCE, lambda: self._file.select(query, *values).fetchall())
 
     async def change(self, statement: str, *values: object) -> int:
@@ -199,10 +202,10 @@ class Store:
             await self._settled(batch)
 
     async def settled(self, job_id: str, seconds: float) -> None:
-        """The same for the last version of one job that was saved, and for all that was saved with it in one callback.
-        Raises StoreError also when it is not written within so many seconds.
+        """Returns when the last saved version of one job is on disk, with all that was saved in the same callback.
 
-        Who has waited long for a job finds it written long ago, and need not wait for what others have saved since.
+        Raises StoreError when it could not be written, or not within `seconds`. Who has waited long for a job finds it
+        written long ago, and need not wait for what others have saved since.
         """
         batch = self._pending if job_id in self._pending.jobs else self._writing
         if batch is not None and job_id in batch.jobs:
@@ -345,13 +348,13 @@ class Store:
         waiting.settle(error)
 
     async def _pause(self) -> None:
-        """Until it is time to try again, or somebody waits for it."""
+        """Waits until it is time to try again, or somebody waits for the disk."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RETRY):
                 await self._asked.wait()
 
     async def _look(self, seconds: float, call: Callable[..., T], *args: object) -> T:
-        """Call in the reader's thread. Raises StoreError also when that has not answered in time."""
+        """Calls in the reader's thread. Raises StoreError also when that has not answered in time."""
         try:
             async with asyncio.timeout(seconds):
                 return await self._on(self._reader, call, *args)
@@ -359,8 +362,8 @@ class Store:
             raise StoreError(f"the store {self.path} has not answered for {seconds:g} s; does its disk hang?") from None
 
     async def _on(self, thread: ThreadPoolExecutor, call: Callable[..., T], *args: object) -> T:
-        """Call in a thread of ours (never the default executor), with whatever goes wrong put into words: nobody who
-        waits for it may wait for ever.
+        """Calls in a thread of the store's own, and raises StoreError for whatever goes wrong: nobody may wait for
+        ever.
         """
         try:
             return await self._loop.run_in_executor(thread, call, *args)
