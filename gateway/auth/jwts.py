@@ -27,7 +27,7 @@ class Jwts:
     """Takes tokens of one issuer for one audience. `path` is a JWK Set (RFC 7517) or one public key in PEM."""
 
     def __init__(self, path: Path, issuer: str, audience: str) -> None:
-        """Raises `JwtError`."""
+        """Reads the keys. Raises `JwtError`."""
         try:
             import jwt
         except ImportError:
@@ -52,10 +52,10 @@ class Jwts:
         self._keys = keys
 
     def find(self, text: str) -> Key | None:
-        """Whom a token speaks for, as a key that is his alone; None for one that is not to be believed.
+        """Whom a token speaks for, as a key of that person alone; None for a token that is not to be believed.
 
-        It must have `exp`, `iss`, `aud` and `sub`; `scope` (RFC 9068, section 2.2.3) holds the words of the scopes,
-        and others that are not ours.
+        It must have `exp`, `iss`, `aud` and `sub`; `scope` (RFC 9068, section 2.2.3) holds the words of the scopes, and
+        others that are not ours.
         """
         if text.count(".") != 2 or len(text) > LONGEST or not text.isascii():
             return None
@@ -96,7 +96,9 @@ class Jwts:
         return [(row.get("kid"), name, self._bound(row, names[0], name)) for name in names]
 
     def _bound(self, row: dict[str, Any], algorithm: str, name: str) -> "PyJWK":
-        """The key for tokens that call its algorithm so; the library knows the algorithm by its first name alone."""
+        """The key for tokens that name its algorithm like this. The library knows an algorithm by its first name
+        alone.
+        """
         key = self._jwt.PyJWK(row, algorithm)
         if getattr(key.key, "key_size", WEAKEST) < WEAKEST and row["kty"] == "RSA":
             raise ValueError(f"an RSA key needs {WEAKEST} bits")

@@ -68,7 +68,9 @@ class KeysError(Exception):
 
 
 class KeyFile:
-    """The file, for the command line. Every change is written beside it and put in its place at once, under a lock."""
+    """The file of keys, for the command line. Every change is written beside it and put in its place at once, under a
+    lock.
+    """
 
     def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
         self._path = path
@@ -152,9 +154,9 @@ class Keys:
         return len(self._keys)
 
     def find(self, text: str) -> Key | None:
-        """The key that this text is; None for one that is unknown, revoked or past its time.
+        """The key with this text; None for one that is unknown, revoked or past its time.
 
-        Finding the row goes by the public id; what is secret is compared in constant time.
+        The row is found by the public id; what is secret is compared in constant time.
         """
         self._look()
         _, _, rest = text.partition("_")
@@ -165,13 +167,13 @@ class Keys:
         return key
 
     def known(self, key_id: str) -> Key | None:
-        """The key of that id, if it is still good."""
+        """The key of that id, if it is still good; else None."""
         self._look()
         key = self._keys.get(key_id)
         return None if key is None or key.expired(self._wall()) else key
 
     def reload(self) -> None:
-        """Looks at the file at the next question, however short ago it did."""
+        """Looks at the file at the next question, even if it did so a moment ago."""
         self._look_at = float("-inf")
         self._seen = self._looking = None
 
@@ -244,7 +246,7 @@ class _Look:
 
 
 def digest(text: str) -> str:
-    """What is kept of a key."""
+    """The hash that is kept of a key."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 

@@ -66,5 +66,5 @@ def _row(key: Key) -> str:
 
 
 def _day(at: float) -> str:
-    """A date, or the one nearest to it that can be shown: any number of days was taken once, also none at all (NaN)."""
+    """The date, or the nearest one that can be shown. Older versions took any number of days, also NaN."""
     return datetime.fromtimestamp(max(0.0, min(LAST, at)), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -37,7 +37,9 @@ class PlayTokens:
 
     @classmethod
     def kept_in(cls, path: Path) -> "PlayTokens":
-        """With the secret of a file, made when missing; only its owner may read it. Raises `OSError`."""
+        """The signer with the secret of a file, which is made when missing; only its owner may read it. Raises
+        `OSError`.
+        """
         secret = path.read_bytes() if path.exists() else b""
         if len(secret) != SECRET_BYTES:  # missing, or cut short by something
             secret = secrets.token_bytes(SECRET_BYTES)
@@ -50,7 +52,10 @@ class PlayTokens:
             write_whole(self._path, self._secret)
 
     def for_sessions(self) -> "PlayTokens":
-        """Of the same file, and yet of another secret: a play token never signs anybody in, nor the other way round."""
+        """The signer for sessions. Its secret is another one, made of the same file.
+
+        So a play token never signs anybody in, and a session's cookie is no play token.
+        """
         return PlayTokens(hmac.digest(self._secret, b"sessions", hashlib.sha256))
 
     def sign(self, name: str, until: int, key: str = "") -> str:
@@ -59,7 +64,7 @@ class PlayTokens:
         return f"{content}.{self._mac(content)}"
 
     def check(self, token: str, now: float) -> Ticket | None:
-        """What it permits; None for one that is forged, cut, of another version, or past its time."""
+        """What a token permits; None for one that is forged, cut, of another version, or past its time."""
         content, _, mac = token[:LONGEST].rpartition(".")
         if not hmac.compare_digest(self._mac(content).encode(), mac.encode(errors="replace")):
             return None

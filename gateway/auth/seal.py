@@ -16,7 +16,10 @@ class KeyFileError(Exception):
 
 
 class Seal:
-    """Whoever has the database alone, as in a backup or a bug report, reads no password; who has the key too, does."""
+    """Seals and opens texts with one key.
+
+    Whoever has the database alone, as in a backup or a bug report, reads no password. Who has the key too, does.
+    """
 
     def __init__(self, key: bytes, path: Path | None = None) -> None:
         self._fernet = Fernet(key)
@@ -25,8 +28,10 @@ class Seal:
 
     @classmethod
     def at(cls, path: Path) -> "Seal":
-        """With the key of this file, which is made, for its owner's eyes only, when it is missing or empty: nothing was
-        ever sealed with an empty one. Raises `OSError`, and `KeyFileError` for a file that is no key.
+        """The seal with the key of this file. A missing or empty file gets a new key, which only its owner may read:
+        nothing was ever sealed with an empty key.
+
+        Raises `OSError`, and `KeyFileError` for a file that is no key.
         """
         key = path.read_bytes() if path.exists() else b""
         if not key:

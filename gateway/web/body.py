@@ -22,8 +22,10 @@ def _no_constant(text: str) -> Any:
 
 
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of an object. One that is there twice is an error (RFC 7493, 2.3): most readers take the last alone,
-    so that half of what was said would be lost, and a filter would mean more.
+    """The members of an object.
+
+    A member that is there twice is an error (RFC 7493, section 2.3). Most readers take the last one alone; then half of
+    what was said would be lost, and a filter would mean more.
     """
     found = dict(members)
     if len(found) < len(members):
@@ -39,8 +41,10 @@ _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hoo
 
 @web.middleware
 async def plain(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuses a body that is encoded: none here is so large that it would need it, and one of a kilobyte may be
-    megabytes when it is decoded. What it says to accept is of RFC 9110, section 15.5.16.
+    """Refuses an encoded body.
+
+    No body here is so large that it would need it, and a kilobyte may be megabytes when it is decoded. The answer says
+    what is accepted (RFC 9110, section 15.5.16).
     """
     codings = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ())).lower().split(",")
     if all(coding.strip() in ("", "identity") for coding in codings):
@@ -131,7 +135,10 @@ def strict(request: web.Request) -> bool:
 
 
 def fields(request: web.Request, model: type[M], body: dict[str, Any]) -> M:
-    """The parameters of a method that is no job, whose answer has no place for warnings. Raises as `parse`."""
+    """The parameters of a method that is no job, whose answer has no place for warnings.
+
+    Raises `Failure` `invalid-field` as `parse` does.
+    """
     return parse(model, body, strict=strict(request))[0]
 
 

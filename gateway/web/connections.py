@@ -42,8 +42,10 @@ class _Place:
 
 
 class Connections:
-    """All of them. When there are too many, the one that has been silent or still for longest gives way to the new one;
-    when there is none, the new one goes.
+    """All connections.
+
+    When there are too many, the one that has been silent or still for longest gives way to the new one. If there is
+    none, the new one goes.
     """
 
     def __init__(self, most: int) -> None:
@@ -58,7 +60,9 @@ class Connections:
         return len(self._here)
 
     def come(self, peer: Peer, transport: asyncio.BaseTransport) -> None:
-        """A new one, or one whose TLS is there now. The first `transport`, which is that of TCP, is what is aborted."""
+        """A connection is there, or has its TLS now. The first `transport` is TCP's; it is aborted when the connection
+        must end.
+        """
         if peer not in self._here:
             self._here[peer] = _Place(cast(asyncio.Transport, transport))
         self._first[peer] = None
@@ -70,19 +74,19 @@ class Connections:
             self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
 
     def asked(self, peer: Peer) -> None:
-        """It has asked for something, and all that belongs to its request has come."""
+        """A connection has asked for something, and its request is here as a whole."""
         if peer in self._here:
             self._here[peer].busy = True
             self._first.pop(peer, None)
 
     def answered(self, peer: Peer) -> None:
-        """It has got all that it asked for."""
+        """A connection has got all that it asked for."""
         if peer in self._here:
             self._here[peer].busy = False
             self._first[peer] = None
 
     def go(self, peer: Peer) -> None:
-        """It is closed."""
+        """A connection is closed."""
         self._here.pop(peer, None)
         self._first.pop(peer, None)
 
@@ -102,7 +106,7 @@ class Connections:
                     self._judge(peer, place, now, unsent)
 
     def _judge(self, peer: Peer, place: _Place, now: float, unsent: bool) -> None:
-        """Looks at one that the gateway waits for, or has waited for."""
+        """Looks at a connection that the gateway waits for, or has waited for."""
         taken = _taken(place.transport) if unsent else 0
         began, owes = not place.waits, peer.owes()
         place.waits = unsent or owes

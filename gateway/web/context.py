@@ -35,12 +35,12 @@ class Context:
 
 
 def job_path(job_id: str) -> str:
-    """Where a job is read."""
+    """The path at which a job is read."""
     return f"{BASE}/jobs/{job_id}"
 
 
 def with_alias(routes: list[web.RouteDef]) -> list[web.RouteDef]:
-    """The routes, and those below BASE once more without the version."""
+    """The routes; those below BASE are there a second time without the version."""
     more = [
         web.RouteDef(route.method, ALIAS + route.path.removeprefix(BASE), route.handler, route.kwargs)
         for route in routes

@@ -48,7 +48,7 @@ class TransferPace:
     silence: float = 10.0
 
     def limit(self, size: int) -> float:
-        """Seconds for so many bytes."""
+        """How many seconds a transfer of so many bytes may take."""
         return self.grace + size / self.rate
 
 
@@ -177,13 +177,15 @@ class _Shelf:
         return web.json_response(self._record(found), status=201 if new else 200, headers=headers)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """The bytes, or those of a `Range`."""
+        """The bytes of a file, or those of a `Range`."""
         path, found = await asyncio.to_thread(files.known, self.root, request.match_info["name"])
         content_type = TYPES.get(found.format or "", "application/octet-stream")
         return _Paced(path, {**INERT, hdrs.CONTENT_TYPE: content_type}, self.pace)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        """Deletes one; not while a stream plays it, which could not come back after a restart, or a job is about to."""
+        """Deletes a file. It is refused while a stream plays the file, which could not come back after a restart, or a
+        job is about to.
+        """
         refuse_query(request)
         name = request.match_info["name"]
         await asyncio.to_thread(files.known, self.root, name)
@@ -192,7 +194,7 @@ class _Shelf:
         return web.Response(status=204)
 
     async def _receive(self, request: web.Request, upload: Upload) -> None:
-        """The body to disk, piece by piece. What comes too slowly, or is too large, ends here."""
+        """Writes the body to the disk, piece by piece. A body that comes too slowly, or is too large, is refused."""
         loop = asyncio.get_running_loop()
         await body.invite(request)
         begun, received, pieces = loop.time(), 0, bytearray()
@@ -214,7 +216,7 @@ class _Shelf:
                 return
 
     def _videos(self, found: list[Found]) -> list[tuple[FileStamp, Path]]:
-        """Those of the files that can be looked into, and where they are."""
+        """The videos that can be looked into and were not yet, and where they are."""
         videos = []
         for each in found:
             if each.format == "mp4" and self.probes.known(each.identity) is None:
@@ -238,7 +240,7 @@ class _Paced(web.FileResponse):
         self._pace = pace
 
     async def _sendfile(self, request: web.BaseRequest, fobj: IO[Any], offset: int, count: int) -> AbstractStreamWriter:
-        """In pieces. When the kernel sends a file by itself, nobody sees whether it moves."""
+        """Sends the file in pieces. When the kernel sends a file by itself, nobody sees whether it moves."""
         writer = await super(web.FileResponse, self).prepare(request)
         assert writer is not None
         loop, sent = asyncio.get_running_loop(), 0

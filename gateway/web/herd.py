@@ -9,7 +9,7 @@ AT_ONCE: Final = 16  # in one turn of the event loop: each is some 0.1 ms of wor
 
 
 class _Gate:
-    """What goes on in this turn of its event loop, and who waits for the next."""
+    """Who goes on in this turn of the event loop, and who waits for the next one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -18,7 +18,7 @@ class _Gate:
         self._begun = False  # a new turn is on its way
 
     async def turn(self) -> None:
-        """Goes on in this turn, or in the first one that has room."""
+        """Waits for this turn of the event loop, or the first one that has room."""
         if not self._begun:
             self._begun = True
             self._loop.call_soon(self._begin)
@@ -45,7 +45,7 @@ _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary(
 
 
 async def turn() -> None:
-    """To be awaited by whoever has woken up with many others, before its work. First come, first served."""
+    """Await it after waking up together with many others, before any work. First come, first served."""
     loop = asyncio.get_running_loop()
     gate = _gates.get(loop)
     if gate is None:

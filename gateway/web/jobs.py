@@ -227,8 +227,10 @@ class _Jobs:
         return _applied(response, preferences if waits else None)
 
     async def _promised(self, job: Job, seconds: float) -> None:
-        """Returns when this version of a job is on disk, for so many seconds and the grace: who is told of an end finds
-        it so after a restart. Of one that goes on any version will do. Raises `Failure` `store-failing`.
+        """Waits until this version of a job is on disk: who is told of an end must find it after a restart, too.
+
+        Of a job that goes on, any version will do. Waits for so many seconds and the grace. Raises `Failure`
+        `store-failing`.
         """
         if not job.state.terminal and self.face.store.accepted(job.id):
             return
@@ -245,7 +247,7 @@ class _Jobs:
         return True
 
     async def _list(self, request: web.Request, limit: int, query: Query) -> list[Record]:
-        """The caller's newest jobs; those of others are not there."""
+        """The newest jobs that the caller may see."""
         mine = query if sees_all(request) else replace(query, owner=owner(request))
         return await self.face.supervisor.records.list(limit, mine)
 

@@ -36,7 +36,10 @@ MALFORMED: Final = "What came is no HTTP/1.1 request, or one that can be read in
 
 
 def raise_file_limit() -> str | None:
-    """As many files as the system allows: each connection is one. Gives a line for who starts it if they are few."""
+    """Raises the limit of open files as far as the system allows, since each connection is one.
+
+    Returns a line for who starts the gateway if they are few.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY or hard >= FEW_FILES:
@@ -112,7 +115,7 @@ class HttpConnection(web.RequestHandler):
             self.connections.asked(self)
 
     def _crumbles(self, data: bytes) -> bool:
-        """Whether the body that is coming is cut so small that to read it is nothing but work. Then it is refused."""
+        """Whether a body comes in pieces so small that reading it is nothing but work. Then it is refused."""
         request, (cut, lines, size) = self._current_request, self._cut
         if request is None or not data or not request._message.chunked or request.content.is_eof():
             return False
@@ -163,7 +166,7 @@ class HttpConnection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer for what no handler could be asked about. It ends the connection."""
+        """The answer to a request that no handler can be asked about. It ends the connection."""
         del message  # it quotes what came
         if isinstance(exc, ConnectionError):
             raise exc  # the client has gone in the middle of its request: there is nobody to tell, and nothing to log
@@ -181,8 +184,8 @@ class HttpConnection(web.RequestHandler):
 class Sealed(SSLProtocol):
     """The TLS of one connection, which counts from its first moment.
 
-    `create_server(ssl=...)` would tell of a connection only after the handshake, which one that sends nothing never
-    gets to. What is overridden is public, the class itself is one of asyncio's own.
+    `create_server(ssl=...)` would tell of a connection only after the handshake, and one that sends nothing never gets
+    there. The methods that are overridden are public; the class is one of asyncio's own.
     """
 
     def __init__(self, connection: HttpConnection, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> None:
@@ -234,7 +237,7 @@ class Site(web.TCPSite):
         self._silence = silence
 
     async def start(self) -> None:
-        """Raises `OSError`."""
+        """Begins to listen. Raises `OSError`."""
         await web.BaseSite.start(self)
         server = self._runner.server
         if server is None:

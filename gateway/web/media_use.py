@@ -41,7 +41,10 @@ class MediaUse:
 
     @contextmanager
     def changing(self, name: str) -> Iterator[None]:
-        """As long as it lasts, no job for the file is accepted. Raises as `check` and `check_still`."""
+        """While the context lasts, no job for the file is accepted.
+
+        Raises `Failure` `file-in-use` or `resource-busy` when the file is needed, or is being changed already.
+        """
         self.check(name)
         path = str(self._root / name)
         self.check_still([path])

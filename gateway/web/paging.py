@@ -51,7 +51,10 @@ def cursor(place: Position) -> str:
 
 
 def position(text: str, types: tuple[type, ...]) -> Position:
-    """The inverse, of a place that has members of these types. Raises `Failure` `invalid-field` for what is none."""
+    """The place that a cursor stands for, which has members of these types.
+
+    Raises `Failure` `invalid-field` for a text that is no such cursor.
+    """
     try:
         place = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):

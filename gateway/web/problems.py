@@ -40,7 +40,7 @@ def request_id(request: web.Request) -> str:
 
 
 def reads_prefer(request: web.Request) -> None:
-    """Whatever is answered depends on Prefer and is nobody's to keep (RFC 7240, section 2: Vary regardless)."""
+    """Marks an answer as depending on Prefer, and as nobody's to keep (RFC 7240, section 2: Vary regardless)."""
     request[READS_PREFER] = True
 
 

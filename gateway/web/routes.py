@@ -53,6 +53,6 @@ def application(
 
 
 def _uninvited(route: web.RouteDef) -> web.RouteDef:
-    """The route, so that nobody is told to send a body (`Expect: 100-continue`) before it is wanted."""
+    """The route, made so that nobody is told to send a body (`Expect: 100-continue`) before it is wanted."""
     kwargs = {**route.kwargs, "expect_handler": body.expected}
     return web.RouteDef(route.method, route.path, route.handler, kwargs)

@@ -19,8 +19,8 @@ _NOT_HERE: Final = "This method takes nothing from the query string."
 async def selection(request: web.Request, model: type[E]) -> E:
     """The parameters: from the query string of a GET, from the body of anything else.
 
-    What stands in the other place would be lost, and more be meant than was said: it is an error as an unknown member
-    is. Raises `Failure`: `invalid-field` with `errors[]`, `bad-request`, `too-slow`.
+    A parameter in the other place is an error, as an unknown one is: if it were ignored, more would be meant than was
+    said. Raises `Failure`: `invalid-field` with `errors[]`, `bad-request`, `too-slow`.
     """
     needed = any(field.is_required() for field in model.model_fields.values())
     sent = await body.read_object(request, optional=not needed or request.method in ("GET", "HEAD"))
@@ -33,7 +33,7 @@ async def selection(request: web.Request, model: type[E]) -> E:
 
 
 def refuse_query(request: web.Request) -> None:
-    """For a method that has no use for a query string. Raises `Failure` `invalid-field` when there is one."""
+    """Refuses a query string, for a method that has no use for one. Raises `Failure` `invalid-field`."""
     if request.query:
         raise body.wrong(dict.fromkeys(request.query, _NOT_HERE))
 

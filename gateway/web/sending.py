@@ -13,7 +13,7 @@ ImmutableBytes = bytes | memoryview
 async def send(
     request: web.Request, writer: AbstractStreamWriter, pieces: Sequence[ImmutableBytes], seconds: float
 ) -> None:
-    """Writes all of it, or as much as the client takes in so many seconds."""
+    """Writes all pieces, or as much as the client takes in so many seconds."""
     try:
         async with asyncio.timeout(seconds):
             for piece in pieces:
@@ -34,9 +34,9 @@ class Pieces(Payload):
         self._size = sum(map(len, pieces))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Nobody asks for its text."""
+        """Raises: nobody asks for the text of a body."""
         raise TypeError("these are bytes")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Sends everything, or as much as the client takes."""
+        """Sends all pieces, or as much as the client takes."""
         await send(self._request, writer, self._pieces, self._seconds)

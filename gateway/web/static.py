@@ -54,7 +54,7 @@ class Kept:
 
     @classmethod
     def of(cls, path: Path, content_type: str, headers: Mapping[str, str], root: str) -> Self:
-        """Reads it. The type is ours and not the machine's guess: mimetypes reads files of the operating system."""
+        """Reads a file. Its type is from our own table, since `mimetypes` reads files of the operating system."""
         data = path.read_bytes()
         if content_type == "text/html":
             data = data.replace(b'="/', f'="{root}'.encode())
@@ -62,7 +62,7 @@ class Kept:
         return cls(pieces, content_type, {**headers, hdrs.ETAG: f'"{sha256(data).hexdigest()[:16]}"'})
 
     def answer(self, request: web.Request, status: int = 200) -> web.Response:
-        """The whole of it, or 304 for a client that has it already."""
+        """The whole file, or 304 for a client that has it already."""
         if status == 200 and self.headers[hdrs.ETAG] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=self.headers)
         seconds = GRACE + sum(map(len, self.pieces)) / RATE
@@ -77,8 +77,9 @@ def kept(path: Path, content_type: str, policy: str = POLICY, root: str = "./") 
 
 
 def root_of(request: web.Request) -> str:
-    """The way from a page to the root of the gateway, which is right below any path prefix of any proxy. Not of what a
-    caller chooses: there are as many of them as the routes have levels.
+    """The relative way from a page to the root of the gateway, which is right below the path prefix of any proxy.
+
+    It depends on the number of levels of the route, not on anything that a caller chooses.
     """
     resource = request.match_info.route.resource
     return "../" * (resource.canonical.count("/") - 1 if resource else 0) or "./"

@@ -44,7 +44,7 @@ class Filter(Exact):
     display: list[str] | None = None
 
     def matches(self, stream: Stream) -> bool:
-        """Whether the stream is among those that are meant."""
+        """Whether the filter fits the stream."""
         identity = stream.identity
         return (
             self.published is not False
@@ -57,7 +57,7 @@ class Filter(Exact):
 
     @property
     def selects(self) -> bool:
-        """Whether it says which: something that does not fit every stream."""
+        """Whether the filter says anything that does not fit every stream."""
         said = self.model_dump(exclude={"published", "display"}, exclude_none=True)
         return bool(said) or self.published is False
 
@@ -123,7 +123,7 @@ class _Family:
         ]
 
     async def find(self, request: web.Request) -> web.StreamResponse:
-        """Those that match, stopped ones too when asked for by id; 404 when none does."""
+        """The streams that match, stopped ones too when asked for by id; 404 when none does."""
         asked = await selection(request, self.filter)
         found = self._matching(asked)
         found += [each for each in asked.by_id(self.catalog) if self._is_ours(each) and each not in found]
@@ -132,7 +132,7 @@ class _Family:
         return _answer(found)
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
-        """All that are not stopped, by age, or a page of them; 200 and an empty array when there is none."""
+        """All streams that are not stopped, by age, or a page of them; 200 and an empty array when there is none."""
         asked = await selection(request, StreamPage)
         page, following = cut(self._matching(Filter(published=asked.published)), _age, AGE, asked)
         response = _answer(page)
@@ -140,7 +140,9 @@ class _Family:
         return response
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
-        """Stops those that match, and answers when they are gone. A filter is needed: nothing stops everything."""
+        """Stops the streams that match, and answers when they are gone. A filter is needed: nothing stops
+        everything.
+        """
         asked = await selection(request, self.filter)
         if not asked.selects:
             raise Failure("bad-request", "Say which streams to terminate: by name, uri, id, status or another filter.")
@@ -163,7 +165,7 @@ AGE: Final = (float, str)
 
 
 def _age(stream: Stream) -> Position:
-    """The order of a list: who was asked for first; an id belongs to one stream alone."""
+    """The key by which lists are ordered: who was asked for first; among equals the id decides."""
     return float(stream.identity.created_at), stream.identity.id
 
 

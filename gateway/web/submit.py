@@ -126,7 +126,7 @@ class _Method:
     def _told(
         self, request: web.Request, response: web.Response, preferences: Preferences, *, replayed: bool
     ) -> web.Response:
-        """The answer with what is said of the request, and counted."""
+        """Adds what is said of the request to the answer, and counts it."""
         if applied := preferences.applied(response.status == 202):
             response.headers["Preference-Applied"] = applied
         if replayed:
@@ -168,7 +168,9 @@ def _draft(request: web.Request, kind: Kind, plan: Plan, terms: tuple[str, Prefe
 
 
 def _claim(request: web.Request, content: dict[str, Any]) -> Claim | None:
-    """The caller's key, and what its request comes down to: not `Prefer`, not the order of members, not blanks."""
+    """The caller's key, and a hash of what its request comes down to: without `Prefer`, the order of members, and
+    blanks.
+    """
     lines = request.headers.getall(KEY_HEADER, [])
     if not lines:
         return None
@@ -184,7 +186,7 @@ def _claim(request: web.Request, content: dict[str, Any]) -> Claim | None:
 
 
 def _with_timeout_of(preferences: Preferences, timeout: float) -> Preferences:
-    """A replay changes nothing of its job: a timeout that is not the job's is not honoured, and so not echoed."""
+    """The preferences of a replay. It changes nothing of its job, so another timeout than the job's is not honoured."""
     return replace(preferences, timeout_sent=preferences.timeout_sent and preferences.timeout == timeout)
 
 
@@ -206,12 +208,12 @@ class Outcome:
 
     @classmethod
     def of(cls, supervisor: Supervisor, job: Job) -> "Outcome":
-        """How it stands now."""
+        """How a job in memory stands now."""
         return cls(job.id, job.result_json, supervisor.records.of(job) if job.result_json is None else {})
 
     @classmethod
     async def kept(cls, supervisor: Supervisor, record: Record) -> "Outcome":
-        """How one that has left memory ended. Raises `Failure` `job-expired` when it is dropped just now."""
+        """How a job ended that has left memory. Raises `Failure` `job-expired` when it is dropped just now."""
         result = await supervisor.records.result(record["id"]) if record["state"] == State.DONE else None
         if record["state"] == State.DONE and result is None:
             raise Failure("job-expired", f"The job {record['id']} has ended, and its result is not kept any more.")

@@ -32,7 +32,9 @@ class Teller:
         self._told: dict[str, str] = {}  # the jobs that have not ended, and the last state that was told
 
     def tell(self, number: int, family: str, record: Record) -> None:
-        """A record has a new version; `number` increases over all that happens, and is that of `/events`."""
+        """Keeps an event for a new version of a record. `number` is that of `/events`, and increases over all that
+        happens.
+        """
         standing = str(record[STANDING[family]])
         if family == "job":
             if self._told.get(record["id"]) == standing:
@@ -46,7 +48,7 @@ class Teller:
             self._awake()
 
     def interrupted(self, record: Record) -> list[Statement]:
-        """What is to be written with the record of a job that a restart has interrupted."""
+        """The statements that are written with the record of a job that a restart has interrupted."""
         event = self._event(record["revision"], "job", record)
         return self._outbox.rows(event) if event.type in self._wanted else []
 

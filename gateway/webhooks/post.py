@@ -59,7 +59,7 @@ class Post:
         await self._session.close()
 
     async def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Reply:
-        """Raises `Unreachable`."""
+        """Sends one request, and returns the reply. Raises `Unreachable`."""
         try:
             self._check_literal(url)
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
@@ -76,7 +76,7 @@ class Post:
             raise Unreachable(f"the connection broke ({type(error).__name__})") from None
 
     def _check_literal(self, url: str) -> None:
-        """The client asks no resolver for these."""
+        """Checks an address that is written as a number: the client asks no resolver for it."""
         host = URL(url).host or ""
         try:
             ip_address(host)
@@ -95,12 +95,12 @@ class _Guard(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises `Fault`."""
+        """The addresses of a name that may be connected to. Raises `Fault`."""
         addresses = self._policy.allowed(await self._resolve(host, port))
         return [_result(host, port, address) for address in addresses]
 
     async def close(self) -> None:
-        """It holds nothing."""
+        """Does nothing: it holds nothing."""
 
 
 def _result(host: str, port: int, address: str) -> ResolveResult:

@@ -19,7 +19,7 @@ def made() -> str:
 
 
 def secret_bytes(text: str) -> bytes:
-    """What a secret stands for. Raises `ValueError`, which does not quote it."""
+    """The bytes of a secret. Raises `ValueError`, which does not quote it."""
     try:
         found = base64.b64decode(text.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError):

@@ -62,7 +62,7 @@ class Tries:
         return max(0.0, since + WINDOW - self._clock())
 
     def wrong(self, address: str) -> None:
-        """One that was not right."""
+        """A wrong key came from there."""
         since, count = self._wrong.pop(address, (self._clock(), 0))
         if self._clock() - since >= WINDOW:
             since, count = self._clock(), 0
@@ -127,7 +127,7 @@ class Access:
         return self.needed
 
     def _still_open(self) -> bool:
-        """Whether there is no key as yet: the first one ends what strangers have begun."""
+        """Whether there is no key as yet. The first key ends what strangers have begun."""
         return not self.needed
 
     def holds(self, ticket: Ticket) -> bool:
@@ -139,8 +139,10 @@ class Access:
         return self.tokens.sign(name, until, key.id if key is not None and key.sha256 else "")
 
     def _caller(self, request: web.Request) -> Key:
-        """The key that is sent along, or that a browser has signed in with. What is sent along and is no key may be the
-        login of a proxy in front, which browsers send to whatever lies behind it. Raises as `key_of`.
+        """The key that is sent along, or that a browser has signed in with.
+
+        What is sent along and is no key may be the login of a proxy in front, which browsers send to whatever lies
+        behind it. Raises `Failure` as `key_of` does.
         """
         text = credentials(request)
         return (self._found(text) if text else None) or self._session(request) or self._key(request)
@@ -156,7 +158,10 @@ class Access:
         return self.jwts.find(token) if self.jwts is not None else None
 
     def session_of(self, key: Key, text: str, seconds: int) -> str:
-        """What a browser keeps in the place of this key, for so long; a JWT, which ends by itself, is kept as it is."""
+        """The text that a browser keeps in place of this key, for so long.
+
+        A JWT ends by itself, and is kept as it is.
+        """
         return self.sessions.sign(key.id, int(self.wall()) + seconds) if self.keys.known(key.id) else text
 
     def _key(self, request: web.Request) -> Key:
@@ -199,14 +204,15 @@ class Access:
 
 
 def grant(request: web.Request) -> Callable[[], bool]:
-    """Says whether the key or play token that a request came with is good still: asked again and again by what goes on
-    after the request, or has an answer that does not end.
+    """A function that says whether the key or play token of a request is still good.
+
+    What goes on after the request, or has an answer that does not end, asks it again and again.
     """
     return request.get(GRANT) or (lambda: True)
 
 
 def still_good(request: web.Request) -> bool:
-    """The same, at this moment."""
+    """Whether the key or play token of a request is still good at this moment."""
     return grant(request)()
 
 
@@ -226,7 +232,7 @@ def credentials(request: web.Request) -> str | None:
 
 
 def _bears(request: web.Request) -> bool:
-    """Whether a key is sent as a browser never does by itself."""
+    """Whether a key is sent in a way in which no browser sends one by itself."""
     return credentials(request) is not None and request.headers[hdrs.AUTHORIZATION].lower().startswith("bearer ")
 
 
@@ -259,15 +265,20 @@ def middleware(access: Access) -> Middleware:
 
 
 def _challenges(request: web.Request) -> Iterator[str]:
-    """What may be sent. A browser asks its user only where a page is opened, not for the calls of a script."""
+    """The ways to send a key, as the header `WWW-Authenticate` names them.
+
+    A browser asks its user only where a page is opened, not for the calls of a script.
+    """
     yield f"Bearer {REALM}"
     if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
         yield f"Basic {REALM}"
 
 
 def cache_control(request: web.Request, said: str | None) -> str | None:
-    """What an answer says to caches. Where a key is needed, a cache that several people share may not keep it: it would
-    hand it to whoever asks, also after the key was revoked (RFC 9111, section 5.2.2.7).
+    """The header `Cache-Control` of an answer that is to say `said` to caches.
+
+    Where a key is needed, a cache that several people share may not keep the answer: it would hand it to whoever asks,
+    also after the key was revoked (RFC 9111, section 5.2.2.7).
     """
     guard = request.get(GUARD)
     if guard is None or not guard() or (said is not None and ("no-store" in said or "private" in said)):
@@ -276,7 +287,7 @@ def cache_control(request: web.Request, said: str | None) -> str | None:
 
 
 async def keep_private(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal: the same for every answer."""
+    """A signal: sets the `Cache-Control` of every answer as `cache_control` says."""
     said = cache_control(request, response.headers.get(hdrs.CACHE_CONTROL))
     if said is not None:
         response.headers[hdrs.CACHE_CONTROL] = said

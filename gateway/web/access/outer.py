@@ -67,7 +67,7 @@ def outer(request: web.BaseRequest) -> Outer:
 
 
 def _as_seen(request: web.BaseRequest) -> Outer:
-    """Without a proxy."""
+    """The outer side of a request that came without a proxy."""
     scheme = "https" if request.secure else "http"
     return Outer(request.remote or "", scheme, request.headers.get("Host", ""))
 
@@ -88,7 +88,9 @@ def _outer(request: web.BaseRequest, proxies: Proxies) -> Outer:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the headers say: `chain` has the caller first and the last proxy's peer last. "" is what they do not say."""
+    """What the headers of a proxy say: `chain` has the caller first and the last proxy's peer last. "" stands for what
+    is not said.
+    """
 
     chain: Sequence[str]
     scheme: str = ""
@@ -97,7 +99,9 @@ class _Told:
 
 
 def _told(headers: CIMultiDictProxy[str]) -> _Told:
-    """Each value is the last one of its header: the trusted proxy's own, whatever it was sent itself."""
+    """What the headers say. Of each header the last value counts: the trusted proxy's own, whatever it was sent
+    itself.
+    """
     if not any(name in headers for name in FORWARDED):
         return _rfc7239(",".join(headers.getall("Forwarded", [])))
     chain, *others = ([each.strip() for each in ",".join(headers.getall(name, [])).split(",")] for name in FORWARDED)
@@ -105,7 +109,7 @@ def _told(headers: CIMultiDictProxy[str]) -> _Told:
 
 
 def _rfc7239(text: str) -> _Told:
-    """Nothing for a header that is malformed (RFC 7239, section 4)."""
+    """What the header `Forwarded` says; nothing if it is malformed (RFC 7239, section 4)."""
     elements: list[dict[str, str]] = [{}]
     for name, value, end in _pairs(text):
         elements[-1][name] = value

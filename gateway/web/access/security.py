@@ -19,7 +19,10 @@ async def harden(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def lines(request: web.Request) -> tuple[tuple[str, str], ...]:
-    """What depends on the request. Strict-Transport-Security (RFC 6797) binds all that is on the host: for who asks."""
+    """The headers that depend on the request.
+
+    Strict-Transport-Security (RFC 6797) binds everything on the host, so only an operator who asks for it gets it.
+    """
     seconds = request.app.get(HSTS, 0)
     if not seconds or outer(request).scheme != "https":
         return ()
@@ -27,7 +30,7 @@ def lines(request: web.Request) -> tuple[tuple[str, str], ...]:
 
 
 def secured(response: web.StreamResponse) -> None:
-    """The same, as far as it does not depend on the request."""
+    """Adds the headers that do not depend on the request, and takes away what tells too much."""
     headers = response.headers
     headers.pop(hdrs.SERVER, None)
     headers.setdefault("X-Content-Type-Options", "nosniff")

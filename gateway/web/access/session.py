@@ -63,7 +63,7 @@ def routes(access: Access) -> list[web.RouteDef]:
 
 
 def _kept(request: web.Request) -> dict[str, Any]:
-    """Where a browser sends the cookie, and by what."""
+    """The attributes of the cookie: where a browser sends it, and by what."""
     seen = outer(request)
     return {"path": f"{seen.prefix}/", "httponly": True, "samesite": "Strict", "secure": seen.scheme == "https"}
 

@@ -23,7 +23,7 @@ MISTAKEN: Final = (
 
 
 def acts_from_elsewhere(request: web.Request, origins: Sequence[str]) -> bool:
-    """Whether it is a page of another site that acts, of one that is let in. Raises `Failure`: `forbidden`."""
+    """Whether a page of another site acts, and one that is let in. Raises `Failure` `forbidden` for others."""
     if request.method in LOOKS and hdrs.UPGRADE not in request.headers:
         return False
     origin = request.headers.get(hdrs.ORIGIN)
@@ -53,7 +53,7 @@ def _without_port(netloc: str) -> str:
 
 
 def _refusal(request: web.Request, origin: str) -> str:
-    """In words, as the commonest reason is a proxy that does not pass on what the browser asked for."""
+    """The refusal in words. Its commonest reason is a proxy that does not pass on what the browser asked for."""
     page, host = urlsplit(origin), outer(request).host
     cross = request.headers.get("Sec-Fetch-Site") is not None
     if cross or page.scheme not in ("http", "https") or not HOST.fullmatch(page.netloc) or not HOST.fullmatch(host):

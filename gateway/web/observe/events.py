@@ -55,7 +55,7 @@ class News:
         self._told = told
 
     def happened(self, effects: Sequence[Effect]) -> None:
-        """What happened inside a job is not told, its record is."""
+        """Does nothing: what happens inside a job is told by its record."""
 
     def changed(self, record: Record) -> None:
         """A job's record has a new revision."""
@@ -94,7 +94,9 @@ def routes(face: Context) -> list[web.RouteDef]:
 
 
 async def _send(request: web.Request, response: web.StreamResponse, missed: list[Happening] | None) -> None:
-    """The beginning: what was missed, or that it is not known any more, so that everything should be read anew."""
+    """Sends the beginning: what was missed, or `reset` when that is not known any more, so that everything is read
+    anew.
+    """
     await response.prepare(request)
     await response.write(HELLO)
     if missed is None:
@@ -106,7 +108,7 @@ async def _send(request: web.Request, response: web.StreamResponse, missed: list
 async def _follow(
     request: web.Request, response: web.StreamResponse, listener: Listener, ended: asyncio.Future[None]
 ) -> None:
-    """Everything new, until the listener is lost, its key is not good any more, or the gateway shuts down."""
+    """Sends everything new, until the listener is lost, its key is not good any more, or the gateway shuts down."""
     while not listener.lost.is_set() and still_good(request):
         happenings = [listener.waiting.popleft() for _ in range(len(listener.waiting))]
         await _write(request, response, happenings)
@@ -145,7 +147,10 @@ async def _write(request: web.Request, response: web.StreamResponse, happenings:
 
 
 def _since(value: str) -> int | None:
-    """The last event that the listener has seen. What is no number was never one of ours: then it is told to reset."""
+    """The number of the last event that the listener has seen.
+
+    A text that is no number was never one of ours: the listener is then told to read everything anew.
+    """
     if not value:
         return None
     with contextlib.suppress(ValueError):

@@ -57,7 +57,7 @@ class Figures:
             pass
 
     def _sampling(self) -> Iterator[None]:
-        """The same in pieces."""
+        """Takes one sample of each stream, in pieces: whoever runs it may let others go on after each piece."""
         at, kept, streams = self.wall(), dict[str, deque[FigureSample]](), list(self.catalog.streams())
         for number, stream in enumerate(streams, start=1):
             samples = self._kept.get(stream.identity.id) or deque(maxlen=KEPT)

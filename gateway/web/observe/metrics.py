@@ -68,35 +68,35 @@ class Metrics:
         self._lags = Histogram("gateway_loop_lag_seconds", "Lag of the loop.", buckets=LAGS, registry=self.registry)
 
     def watch(self, supervisor: Supervisor, feed: Feed, retention: Retention) -> None:
-        """From now on their figures are read at each scrape, and the supervisor's jobs are counted."""
+        """Begins to count the supervisor's jobs, and to read its figures at each scrape."""
         supervisor.observers.append(self)
         self.registry.register(_Standing(supervisor, feed, retention))
 
     def watch_webhooks(self, webhooks: Webhooks) -> None:
-        """From now on their figures are read at each scrape."""
+        """Begins to read the figures of the webhooks at each scrape."""
         self.registry.register(_Webhooks(webhooks))
 
     def watch_media(self, catalog: Catalog, workers: Workers) -> None:
-        """From now on streams, viewers and worker processes are counted at each scrape."""
+        """Begins to count streams, viewers and worker processes at each scrape."""
         self.registry.register(_Media(catalog, workers))
 
     def watch_store(self, store: Store) -> None:
-        """From now on its troubles are read at each scrape."""
+        """Begins to read the store's troubles at each scrape."""
         self.registry.register(_Keeping(store))
 
     def watch_connections(self, connections: Connections) -> None:
-        """From now on they are counted at each scrape."""
+        """Begins to count the connections at each scrape."""
         self.registry.register(_Connections(connections))
 
     def watch_health(self, readiness: Readiness) -> None:
-        """From now on it is told at each scrape what is broken, and what went wrong unforeseen."""
+        """Begins to tell at each scrape what is broken, and what went wrong unforeseen."""
         self.registry.register(readiness)
         self.registry.register(_Unforeseen())
 
     # Of the jobs.
 
     def happened(self, effects: Sequence[Effect]) -> None:
-        """Counts what happened."""
+        """Counts what happened to jobs."""
         for effect in effects:
             self._happened(effect, effect.job.draft.kind)
 
@@ -117,7 +117,7 @@ class Metrics:
                 self._cancel(kind, reason).observe(asyncio.get_running_loop().time() - job.stopping)
 
     def changed(self, record: Record) -> None:
-        """Records are not counted, what happened is."""
+        """Does nothing: what happened is counted, records are not."""
 
     def _ended(self, job: Job) -> None:
         kind, outcome, finished = job.draft.kind, str(job.state), job.finished or job.created
@@ -161,19 +161,19 @@ class Metrics:
             self._lags.observe(self.lag)
 
     def _total(self, name: str, text: str, *labels: str) -> Callable[..., Total]:
-        """Gives the counter of a row of labels; kept, since looking one up costs more than counting."""
+        """The counter of a row of labels. It is kept, since looking one up costs more than counting."""
         total = Total(f"gateway_{name}", f"{text}.", labels, registry=self.registry)
         return cache(total.labels) if labels else lambda: total
 
     def _seconds(self, name: str, text: str, *labels: str) -> Callable[..., Histogram]:
-        """Gives the histogram of a row of labels, likewise."""
+        """The histogram of a row of labels. It is kept, since looking one up costs more than observing."""
         text = f"{text}, in seconds."
         return cache(Histogram(f"gateway_{name}", text, labels, buckets=SECONDS, registry=self.registry).labels)
 
 
 @dataclass(frozen=True)
 class _Standing(Collector):
-    """What is not counted but looked up."""
+    """Figures that are not counted but looked up."""
 
     supervisor: Supervisor
     feed: Feed
@@ -197,7 +197,7 @@ class _Standing(Collector):
 
 @dataclass(frozen=True)
 class _Media(Collector):
-    """What is looked up of streams."""
+    """Figures of streams, looked up at each scrape."""
 
     catalog: Catalog
     workers: Workers
@@ -223,7 +223,7 @@ class _Media(Collector):
 
 @dataclass(frozen=True)
 class _Unforeseen(Collector):
-    """What should not have gone wrong, and was gone on after."""
+    """Figures of what went wrong unforeseen, and was begun again."""
 
     def collect(self) -> Iterator[Metric]:
         text = "Unforeseen exceptions that something went on after, by the kind of task."
@@ -235,7 +235,7 @@ class _Unforeseen(Collector):
 
 @dataclass(frozen=True)
 class _Keeping(Collector):
-    """What is looked up of the store."""
+    """Figures of the store, looked up at each scrape."""
 
     store: Store
 
@@ -246,7 +246,7 @@ class _Keeping(Collector):
 
 @dataclass(frozen=True)
 class _Connections(Collector):
-    """What is looked up of connections."""
+    """Figures of connections, looked up at each scrape."""
 
     connections: Connections
 
@@ -259,7 +259,7 @@ class _Connections(Collector):
 
 @dataclass(frozen=True)
 class _Webhooks(Collector):
-    """What is looked up of webhooks; nothing when there are none."""
+    """Figures of webhooks, looked up at each scrape; none when there are no webhooks."""
 
     webhooks: Webhooks
 

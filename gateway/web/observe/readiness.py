@@ -18,7 +18,7 @@ class Reason:
     blocks: bool
 
     def record(self) -> dict[str, object]:
-        """As `/readyz` tells it, to anybody: so it names no stream and no folder."""
+        """The reason as `/readyz` tells it to anybody: it names no stream and no folder."""
         return {"code": self.code, "detail": self.detail, "blocks": self.blocks}
 
 

@@ -164,7 +164,7 @@ def _answer(each: Operation, status: int, result: Any) -> dict[str, Any]:
 
 
 def _webhook(model: type[BaseModel]) -> dict[str, Any]:
-    """What a receiver is sent. A redirect counts as not taken."""
+    """The webhook as an operation: what a receiver is sent. A redirect counts as not taken."""
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     return {
         "post": {
@@ -229,9 +229,9 @@ def _request_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _lenient(schema: dict[str, Any], *, null: bool) -> dict[str, Any]:
-    """What is taken beyond the model's own types: null for absent, and "true" and "false" for booleans.
+    """A schema that takes more than the model's own types: null for absent, and "true" and "false" for booleans.
 
-    Without `null`, for a query string: none of that.
+    With `null` false, for a query string, it takes none of that.
     """
     needed = schema.get("required", [])
     return {**schema, "properties": {name: _taken(each, name in needed, null) for name, each in _items(schema)}}
@@ -254,7 +254,7 @@ def _taken(schema: dict[str, Any], needed: bool, null: bool) -> dict[str, Any]:
 
 
 def _untitled(value: Any) -> Any:
-    """Without the titles that pydantic makes of names: they say nothing."""
+    """A schema without the titles that pydantic makes of names: they say nothing."""
     if isinstance(value, dict):
         return {key: _untitled(each) for key, each in value.items() if not (key == "title" and isinstance(each, str))}
     return [_untitled(each) for each in value] if isinstance(value, list) else value

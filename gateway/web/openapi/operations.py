@@ -217,6 +217,6 @@ def _of_operating() -> Iterator[Operation]:
 
 
 def _camel(name: str) -> str:
-    """`vod.set_watermark` as `vodSetWatermark`."""
+    """A name as OpenAPI's operation id: `vodSetWatermark` of `vod.set_watermark`."""
     first, *rest = name.replace("_", ".").split(".")
     return first + "".join(part.capitalize() for part in rest)

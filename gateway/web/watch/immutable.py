@@ -36,7 +36,7 @@ class Lasting:
 
 
 def answer(request: web.Request, what: Lasting, seconds: float) -> web.StreamResponse:
-    """The whole of it, or 304. A client that has not taken all after `seconds` is cut off."""
+    """The whole body, or 304. A client that has not taken all of it after `seconds` is cut off."""
     if what.etag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
         return web.Response(status=304, headers={**UNCHANGING, hdrs.ETAG: what.etag})
     if _is_usual(request):
@@ -57,7 +57,7 @@ def _is_usual(request: web.Request) -> bool:
 
 @lru_cache(maxsize=1024)
 def _head(etag: str, content_type: str, size: int, more: Lines) -> bytes:
-    """All but the date. `more` is what depends on who may have it."""
+    """The head of an answer without the date. `more` are the headers that depend on who may have it."""
     headers = {**UNCHANGING, hdrs.ETAG: etag, hdrs.CONTENT_LENGTH: str(size), **dict(more)}
     model = web.Response(content_type=content_type, headers=headers)
     secured(model)
@@ -66,14 +66,14 @@ def _head(etag: str, content_type: str, size: int, more: Lines) -> bytes:
 
 
 def _more(request: web.Request) -> Lines:
-    """What the signals would add to a usual answer."""
+    """The headers that signals would add to a usual answer."""
     kept = cache_control(request, UNCHANGING[hdrs.CACHE_CONTROL])
     return ((hdrs.CACHE_CONTROL, kept or ""), *cors.lines(request), *security.lines(request))
 
 
 @lru_cache(maxsize=2)
 def _date(second: int) -> bytes:
-    """The last line of a head (RFC 9110, section 6.6.1), and the empty one."""
+    """The last line of a head (RFC 9110, section 6.6.1), and the empty line behind it."""
     return f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode()
 
 
@@ -88,11 +88,11 @@ class _Straight(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool | None:
-        """The connection goes on."""
+        """Always true: the connection goes on."""
         return True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """There is nothing to do before `write_eof`."""
+        """Does nothing: all is done in `write_eof`."""
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -107,7 +107,10 @@ class _Straight(web.StreamResponse):
 
 
 def _at_once(transport: asyncio.Transport, pieces: Sequence[ImmutableBytes]) -> Sequence[ImmutableBytes]:
-    """What the kernel does not take at once. `transport` is one of plain TCP. Raises `ConnectionError`."""
+    """Writes pieces to the socket, and returns what the kernel does not take at once.
+
+    `transport` is one of plain TCP. Raises `ConnectionError`.
+    """
     if transport.get_write_buffer_size():
         return pieces  # something else is to go first
     try:

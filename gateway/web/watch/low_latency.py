@@ -73,14 +73,14 @@ class Written:
 
     @cached_property
     def zipped(self) -> bytes:
-        """Made for the first client that wants it so."""
+        """The text compressed by gzip; made for the first client that wants it so."""
         return gzip.compress(self.plain, 5, mtime=0)
 
     def answer(self, request: web.Request) -> web.Response:
-        """200, or 304 for a client that has it already; zipped for who takes it so.
+        """200, or 304 for a client that has it already; compressed for who takes it so.
 
-        Asked for with a token in the address it carries the token in each of its own, since no player keeps a cookie of
-        another site. It is that viewer's alone then: no cache may keep it.
+        A playlist that was asked for with a token carries the token in each of its addresses, since no player keeps a
+        cookie of another site. It is that viewer's alone then: no cache may keep it.
         """
         if (token := request.get(TOKEN)) is not None:
             own = Written.of(hls.carrying(self.plain.decode(), f"token={token}"))
@@ -88,15 +88,16 @@ class Written:
         return self.zippable(request, "no-cache")
 
     def shared(self, request: web.Request, seconds: int) -> web.Response:
-        """The same for one answer that many wait for. It is plain, whatever they take: a cache in between asks once
-        for all of them, and zips it itself.
+        """An answer that many clients wait for at the same time.
+
+        It is plain, whatever they take: a cache in between asks once for all of them, and compresses it itself.
         """
         if TOKEN in request:
             return self.answer(request)
         return self._render(request, lambda: self.plain, {"Cache-Control": f"max-age={seconds}"})
 
     def zippable(self, request: web.Request, cache: str) -> web.Response:
-        """Zipped for who takes it so, plain for others."""
+        """An answer that is compressed for who takes it so, and plain for others."""
         headers = {"Cache-Control": cache, "Vary": "Accept-Encoding"}
         if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
             return self._render(request, lambda: self.zipped, {**headers, "Content-Encoding": "gzip"})
@@ -112,7 +113,7 @@ class Written:
 
 
 class Edge:
-    """One for each ring that is watched by HLS. Every wait ends at a limit, or within a tick of the client's leaving.
+    """What is served of one ring by HLS. Every wait ends at a limit, or within a tick of the client's leaving.
 
     `is_current` says whether the ring is still the stream's: nobody waits for one that was replaced.
     """
@@ -143,7 +144,9 @@ class Edge:
         return written.shared(request, self._ring.target_duration)
 
     async def part(self, request: web.Request, number: int, token: str, is_current: Callable[[], bool]) -> Chunk:
-        """The chunk that is this part, once it is there. `not-found`: it is another ring's, has left or never comes."""
+        """The chunk that is this part, once it is there. Raises `Failure` `not-found` if it is another ring's, has left
+        or never comes.
+        """
         ring, chunk = self._ring, None
         if token == self._log.token:
             chunk = await ring.chunk(number)  # as a rule it is there

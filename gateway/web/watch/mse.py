@@ -33,7 +33,8 @@ LOUD: Final = 100  # messages in a second that a viewer may send
 
 @dataclass(frozen=True, slots=True)
 class ViewerLimits:
-    """Seconds. `behind`: of media, then a viewer is moved to the newest key frame. `stuck`: for one chunk to be taken.
+    """Limits in seconds. `behind`: of media, until a viewer is moved to the newest key frame. `stuck`: for one chunk to
+    be taken.
 
     `farewell`: for the closing handshake. `tick`: until a vanished client or a replaced ring is noticed. `silence`:
     until something is sent although there is nothing new; proxies end what says nothing for a minute.
@@ -151,7 +152,7 @@ class _Viewer:
 
 
 def describe(init: Init) -> dict[str, Any]:
-    """The members of an `init` message but `time`."""
+    """The members of an `init` message, without `time`."""
     kind = "video/mp4" if init.video else "audio/mp4"
     return {
         "id": init.id,
@@ -163,7 +164,7 @@ def describe(init: Init) -> dict[str, Any]:
 
 
 class _Said:
-    """What a viewer says. None of it is heard, but somebody must read, or no close would be noticed, and no pong."""
+    """What a viewer says. It is ignored, but somebody must read, or no close and no pong would be noticed."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
@@ -185,7 +186,7 @@ class _Said:
                 self._ping = message.data
 
     async def answer(self, seconds: float) -> None:
-        """A pong for the newest ping alone (RFC 6455, section 5.5.3), if there is one: viewers may have many."""
+        """Answers the newest ping alone (RFC 6455, section 5.5.3), if there is one: a viewer may send many."""
         ping, self._ping = self._ping, None
         if ping is not None:
             async with asyncio.timeout(seconds):

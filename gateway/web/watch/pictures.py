@@ -36,7 +36,7 @@ def width(request: web.Request) -> int | None:
 
 
 async def glance(request: web.Request, stills: Stills, ring: Ring | None, width: int | None) -> web.Response:
-    """The newest key frame for who looks in passing: to them it is no error that there is none (204)."""
+    """The newest key frame for who looks in passing. For them it is no error if there is none: the answer is 204."""
     if ring is not None and ring.newest_key() is not None:
         with suppress(Failure):
             return await jpeg(request, stills, ring, width)
@@ -65,8 +65,9 @@ async def jpeg(request: web.Request, stills: Stills, ring: Ring, width: int | No
 async def motion(
     request: web.Request, stills: Stills, ring: Ring, is_current: Callable[[], bool], limits: ViewerLimits
 ) -> web.StreamResponse:
-    """Each new key frame as a part of a `multipart/x-mixed-replace`, the last one again when none comes for long; a
-    slow client gets the newest one only.
+    """Each new key frame as a part of a `multipart/x-mixed-replace`, and the last one again when none comes for long.
+
+    A slow client gets only the newest one.
     """
     with as_failure():
         still = await stills.take(ring, viewer=viewer(request))

@@ -230,8 +230,9 @@ class _Play:
 
 
 async def _access(_: web.Request) -> web.StreamResponse:
-    """For a proxy that asks before it hands out of its own cache: whoever comes here may watch, there or not. A page
-    learns by POST why it gets no socket.
+    """Tells a proxy, which asks before it hands out of its own cache, that whoever comes here may watch.
+
+    The stream may be there or not. A page learns by POST why it gets no socket.
     """
     return web.Response(status=204, headers={hdrs.CACHE_CONTROL: "no-store"})
 

@@ -25,7 +25,7 @@ class Streams(Protocol):
         """The stream's current ring; None when there is no such stream or nothing to see of it."""
 
     def peek(self, name: str) -> Ring | None:
-        """The same for a look in passing, which wakes no source that rests."""
+        """The stream's current ring, for a look in passing: unlike `ring` it wakes no source that rests."""
 
     def viewer(self, name: str) -> AbstractContextManager[None]:
         """Counts one more viewer of the stream for as long as the context lasts."""
