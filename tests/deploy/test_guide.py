@@ -13,6 +13,7 @@ import pytest
 from yarl import URL
 
 from gateway.settings import Settings
+from gateway.web.listener import SILENCE
 from tests.api.conftest import Answer
 from tests.api.test_access import BASE, Guarded, guard
 from tests.deploy.fronts import FRONTS, PORT, Served, served
@@ -49,6 +50,7 @@ async def test_a_gateway_behind_the_guides_proxy_is_reached_in_every_way(
         await a_socket_and_the_events_come_at_once(front, key, prefix)
         await an_upload_is_taken(front, key)
         await callers_are_told_apart(front, guarded, key)
+        await it_speaks_http_2(front)
 
 
 async def call(
@@ -162,12 +164,19 @@ async def callers_are_told_apart(front: Served, guarded: Guarded, key: dict[str,
     assert plain.headers["Location"] == told.headers["Location"]
 
 
-@pytest.mark.parametrize("file", FRONTS)
-async def test_the_guides_proxy_speaks_http_2(settings: Settings, tmp_path: Path, file: str) -> None:
-    async with guard(settings) as guarded, served(FRONTS[file], guarded, tmp_path) as front:
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        _, writer = await asyncio.open_connection(front.address, PORT, ssl=context, server_hostname=HOST)
-        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-        writer.close()
+async def it_speaks_http_2(front: Served) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection(front.address, PORT, ssl=context, server_hostname=HOST)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+    writer.close()
+
+
+def test_no_usual_proxy_keeps_an_idle_connection_for_longer_than_the_gateway() -> None:
+    """Seconds, as their documentation says: nginx's upstream, Go's transport and with it Traefik's, Caddy's."""
+    assert max(60, 90, 120) < SILENCE
+    for file in FRONTS:
+        text = (FOLDER / file).read_text()
+        told = re.findall(r"(?:keepalive_timeout|timeout http-keep-alive|ttl=)\s*(\d+)s?\b", text)
+        assert all(int(each) < SILENCE for each in told), file
