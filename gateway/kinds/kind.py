@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -101,6 +101,7 @@ class Kind:
 
     `timeout_cause` gives the code that fits a job whose time ran out in a stage. `restore` makes a stream again from
     what its `wanted()` was before a restart, and is None for a kind that makes none. `result_limit` is in bytes.
+    `result` says what the OpenAPI document calls the result, and `example` is a body that works with the demo.
     """
 
     name: str
@@ -112,6 +113,8 @@ class Kind:
     stream_kind: str = ""
     restore: Callable[[dict[str, Any], Services], Stream] | None = None
     result_limit: int = RESULT_LIMIT
+    result: Literal["stream", "picture", "other"] = "stream"
+    example: dict[str, Any] | None = None
 
 
 @contextmanager

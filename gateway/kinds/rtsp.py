@@ -176,4 +176,5 @@ KIND: Final = Kind(
     timeout_cause=TIMEOUT_CAUSES.get,
     stream_kind="rtsp",
     restore=restore,
+    example={"uri": "rtsp://192.0.2.7/live", "localStreamName": "lobby"},
 )

@@ -89,4 +89,5 @@ KIND: Final = Kind(
     plan=plan,
     timeout_cause=_cause,
     result_limit=6 * 1024 * 1024,  # base64 makes four bytes of three
+    result="other",
 )

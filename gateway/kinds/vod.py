@@ -144,4 +144,5 @@ KIND: Final = Kind(
     timeout_cause={"stalled": "source-timeout"}.get,
     stream_kind="vod",
     restore=restore,
+    example={"uri": "vod-live://sample.mp4", "localStreamName": "channel", "loop": True},
 )

@@ -111,9 +111,18 @@ def _plan(params: ChannelParams, ask: Ask, parts: Services, work: MoveChannel) -
     return Plan((f"channel:{params.local_stream_name}",), params.model_dump(by_alias=True), work)
 
 
+CHANNEL: Final[dict[str, Any]] = {"localStreamName": "channel"}  # that of the demo
+
 KINDS: Final = (
-    Kind(name="vod.seek", path="/vod/seek", pool="file", params=SeekParams, plan=seek),
-    Kind(name="vod.pause", path="/vod/pause", pool="file", params=ChannelParams, plan=pause),
-    Kind(name="vod.resume", path="/vod/resume", pool="file", params=ChannelParams, plan=resume),
+    Kind(
+        name="vod.seek",
+        path="/vod/seek",
+        pool="file",
+        params=SeekParams,
+        plan=seek,
+        example=CHANNEL | {"position": 3.5},
+    ),
+    Kind(name="vod.pause", path="/vod/pause", pool="file", params=ChannelParams, plan=pause, example=CHANNEL),
+    Kind(name="vod.resume", path="/vod/resume", pool="file", params=ChannelParams, plan=resume, example=CHANNEL),
     Kind(name="vod.fault", path="/vod/fault", pool="file", params=FaultParams, plan=fault),
 )

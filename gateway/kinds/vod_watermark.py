@@ -74,4 +74,5 @@ KIND: Final = Kind(
     params=ChannelWatermarkParams,
     plan=plan,
     timeout_cause={"stalled": "source-timeout"}.get,
+    example={"localStreamName": "channel", "watermark": "logo.png"},
 )

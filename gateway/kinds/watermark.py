@@ -58,4 +58,6 @@ KIND: Final = Kind(
     pool="picture",
     params=WatermarkParams,
     plan=plan,
+    result="picture",
+    example={"watermark": "logo.png"},
 )

@@ -71,10 +71,24 @@ class EpochStart:
     not_before: float
 
 
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """What one kind of source does its own way.
+
+    `task` is the worker's (a row of `media/process/worker/tasks.py`). `look` finds out what is on offer before a worker
+    is spent on it, and pins the address. `order` is what the worker is told. All raise `Fault`.
+    """
+
+    task: str
+    look: Callable[[CameraSpec, AddressPolicy, Callable[[str], None]], Awaitable[Described]]
+    order: Callable[[CameraSpec, EpochStart], dict[str, Any]]
+
+
 class Attempt:
     """From `open` to `over`. After `open` has raised `Fault`, nothing of it is left."""
 
-    def __init__(self, workers: Workers, policy: AddressPolicy, sink: Sink) -> None:
+    def __init__(self, workers: Workers, policy: AddressPolicy, sink: Sink, kind: SourceKind | None = None) -> None:
+        self._kind = kind or RTSP
         self._workers = workers
         self._policy = policy
         self._sink = sink
@@ -130,7 +144,7 @@ class Attempt:
         if not spec.preflight:
             return await locate(spec, self._policy, self._enter)
         await self._sink.turn()
-        described = await preflight(spec, self._policy, self._enter)
+        described = await self._kind.look(spec, self._policy, self._enter)
         for warning in described.warnings:
             self._sink.warned("camera-odd", warning)
         if _check_offer(described):
@@ -155,7 +169,9 @@ class Attempt:
         """One worker."""
         await self._sink.turn()
         self._fault = None
-        self._worker = worker = self._workers.spawn(StartTask("rtsp", _start_spec(spec, place)), self._on_message)
+        self._worker = worker = self._workers.spawn(
+            StartTask(self._kind.task, self._kind.order(spec, place)), self._on_message
+        )
         # The worker keeps the camera's own limits; this one is for a worker that does not.
         limit = 2 * spec.connect_timeout + spec.keyframe_timeout + HEARTBEAT
         either: list[asyncio.Future[Any]] = [self._ready, worker.gone]
@@ -276,6 +292,9 @@ def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:
     return fault.code == "source-no-media" and fault.phase == "playing" and tried == "udp"
 
 
-def _start_spec(spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
+def _order(spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
     camera = asdict(spec) | {"password": spec.password.reveal()}
     return {"camera": camera, "epoch": place.epoch, "notBefore": place.not_before}
+
+
+RTSP: Final = SourceKind("rtsp", preflight, _order)

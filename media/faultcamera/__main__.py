@@ -11,11 +11,13 @@ from contextlib import suppress
 from fractions import Fraction
 from typing import Final
 
-from media.faultcamera.faults import VERBS, apply
+from media.faultcamera.faults import FAULTS, apply
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CODECS, SCHEMES, SOUNDS, CameraSettings, ClipSettings
 
-FAULT_HELP: Final = "\n".join(f"  {verb.name}{'=' * bool(verb.value)}{verb.value}\n      {verb.text}" for verb in VERBS)
+FAULT_HELP: Final = "\n".join(
+    f"  {verb.name}{'=' * bool(verb.value)}{verb.value}\n      {verb.text}" for verb in FAULTS.values()
+)
 CONTROL_HELP: Final = (
     "read commands from standard input, one a line, and stop at its end: a fault as for --fault, `drop` to close all "
     "connections, `expire_nonces`, `report` for one line of JSON; each is answered by one line"

@@ -18,18 +18,10 @@ from gateway.web.observe.events import EventsParams
 from gateway.web.observe.figures import HistoryParams
 from gateway.web.openapi import answer_models
 
-# What the result of a kind of job is, where it is no stream.
-RESULTS: Final[dict[str, type[BaseModel]]] = {"watermark.startup": answer_models.PictureRecord}
-
-# A body that works, for each kind that has one; the names are those of the demo.
-EXAMPLES: Final[dict[str, dict[str, Any]]] = {
-    "rtsp.startup": {"uri": "rtsp://192.0.2.7/live", "localStreamName": "lobby"},
-    "vod.startup": {"uri": "vod-live://sample.mp4", "localStreamName": "channel", "loop": True},
-    "vod.seek": {"localStreamName": "channel", "position": 3.5},
-    "vod.pause": {"localStreamName": "channel"},
-    "vod.resume": {"localStreamName": "channel"},
-    "vod.set_watermark": {"localStreamName": "channel", "watermark": "logo.png"},
-    "watermark.startup": {"watermark": "logo.png"},
+RESULTS: Final[dict[str, type[BaseModel]]] = {
+    "stream": answer_models.StreamRecord,
+    "picture": answer_models.PictureRecord,
+    "other": answer_models.AnyRecord,
 }
 
 STATUSES: Final = tuple(sorted({row.status for row in FAILURES.values()}))
@@ -81,16 +73,15 @@ def operations(kinds: Sequence[Kind]) -> list[Operation]:
 
 def _of_kind(kind: Kind) -> Operation:
     family = kind.path.split("/")[1]
-    result = answer_models.StreamRecord if family in ("rtsp", "vod", "transcoder") else answer_models.AnyRecord
     return Operation(
         "POST",
         BASE + kind.path,
         _camel(kind.name),
         f"{kind.name} (job)",
         family,
-        {200: RESULTS.get(kind.name, result), 202: answer_models.JobRecord},
+        {200: RESULTS[kind.result], 202: answer_models.JobRecord},
         body=kind.params,
-        example=EXAMPLES.get(kind.name),
+        example=kind.example,
         body_required=True,
         statuses=JOB_STATUSES,
         prefer=True,

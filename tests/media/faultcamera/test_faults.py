@@ -203,7 +203,7 @@ def test_every_verb_can_be_written_down_and_healed() -> None:
         "METHOD:STATUS": "PLAY:503",
         "tcp|udp": "udp",
     }
-    for verb in faults.VERBS:
+    for verb in faults.FAULTS.values():
         state = faults.Faults()
         value = examples.get(verb.value, "3")
         faults.apply(state, f"{verb.name}={value}" if verb.value else verb.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from media.faultcamera.__main__ import parse
-from media.faultcamera.faults import DESCRIPTIONS, VERBS
+from media.faultcamera.faults import DESCRIPTIONS, FAULTS
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/fault-camera.md").read_text()
 
@@ -16,8 +16,8 @@ PAGE = (Path(__file__).parents[3] / "docs/reference/fault-camera.md").read_text(
 def test_every_fault_is_in_the_reference_word_by_word_and_no_other() -> None:
     table = PAGE.partition("## The faults")[2].partition("`METHOD` is one of")[0]
     told = re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, re.MULTILINE)
-    form = [(f"{verb.name}={verb.value}" if verb.value else verb.name).replace("|", " or ") for verb in VERBS]
-    assert told == list(zip(form, (verb.text for verb in VERBS), strict=True))
+    form = [(f"{verb.name}={verb.value}" if verb.value else verb.name).replace("|", " or ") for verb in FAULTS.values()]
+    assert told == list(zip(form, (verb.text for verb in FAULTS.values()), strict=True))
 
 
 def test_every_odd_description_is_in_the_reference() -> None:
