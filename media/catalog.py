@@ -29,7 +29,7 @@ class Catalog:
         self._loop = asyncio.get_running_loop()
 
     def publish(self, stream: Stream) -> None:
-        """From now on the stream has its name. A failed stream of that name gives way; a living one is an error."""
+        """Gives the stream its name. A failed stream of that name gives way; a living one is an error."""
         name = stream.identity.name
         holder = self._named.get(name)
         if holder is not None:
@@ -51,11 +51,11 @@ class Catalog:
         return next((each for each in self.streams() if uri in each.identity.uris and each.status not in ENDED), None)
 
     def by_id(self, stream_id: str) -> Stream | None:
-        """Also one that was stopped within the last ten minutes."""
+        """The stream with that id, also one that was stopped within the last ten minutes; None when there is none."""
         return self._by_id.get(stream_id) or self._stopped.get(stream_id)
 
     def streams(self) -> Iterator[Stream]:
-        """All that are not stopped, in the order in which they came."""
+        """All streams that are not stopped, in the order in which they came."""
         return iter(list(self._named.values()))
 
     def pictures(self) -> set[str]:
@@ -63,7 +63,7 @@ class Catalog:
         return {picture for stream in self.streams() for picture in stream.pictures}
 
     async def terminate(self, streams: Iterable[Stream]) -> None:
-        """Stops them, side by side. A name is free when everything of its stream is gone."""
+        """Stops these streams, all at the same time. A name is free when everything of its stream is gone."""
         await asyncio.gather(*(self._terminate(stream) for stream in streams))
 
     async def close(self) -> None:
@@ -72,14 +72,14 @@ class Catalog:
         await asyncio.gather(*(self._closed(stream) for stream in self.streams()))
 
     def ring(self, name: str) -> Ring | None:
-        """What a viewer of that name reads."""
+        """The ring of the stream of that name. A source that rests is woken."""
         ring = self.peek(name)
         if ring is not None:
             self._named[name].demanded()
         return ring
 
     def peek(self, name: str) -> Ring | None:
-        """The same for a look in passing, which wakes no source that rests."""
+        """The ring of the stream of that name, for a look in passing: no source that rests is woken."""
         stream = self._named.get(name)
         return None if stream is None or stream.status is Status.FAILED else stream.ring
 

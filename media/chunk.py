@@ -1,4 +1,4 @@
-"""The one currency: an init and the chunks that follow it, as immutable bytes."""
+"""What all media is made of: an init and the chunks that follow it, as immutable bytes."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,7 +8,7 @@ from hashlib import sha256
 
 @lru_cache(4096)  # the same few durations again in each playlist, and a fraction is slow to make
 def in_seconds(ticks: int, timescale: int) -> Fraction:
-    """Exact."""
+    """Ticks as seconds, exact."""
     return Fraction(ticks, timescale)
 
 
@@ -80,5 +80,5 @@ class Chunk:
 
     @property
     def seconds(self) -> Fraction:
-        """Duration in seconds, exact."""
+        """The chunk's duration in seconds, exact."""
         return in_seconds(self.duration, self.init.timescale)

@@ -43,7 +43,7 @@ class Cursor:
             self.lost()
 
     def lost(self) -> None:
-        """The reader did not get what it was given: it goes on with the next key frame."""
+        """Tells the cursor that the reader did not get its chunk: it goes on with the next key frame."""
         self._needs_key = True
 
     @property
@@ -74,7 +74,7 @@ class Cursor:
         return key is not None and key > chunk.number and behind(self.ring, chunk) > self._limit
 
     async def _moved(self, late: Chunk | None) -> Chunk | None:
-        """The newest key frame's chunk; without one, what is lost is lost, and the next key frame is awaited.
+        """The newest key frame's chunk. If there is none, None, and the next key frame is awaited.
 
         `late` is the chunk that would have been next, None when it has left the ring already.
         """
@@ -89,7 +89,7 @@ class Cursor:
 
 
 def behind(ring: Ring, chunk: Chunk) -> Fraction:
-    """Seconds of media from the beginning of `chunk` to the newest there is, whatever discontinuities are between."""
+    """Seconds of media from the beginning of `chunk` to the newest chunk, whatever discontinuities are in between."""
     total = Fraction(0)
     for segment in reversed(ring.segments()):
         if segment.gap:

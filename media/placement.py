@@ -62,7 +62,7 @@ def _size(frame: tuple[int, int], picture: tuple[int, int], wanted: float | None
 
 
 def _side(anchor: Anchor | None, near: str, far: str) -> int:
-    """-1: at the near edge, 1: at the far edge, 0: in the middle."""
+    """Where an anchor puts the picture: -1 at the near edge, 1 at the far edge, 0 in the middle."""
     words = (anchor or near).split("-")
     return -1 if near in words else 1 if far in words else 0
 

@@ -59,13 +59,13 @@ class Identity:
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Identity":
-        """The inverse of `asdict`, through JSON."""
+        """An identity from what `asdict` made of it, after its way through JSON."""
         uri = wanted["uri"]
         return cls(**{**wanted, "uri": uri if isinstance(uri, str) else tuple(uri)})
 
     @property
     def uris(self) -> tuple[str, ...]:
-        """All addresses."""
+        """All addresses of the stream: one, or those of a list."""
         return (self.uri,) if isinstance(self.uri, str) else self.uri
 
 
@@ -92,7 +92,7 @@ class Stream(ABC):
 
     @property
     def source(self) -> str | None:
-        """The name of the stream that it is made of; None for one that comes from elsewhere."""
+        """The name of the stream that this one is made of; None for one that is made of no other stream."""
         return None
 
     @property
@@ -116,7 +116,7 @@ class Stream(ABC):
         return None
 
     def demanded(self) -> None:
-        """Somebody asks for the picture just now; a source that was let go for want of viewers comes back."""
+        """Somebody asks for the picture just now. A source that was let go for want of viewers comes back."""
         return
 
     @abstractmethod
@@ -132,7 +132,7 @@ class Stream(ABC):
         """The members of the record that depend on the kind."""
 
     def move(self, status: Status) -> None:
-        """The one gate of the status: refuses an illegal move with `ValueError`, logs a legal one."""
+        """Changes the status; nothing else does. Refuses an illegal move with `ValueError`, logs a legal one."""
         if status is self._status:
             return
         if status not in MOVES[self._status]:
@@ -151,7 +151,7 @@ class Stream(ABC):
             self._warnings[code] = detail
 
     def forget_warning(self, code: str) -> None:
-        """It holds no longer."""
+        """Removes a warning from the record: it is true no longer."""
         self._warnings.pop(code, None)
 
     def record(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def timestamp(unix: float | None) -> str | None:
 
 
 def playback(name: str) -> dict[str, str]:
-    """Where a stream is watched; paths on this server, the name as a percent-encoded segment."""
+    """The ways of watching a stream, as paths on this server; the name in them is percent-encoded."""
     base = f"/live/{quote(name, safe='')}"
     return {
         "page": f"{base}/",

@@ -30,7 +30,9 @@ class Failures:
         self.ailing: dict[str, str] = {}
 
     def note(self, kind: str, error: BaseException, **fields: object) -> None:
-        """Counts one, and says in the log where it was. Its text stays out: it may hold an address with a password."""
+        """Counts one failure, and logs where it was. Its text stays out of the log: it may hold an address with a
+        password.
+        """
         self.counts[kind] += 1
         frames = traceback.extract_tb(error.__traceback__)
         where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
@@ -41,14 +43,15 @@ FAILURES: Final = Failures()  # of the process, like its log
 
 
 async def _nothing(_: Exception, __: float) -> None:
-    """Most tasks have nothing to put right."""
+    """Does nothing: most tasks have nothing to put right."""
 
 
 def supervise(kind: str, run: Run, name: str = "", recover: Recover = _nothing) -> asyncio.Task[None]:
-    """A task that awaits `run()` until it returns, or the task is cancelled; after an exception it is awaited anew.
+    """A task that awaits `run()` until that returns or the task is cancelled. After an exception it awaits `run()`
+    again.
 
-    `kind` is a word of a small set, for the figures; `name` says which one of that kind. `recover` is awaited after
-    each exception, with that and the seconds until the next try, to put the state right; it may fail as well.
+    `kind` is a word of a small set, for the figures; `name` says which one of that kind. After each exception `recover`
+    is awaited with the exception and the seconds until the next try, to put the state right; it may fail as well.
     """
     full = f"{kind}-{name}" if name else kind
     return asyncio.get_running_loop().create_task(_supervised(kind, full, run, recover), name=full)
@@ -87,7 +90,8 @@ async def _recovered(kind: str, name: str, recovery: Awaitable[None]) -> None:
 
 
 def guard(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
-    """From now on an exception of a callback or of a task that nobody awaits is counted too; gives what ends that.
+    """Counts from now on the exceptions of callbacks, and of tasks that nobody awaits, too. Returns a function that
+    ends that.
 
     asyncio itself goes on after such an exception and would only print it.
     """
@@ -105,7 +109,7 @@ def guard(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
 
 
 async def ended(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancels those that are there and returns when they have ended."""
+    """Cancels these tasks, leaving out those that are None, and returns when they have ended."""
     there = {task for task in tasks if task is not None}
     for task in there:
         task.cancel()
@@ -115,7 +119,9 @@ async def ended(*tasks: asyncio.Task[Any] | None) -> None:
 
 @contextlib.contextmanager
 def noted(kind: str, **fields: object) -> Iterator[None]:
-    """What fails inside is told and counted, and goes no further: for a callback that others come after."""
+    """A context in which an exception is told and counted, and goes no further: for callbacks that others come
+    after.
+    """
     try:
         yield
     except Exception as error:

@@ -65,7 +65,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class EpochStart:
-    """Where on the stream's timeline the attempt begins (see `media.codecs.cutter.Timeline`), in seconds."""
+    """Where on the stream's timeline the attempt begins, in seconds (see `media.codecs.cutter.Epoch`)."""
 
     epoch: float
     not_before: float
@@ -85,7 +85,7 @@ class SourceKind:
 
 
 class Attempt:
-    """From `open` to `over`. After `open` has raised `Fault`, nothing of it is left."""
+    """One try, from `open` to `over`. After `open` has raised `Fault`, nothing of it is left."""
 
     def __init__(self, workers: Workers, policy: AddressPolicy, sink: Sink, kind: SourceKind | None = None) -> None:
         self._kind = kind or RTSP
@@ -116,8 +116,8 @@ class Attempt:
     async def open(self, spec: CameraSpec, place: EpochStart, first: Transport = "tcp") -> dict[str, Any]:
         """Returns the worker's description of the tracks once a picture is proven. Raises `Fault`.
 
-        With the transport `auto` the other one of TCP and UDP is tried when the `first` fails in a way that it may
-        help. When it is cancelled the worker lives on until `stop`.
+        With the transport `auto`, the other one of TCP and UDP is tried after a failure of the `first` that it may help
+        against. When the call is cancelled the worker lives on until `stop`.
         """
         spec = await self._checked(spec)
         if spec.encrypted and spec.transport != "tcp":
@@ -152,9 +152,10 @@ class Attempt:
         return described.pin(spec)
 
     async def _open_by(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
-        """One transport. A camera that described itself to the preflight, and is busy at once, is asked again.
+        """Opens the camera by one transport.
 
-        GStreamer's server, for one, answers 503 for as long as it takes the pipeline of the first connection down.
+        A camera that described itself to the preflight, and is busy right after, is asked again: GStreamer's server
+        answers 503 until it has taken down the pipeline of the first connection.
         """
         for pause in PUTTING_AWAY:
             try:
@@ -166,7 +167,7 @@ class Attempt:
         return await self._open_once(spec, place)
 
     async def _open_once(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
-        """One worker."""
+        """Starts one worker and waits until its picture is proven."""
         await self._sink.turn()
         self._fault = None
         self._worker = worker = self._workers.spawn(
@@ -195,7 +196,9 @@ class Attempt:
         return self._fault or self._worker.crash("The camera's worker", self._phase)
 
     async def stop(self, grace: float) -> None:
-        """TEARDOWN when there is something to tear down, SIGKILL otherwise or when `grace` seconds are over."""
+        """Lets the worker send TEARDOWN if a picture was proven; SIGKILL otherwise, or when `grace` seconds are
+        over.
+        """
         worker = self._worker
         if worker is None:
             return
@@ -208,7 +211,7 @@ class Attempt:
             self._watchdog.cancel()
 
     def kill(self) -> None:
-        """SIGKILL now."""
+        """Kills the worker now (SIGKILL)."""
         if self._worker is not None:
             self._worker.kill()
 
@@ -256,10 +259,10 @@ class Attempt:
             self._worker.send(Order(told))
 
     def _beat(self) -> None:
-        """Looks whether a live worker still speaks, which it does every second, and still makes chunks.
+        """Looks whether a live worker still makes chunks, and still speaks, which it does every second.
 
-        A look that comes late itself is none: this process stood still, with all of the machine perhaps, and the worker
-        is to have its time anew.
+        A look that comes late does not count: then this process stood still, perhaps with the whole machine, and the
+        worker gets its time anew.
         """
         if self._worker is None or self._worker.gone.done():
             return
@@ -286,7 +289,10 @@ def _check_offer(described: Described) -> bool:
 
 
 def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:
-    """A refused SETUP (461) is `source-protocol-error`; packets that a firewall drops are no media."""
+    """Whether the other one of TCP and UDP may work after this fault.
+
+    A refused SETUP (461) is `source-protocol-error`; packets that a firewall drops are no media.
+    """
     if fault.phase == "setup":
         return fault.code == "source-protocol-error"
     return fault.code == "source-no-media" and fault.phase == "playing" and tried == "udp"

@@ -60,7 +60,9 @@ class Described:
     timings: dict[str, float]
 
     def pin(self, spec: CameraSpec) -> CameraSpec:
-        """`spec` with the place that was found: its final uri, its address, and no credentials that are not for it."""
+        """Returns `spec` with the place that was found: its final uri, its address, and no credentials that are not for
+        it.
+        """
         spec = replace(spec, uri=self.uri, address=self.address, relay=self.relay)
         return spec if self.credentials else replace(spec, username="", password=Secret())
 
@@ -126,7 +128,8 @@ async def preflight(
 async def locate(
     spec: CameraSpec, policy: AddressPolicy, on_phase: Callable[[str], None], resolve: Resolve = system_resolver
 ) -> CameraSpec:
-    """`spec` with its address resolved, checked and pinned, and no connection made: what a preflight is at the least.
+    """Returns `spec` with its address resolved, checked and pinned, without a connection: the least that a preflight
+    does.
 
     Raises Fault as `preflight` does while resolving.
     """
@@ -145,7 +148,7 @@ async def locate(
 
 
 async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, resolve: Resolve) -> Described:
-    """Visit the camera, and where it sends us on to, until one describes itself."""
+    """Visits the camera, and each place that it redirects to, until one describes itself."""
     target = RtspTarget.parse(spec.uri)
     trusted = True  # credentials are for the host that they were given for, and no other
     known = spec.address
@@ -171,7 +174,7 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
 async def _connect(
     addresses: tuple[str, ...], target: RtspTarget, spec: CameraSpec, until: float
 ) -> tuple[RtspConnection, str]:
-    """The first of `addresses` that accepts; each has an equal share of the time that is left."""
+    """Connects to the first of `addresses` that accepts; each has an equal share of the time that is left."""
     faults: list[Fault] = []
     context = tls.context(verify=spec.tls_verify, ca=spec.tls_ca) if target.tls_name else None
     for index, address in enumerate(addresses):
@@ -219,9 +222,9 @@ def _connect_fault(error: OSError, address: str, port: int) -> Fault:
 
 
 async def _ask(visit: _Visit, connection: RtspConnection) -> tuple[Response, Response]:
-    """OPTIONS, then DESCRIBE; a redirect may come from either.
+    """Sends OPTIONS, then DESCRIBE; a redirect may come from either.
 
-    An OPTIONS that is answered badly is no veto: cameras say 401, 404 or 501 to it and describe themselves well.
+    A bad answer to OPTIONS decides nothing: cameras say 401, 404 or 501 to it and describe themselves well.
     """
     visit.progress.enter("options")
     options = await connection.request("OPTIONS", visit.target.uri, {})
@@ -289,7 +292,9 @@ def _no_media(description: Description) -> Fault:
 
 
 def _printable(text: str, secret: Secret | None = None) -> str:
-    """What a camera says about itself, fit for a log; a password that it echoes is not."""
+    """What a camera says about itself, made fit for a log: without control characters, and without a password that it
+    echoes.
+    """
     if secret:
         text = text.replace(secret.reveal(), "***")
     return "".join(char for char in text if char.isprintable())[:200]

@@ -48,7 +48,7 @@ class CameraSpec:
         return self.uri.lower().startswith("rtsps:")
 
     def within(self, seconds: float) -> "CameraSpec":
-        """The same, with no limit longer than this."""
+        """The camera with no limit longer than this many seconds."""
         return replace(
             self,
             connect_timeout=min(self.connect_timeout, seconds),

@@ -32,7 +32,7 @@ DEMAND_CHECK: Final = 0.5  # seconds between two looks whether anybody watches
 
 @dataclass(frozen=True, slots=True)
 class CameraParts:
-    """What every camera shares."""
+    """The parts that all cameras share."""
 
     workers: Workers
     policy: AddressPolicy
@@ -56,7 +56,7 @@ class Manner:
 
 
 class CameraStream(KeptStream):
-    """A camera that is kept open. `open` is the first attempt, the job's; `keep` makes it last."""
+    """A camera that is kept open. `open` makes the first attempt, for the job; `keep` makes it last."""
 
     kept_as = "camera"
 
@@ -102,9 +102,9 @@ class CameraStream(KeptStream):
         self._demand.set()
 
     async def open(self, within: float = math.inf) -> None:
-        """One attempt: returns when a picture is proven. Raises `Fault`, and then nothing of the attempt is left.
+        """Makes one attempt: returns when a picture is proven. Raises `Fault`, and then nothing of the attempt is left.
 
-        Whoever wants it looks at the clock; `within` (seconds) keeps the worker's own limits no longer than that.
+        The caller watches the clock; `within` (seconds) keeps the worker's own limits no longer than that.
         """
         try:
             await self._try(_at_once, self._spec.within(within))
@@ -124,7 +124,7 @@ class CameraStream(KeptStream):
             self.move(Status.STOPPED)
 
     def kill(self) -> None:
-        """SIGKILL to the worker; `stop` then has nothing to wait for."""
+        """Kills the worker (SIGKILL); `stop` then has nothing to wait for."""
         if self._attempt is not None:
             self._attempt.kill()
 
@@ -133,7 +133,7 @@ class CameraStream(KeptStream):
         return self._attempt is not None
 
     async def _try(self, turn: Callable[[], Awaitable[None]], spec: CameraSpec) -> None:
-        """One attempt, on the record."""
+        """Makes one attempt, and puts it on the record."""
         began = self._loop.time()
         admission = Admission(self._parts.calibration.done, self._admit)
         sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn, admission)
@@ -185,7 +185,7 @@ class CameraStream(KeptStream):
         return self._manner.idle is not None and self._loop.time() - self._demanded_at >= self._manner.idle
 
     async def rest(self) -> bool:
-        """IDLE until somebody asks for the picture."""
+        """Is IDLE until somebody asks for the picture."""
         self._demand.clear()
         self._release()
         self.move(Status.IDLE)
@@ -201,12 +201,14 @@ class CameraStream(KeptStream):
         self._release()
 
     async def _let_go(self) -> None:
-        """TEARDOWN, and the worker's end."""
+        """Stops the live attempt: TEARDOWN, and the worker's end."""
         if self._attempt is not None:
             await self._attempt.stop(self._parts.stop_grace)
 
     def _admit(self, load: Load) -> None:
-        """Cores for a camera that is transcoded. One that was let in once is let in again, whatever the budget says."""
+        """Reserves cores for a camera that is transcoded. One that was let in once is let in again, whatever the budget
+        says.
+        """
         self._parts.calibration.capacity.reserve(self.identity.id, load, insist=self._keeper is not None)
 
     def _release(self) -> None:
@@ -220,7 +222,9 @@ class CameraStream(KeptStream):
         self.move(Status.FAILED)
 
     def _judged(self, fault: Fault) -> Fault:
-        """A first refused login of a camera that has worked may mean that it is full: some say 401 to that."""
+        """The fault as it is told: a refused login of a camera that has worked may mean that it has too many
+        viewers.
+        """
         if fault.code == "source-auth-failed" and self._seen.info and self.troubles.last_code not in REFUSED_LOGIN:
             detail = "The camera refuses a login that has worked: it was changed, or the camera has too many viewers."
             return Fault("source-auth-or-busy", detail, fault.phase)
@@ -271,7 +275,7 @@ class CameraStream(KeptStream):
 
 
 async def _at_once() -> None:
-    """A startup that a person asked for is not held back."""
+    """Takes no turn: a startup that a person asked for is not held back."""
 
 
 @dataclass(slots=True)
@@ -287,11 +291,11 @@ class _Seen:
 
     @property
     def first_transport(self) -> Transport:
-        """What worked last."""
+        """The transport to try first: the one that worked last."""
         return "udp" if self.info.get("transport") == "udp" else "tcp"
 
     def opened(self, info: dict[str, Any], timings: dict[str, int], now: float) -> None:
-        """An attempt has become live."""
+        """Notes that an attempt has become live."""
         self.info, self.timings, self.frame_at = info, timings, now
         self.described = InitMade(info["video"], info["audio"], b"").init()
 
@@ -304,7 +308,7 @@ class _Seen:
         return {"bitrate": self.stats.get("bitrate"), "gop": self.stats.get("gop"), **mode}
 
     def record(self, init: Init | None, now: float) -> dict[str, Any]:
-        """The members of the Stream record."""
+        """The members of the Stream record that a camera adds."""
         init = init or self.described
         audio = self.info.get("audioMode") or {}
         return {

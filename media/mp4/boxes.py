@@ -29,7 +29,9 @@ def header(data: bytes, at: int, limit: int) -> Box | None:
 
 
 def box(head: bytes, at: int, limit: int) -> Box | None:
-    """Like `header`, of the first 8 to 16 bytes of a box that lies at `at`."""
+    """The box that lies at `at` in a file, from its first 8 to 16 bytes; else None. `limit` is where its container
+    ends.
+    """
     size, start = int.from_bytes(head[:4]), at + 8
     if size == 1:
         if len(head) < 16:

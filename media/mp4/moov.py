@@ -60,9 +60,10 @@ def orientation(data: bytes) -> int:
 
 
 def oriented(a: int, b: int, c: int, d: int) -> int:
-    """The same of four numbers of a matrix (14496-12 section 8.3.2), 16.16 fixed point; 1 for what is no quarter turn.
+    """The orientation (1 to 8, as EXIF numbers it) in four numbers of a matrix, 16.16 fixed point; 1 for what is no
+    quarter turn.
 
-    What scales the picture as well turns it all the same.
+    The matrix is that of 14496-12 section 8.3.2. One that scales the picture, too, turns it all the same.
     """
     return _ORIENTATIONS.get((_sign(a), _sign(b), _sign(c), _sign(d)), 1)
 

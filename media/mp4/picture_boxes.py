@@ -28,7 +28,7 @@ def of_tracks(data: bytes, moov: Box) -> Iterator[tuple[int, tuple[bytes, ...]]]
 
 
 def described(init: bytes, aspect: Fraction, more: tuple[bytes, ...] = ()) -> bytes:
-    """The same init with pixels of that shape (width by height), and with those of the boxes that it does not have.
+    """An init with pixels of that shape (width by height), and with those of the boxes that it does not have yet.
 
     The track header gets the size as shown before the matrix is applied, as QuickTime and Safari go by it (14496-12
     section 8.3.2).
@@ -55,7 +55,7 @@ def _box(kind: bytes, payload: bytes) -> bytes:
 
 
 def _boxes(init: bytes, entry: Box, aspect: Fraction, more: tuple[bytes, ...]) -> bytes:
-    """The boxes of a sample entry, as they are to be."""
+    """The boxes of a sample entry with the new ones in their places."""
     inside = list(boxes.children(init, entry.start + _VIDEO_ENTRY, entry.end))
     there = {each.kind for each in inside}
     kept = [_box(each.kind, _true(each.kind, init[each.start : each.end])) for each in inside if each.kind != b"pasp"]

@@ -60,7 +60,7 @@ class AddressPolicy:
             raise _forbidden(judged, "it is in a denied network")
 
     def allowed(self, addresses: Iterable[str]) -> tuple[str, ...]:
-        """Those that may be connected to. Raises the first refusal if none may."""
+        """Those of the addresses that may be connected to. If there is none, raises the Fault of the first."""
         allowed: list[str] = []
         refusals: list[Fault] = []
         for address in addresses:

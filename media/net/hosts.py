@@ -8,7 +8,7 @@ MOST_HOSTS: Final = 4096  # remembered; over that, those whose time has passed a
 
 
 class HostTurns:
-    """First come, first served, for each host by itself; lives on one event loop."""
+    """Turns for each host by itself, first come, first served. Lives on one event loop."""
 
     def __init__(self, spacing: float = SPACING) -> None:
         self._spacing = spacing

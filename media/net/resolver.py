@@ -31,7 +31,7 @@ class Resolver:
         self._queue: SimpleQueue[_Lookup] = SimpleQueue()
 
     async def __call__(self, host: str, port: int) -> tuple[str, ...]:
-        """Addresses of `host`; a literal address is its own answer and asks nobody. Raises Fault `source-dns`."""
+        """The addresses of `host`; for a literal address that address, without asking. Raises Fault `source-dns`."""
         if _is_literal(host):
             return (host,)
         self._start_thread()
@@ -44,7 +44,9 @@ class Resolver:
             raise Fault("source-dns", detail, "resolving") from None
 
     def _start_thread(self) -> None:
-        """One more, as long as there are too few. Fault `worker-unavailable` when there is none at all to be had."""
+        """Starts one more thread, as long as there are too few. Fault `worker-unavailable` when there is none at
+        all.
+        """
         if self._started == self._threads:
             return
         try:

@@ -11,9 +11,11 @@ OLD: Final = {"SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1"}
 
 
 def context(*, verify: bool, ca: str = "") -> ssl.SSLContext:
-    """TLS 1.2 or newer (RFC 8996). With `verify` only to whom a CA of the file `ca` has certified, "" for those that
-    the system trusts, and for the name that was asked for. Without, it encrypts and **verifies nothing**: most cameras
-    sign their certificates themselves. Raises `OSError` for a file that cannot be read or holds no certificate.
+    """A context for TLS 1.2 or newer (RFC 8996).
+
+    With `verify` it trusts only a certificate for the name that was asked for, by a CA of the file `ca`, or of the
+    system if that is "". Without `verify` it encrypts and **verifies nothing**: most cameras sign their certificates
+    themselves. Raises `OSError` for a file that cannot be read or holds no certificate.
     """
     if verify:
         return ssl.create_default_context(cafile=ca or None)

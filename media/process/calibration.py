@@ -34,7 +34,7 @@ class Calibration:
         await asyncio.shield(self._task)
 
     async def close(self) -> None:
-        """Gives up."""
+        """Gives up a run that is under way."""
         await ended(self._task)
 
     async def _measure(self) -> None:

@@ -22,7 +22,7 @@ class Load:
 
     @property
     def cores(self) -> float:
-        """What it will take of a machine of the usual speed."""
+        """How many cores of a machine of the usual speed it will take."""
         fps = self.fps or USUAL_FPS
         read, written = (side[0] * side[1] * fps / 1e6 for side in (self.source, self.output))
         return read * DECODE + written * ENCODE
@@ -42,7 +42,7 @@ class Capacity:
         return sum(self._held.values())
 
     def reserve(self, stream_id: str, load: Load, *, insist: bool = False) -> None:
-        """Promises cores to a stream, until `release`. Fault: `capacity-exceeded`; `insist`: never."""
+        """Promises cores to a stream, until `release`. Fault: `capacity-exceeded`, but not with `insist`."""
         hint = "End another transcoder, ask for a smaller picture, or raise transcode_cores."
         self._take(stream_id, load.cores * self.speed, hint, insist=insist)
 
@@ -55,7 +55,7 @@ class Capacity:
         self._take(holder, min(1.0, self.cores), hint)
 
     def release(self, holder: str) -> None:
-        """Gives them back. May be called again."""
+        """Gives a holder's cores back. May be called again."""
         self._held.pop(holder, None)
 
     def _take(self, holder: str, cost: float, hint: str, *, insist: bool = False) -> None:
@@ -67,5 +67,5 @@ class Capacity:
         self._held[holder] = cost
 
     def record(self) -> dict[str, Any]:
-        """For those who look."""
+        """The budget for those who look: cores, those in use, and the machine's speed."""
         return {"cores": self.cores, "used": round(self.used, 3), "speed": round(self.speed, 3)}

@@ -12,6 +12,6 @@ PREFIXES: Final = ("LC_", "LD_", "PYTHON", "MALLOC_", "GLIBC_")  # of the linker
 
 
 def clean(environment: Mapping[str, str] = os.environ, **more: str) -> dict[str, str]:
-    """Those of the variables that any process may have, and `more`."""
+    """The environment for a process: those of our variables that any process may have, and `more`."""
     passed = {name: value for name, value in environment.items() if name in PASSED or name.startswith(PREFIXES)}
     return {**passed, **more}

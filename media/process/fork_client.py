@@ -29,21 +29,21 @@ class Forks(Protocol):
         """The process of that number is there; `pidfd` None: its descriptor was lost on the way."""
 
     def failed(self, number: int, why: str) -> None:
-        """It could not be made."""
+        """A process could not be made."""
 
     def exited(self, pid: int, status: int) -> None:
-        """It is gone and reaped."""
+        """A process is gone and reaped."""
 
     def server_gone(self) -> None:
-        """Nothing more is told of any process."""
+        """The fork server is gone: nothing more is told of any process."""
 
     def try_one(self) -> None:
-        """The last one could not be made: see whether one can be made by now."""
+        """The last process could not be made: try whether one can be made by now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: between two looks at the fork server, and without a word of it until it is killed."""
+    """Limits in seconds: between two looks at the fork server, and without a word of it until it is killed."""
 
     look: float = LOOK
     hung: float = HUNG
@@ -51,7 +51,9 @@ class Patience:
 
 
 class ForkServer:
-    """One process at a time. `trouble` says in a sentence why none can be made just now; None: it can."""
+    """The fork server, one process at a time. `trouble` says in a sentence why it makes no process just now; None: it
+    does.
+    """
 
     def __init__(self, forks: Forks, patience: Patience) -> None:
         self.restarts = 0
@@ -70,18 +72,18 @@ class ForkServer:
 
     @property
     def pid(self) -> int | None:
-        """The process, while there is one."""
+        """The number of the fork server's process, while there is one."""
         return self._process.pid if self._process is not None else None
 
     @property
     def trouble(self) -> str | None:
-        """For a person."""
+        """Why no process can be made just now, in a sentence for a person; None when one can."""
         if self._down:
             return f"The process that makes workers {self._down}; it is started again."
         return f"No worker can be started: {self._refused}." if self._refused else None
 
     def start(self) -> None:
-        """Starts it, and keeps it running until `close`. Raises `OSError`."""
+        """Starts the fork server, and keeps it running until `close`. Raises `OSError`."""
         self._launch()
         self._keeper = supervise("forkserver", self._keep)
 
@@ -92,15 +94,19 @@ class ForkServer:
         socket.send_fds(self._control, [json.dumps({"fork": number}).encode()], [far_end.fileno()])
 
     def kill(self, pid: int) -> None:
-        """Asks it to kill a process that it made, which only it can be sure to hit."""
+        """Asks the fork server to kill a process that it made: only the fork server can be sure to hit the right
+        one.
+        """
         self._tell({"kill": pid})
 
     def refused(self, why: str) -> None:
-        """A process could not be made; "": one was made."""
+        """Notes why a process could not be made; "": one was made."""
         self._refused = why
 
     async def close(self, grace: float) -> None:
-        """Ends it: by closing its socket, after `grace` seconds by SIGKILL. What the kernel does not end is left."""
+        """Ends the fork server: closes its socket, and kills it after `grace` seconds. What the kernel does not end is
+        left.
+        """
         await ended(self._keeper)
         self._drop_control()
         if self._process is not None:
@@ -112,7 +118,7 @@ class ForkServer:
             await self._reaped(grace)
 
     async def _keep(self) -> None:
-        """Until it is cancelled."""
+        """Keeps a fork server running until this is cancelled."""
         while True:
             began = self._loop.time()
             if self._control is not None or self._relaunched():
@@ -151,9 +157,9 @@ class ForkServer:
         return True
 
     async def _watch(self) -> None:
-        """Returns when the process is gone, or says nothing although it is asked again and again.
+        """Returns when the fork server is gone, or says nothing although it is asked again and again.
 
-        A look that comes late itself is none: this process stood still, with all of the machine perhaps.
+        A look that comes late does not count: then this process stood still, perhaps with the whole machine.
         """
         while not self._gone.is_set():
             self._tell({"ping": 1})
@@ -173,7 +179,7 @@ class ForkServer:
             self._reap()
 
     def _lost(self) -> None:
-        """It is gone, or will be: running workers live on, and a new one takes the next requests."""
+        """The fork server is gone, or will be. Running workers live on, and a new one takes the next requests."""
         why = self._down or "has ended"
         self._read()  # what it still said
         self._down = why
@@ -187,7 +193,9 @@ class ForkServer:
         self._forks.server_gone()
 
     def _reap(self) -> bool:
-        """Never waits: one that hangs in the kernel takes its time to end. Whether all have ended."""
+        """Reaps old fork servers without waiting: one that hangs in the kernel takes its time. Returns whether all have
+        ended.
+        """
         self._dying = [process for process in self._dying if process.poll() is None]
         return not self._dying
 
@@ -205,7 +213,7 @@ class ForkServer:
             self._control = None
 
     def _tell(self, message: dict[str, int]) -> None:
-        """One that cannot be told is gone or hangs, and that is seen by itself."""
+        """Sends a message. A fork server that cannot be told is gone or hangs, and `_watch` notices that by itself."""
         if self._control is not None:
             with contextlib.suppress(OSError):
                 self._control.send(json.dumps(message).encode())

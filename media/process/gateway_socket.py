@@ -16,7 +16,9 @@ READ_SIZE: Final = 65536
 
 
 class GatewaySocket:
-    """Blocking. Any thread of the task may `send`; messages are never mixed."""
+    """A worker's socket to the gateway; its calls block. Any thread of the task may `send`; messages are never
+    mixed.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -29,7 +31,7 @@ class GatewaySocket:
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # its sender keeps it short
 
     def rest(self, seconds: float) -> bool:
-        """Does nothing for so long, or until the gateway asks for an end: then True."""
+        """Sleeps for so many seconds, or until the gateway asks for an end. Returns whether it has asked."""
         return self._stopping.wait(seconds)
 
     def start(self) -> StartTask:
@@ -50,7 +52,9 @@ class GatewaySocket:
             os._exit(0)
 
     def receive(self, seconds: float) -> Message | None:
-        """What the gateway sends a task that goes on, in order; None after `seconds` without, or when it says stop."""
+        """The next message of the gateway to a task that goes on; None after `seconds` without one, or when it says
+        stop.
+        """
         try:
             return self._inbox.get(timeout=seconds) if seconds > 0 else self._inbox.get_nowait()
         except queue.Empty:

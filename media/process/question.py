@@ -17,10 +17,10 @@ class Question:
         self.worker: Worker = workers.spawn(start, self._heard)
 
     async def answer(self, limit: float | None = None) -> Finished:
-        """What the task ends with, within `limit` seconds; when this returns or raises, the process is gone.
+        """The result that the task ends with, within `limit` seconds. When this returns or raises, the process is gone.
 
-        Raises `Fault`: what the task failed with, `worker-hung` beyond the limit, `worker-crashed` where it ended
-        without an answer, `worker-unavailable` where there was no process to be had.
+        Raises `Fault`: the task's own, `worker-hung` beyond the limit, `worker-crashed` where the process ended without
+        an answer, `worker-unavailable` where none could be had.
         """
         try:
             async with asyncio.timeout(limit):

@@ -83,49 +83,49 @@ class Worker:
         return sum(map(len, self._outgoing))
 
     async def room(self, most: int) -> None:
-        """Returns when at most so many bytes wait until the worker reads, or nobody is there to read them."""
+        """Returns when at most so many bytes wait until the worker reads, or when the worker is gone."""
         while self.outgoing > most and self._socket is not None:
             self._taken.clear()
             await self._taken.wait()
 
     def kill(self) -> None:
-        """SIGKILL, now or as soon as the process is known. `gone` follows."""
+        """Kills the worker (SIGKILL), now or as soon as its process is known. `gone` follows."""
         self._kill_wanted = True
         if self._pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def hang_up(self) -> None:
-        """The worker ends by itself, as it has nobody to speak to."""
+        """Closes the socket: the worker ends by itself, as it has nobody to speak to."""
         self._close_socket()
 
     def never(self, why: str) -> None:
-        """There is no process, and there will be none."""
+        """Notes that there is no process, and that there will be none."""
         self.unmade = why
         self.ended(-signal.SIGKILL)
 
     def crash(self, who: str, phase: str = "") -> Fault:
-        """For one that is gone and has not said why: `who` begins the sentence, as "The packager"."""
+        """The fault of a worker that is gone and has not said why. `who` begins the sentence, as "The packager"."""
         if self.unmade:
             detail = f"{who} could not be started ({self.unmade}); try again later."
             return Fault("worker-unavailable", detail, phase)
         return Fault("worker-crashed", f"{who} ended by {how_ended(self.gone.result())}.", phase)
 
     def forked(self, pid: int, pidfd: int) -> None:
-        """The fork server has made the process."""
+        """Notes that the fork server has made the process."""
         self.pid, self._pidfd = pid, pidfd
         if self._kill_wanted:
             self.kill()
 
     def watch(self) -> None:
-        """The fork server is gone and reports no more: the kernel tells of the end instead, without a status."""
+        """Watches the process through the kernel, since the fork server is gone; its exit status is then not known."""
         if self._pidfd is None:
             self.never("the process that makes workers has ended")
         elif not self.gone.done():
             self._loop.add_reader(self._pidfd, self.ended, -signal.SIGKILL)
 
     def ended(self, status: int) -> None:
-        """The process is gone: hands over what it still said, then resolves `gone`."""
+        """Notes that the process is gone: hands over what it still said, then resolves `gone`."""
         if self.gone.done():
             return
         self._read(all_of_it=True)
@@ -155,7 +155,9 @@ class Worker:
                 return  # others on the loop want their turn
 
     def _take(self, data: memoryview) -> None:
-        """What cannot be taken ends the worker: whoever wanted it hears that it is gone, and may have another."""
+        """Hands over messages. A message that cannot be taken ends the worker, and whoever wanted it hears that it is
+        gone.
+        """
         try:
             for header, body in self._decoder.feed(data):
                 self._on_message(messages.decode(header, body))
@@ -256,7 +258,7 @@ class Workers:
             worker.ended(-signal.SIGKILL)  # nobody is left to tell of its end: whoever waits for that is let go
 
     def _asked(self, task: str, on_message: OnMessage) -> Worker:
-        """A worker that the fork server was asked for, if it could be asked."""
+        """Asks the fork server for a worker. If it cannot be asked, the worker is gone at once."""
         worker = Worker(task, on_message)
         number = next(self._numbers)
         self._forking[number] = worker
@@ -275,7 +277,7 @@ class Workers:
     # What the fork server tells.
 
     def forked(self, number: int, pid: int, pidfd: int | None) -> None:
-        """The process of a worker is there."""
+        """Notes that the process of a worker is there."""
         worker = self._forking.pop(number, None)
         if pidfd is None:  # there was no descriptor free to take it
             self._server.kill(pid)
@@ -291,24 +293,24 @@ class Workers:
             worker.forked(pid, pidfd)
 
     def failed(self, number: int, why: str) -> None:
-        """The process of a worker could not be made."""
+        """Notes that the process of a worker could not be made."""
         worker = self._forking.pop(number, None)
         if worker is not None:
             self._refused(worker, why)
 
     def exited(self, pid: int, status: int) -> None:
-        """A process is gone."""
+        """Notes that a process is gone."""
         worker = self._running.get(pid)
         if worker is not None:
             worker.ended(status)
 
     def server_gone(self) -> None:
-        """Running workers live on and are watched through the kernel."""
+        """Watches running workers, which live on, through the kernel."""
         for worker in [*self._forking.values(), *self._running.values()]:
             worker.watch()
 
     def try_one(self) -> None:
-        """A process that is told nothing, and ends at that."""
+        """Starts a process that is told nothing, and ends at that."""
         self._asked("none", lambda _: None).hang_up()
 
     def _forget(self, number: int, worker: Worker) -> None:

@@ -42,7 +42,9 @@ class Challenge:
 
     @property
     def strength(self) -> int:
-        """0 for what cannot be answered: an unknown scheme or algorithm, no nonce, or nothing but `auth-int`."""
+        """How strong the scheme is; 0 if it cannot be answered: unknown scheme or algorithm, no nonce, or only
+        `auth-int`.
+        """
         if self.scheme == "basic":
             return 1
         if self.scheme != "digest" or not self.parameters.get("nonce"):
@@ -102,7 +104,7 @@ class Authenticator:
 
     @property
     def scheme(self) -> str:
-        """What is answered with: `basic`, a digest's algorithm (`md5`, `sha-256`, ...), "" while nobody has asked."""
+        """The scheme in use: `basic`, a digest's algorithm (`md5`, `sha-256`, ...), "" while nobody has asked."""
         if self._challenge is None:
             return ""
         return "basic" if self._challenge.scheme == "basic" else self._challenge.algorithm

@@ -36,7 +36,7 @@ class RtspTarget:
             raise Fault("unsupported-scheme", detail) from None
 
     def follow(self, location: str, address: str) -> tuple["RtspTarget", bool]:
-        """Where a redirect goes, and whether that is still the host at `address`, by the same name or that number.
+        """The target of a redirect, and whether that is still the host at `address`, by the same name or that number.
 
         Raises Fault `source-protocol-error` for no or a strange location, and for one that would give up encryption.
         """

@@ -60,7 +60,7 @@ class RtspConnection:
 
     @property
     def tls_version(self) -> str:
-        """As OpenSSL has it, `TLSv1.3`; "" for a plain connection."""
+        """The version of TLS in OpenSSL's words, such as `TLSv1.3`; "" for a plain connection."""
         spoken = self._writer.get_extra_info("ssl_object")
         return (spoken.version() or "") if spoken else ""
 

@@ -28,7 +28,7 @@ CRASH_WINDOW: Final = 600.0  # seconds
 
 
 class Doubling:
-    """Twice as long after each failure, for what is on this machine."""
+    """Waits twice as long after each failure. For what is on this machine."""
 
     def __init__(self) -> None:
         self._delay = FIRST_DELAY

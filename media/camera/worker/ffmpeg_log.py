@@ -30,7 +30,7 @@ class FfmpegLog(logging.Handler):
         av.logging.set_level(av.logging.DEBUG)
 
     def losses(self, *, wanted: bool) -> None:
-        """From now on only what was lost is of interest, or nothing at all."""
+        """Listens from now on only to what was lost, or to nothing at all."""
         av.logging.set_level(av.logging.WARNING if wanted else None)
 
     def emit(self, record: logging.LogRecord) -> None:

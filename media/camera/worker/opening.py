@@ -67,10 +67,11 @@ class OpenedCamera:
             raise _elsewhere()
 
     def hang_up(self) -> None:
-        """Ends the stream for a reader that waits for the camera, from another thread; not by FFmpeg's own state.
+        """Ends the stream for a reader that waits for the camera; called in another thread. It touches nothing of
+        FFmpeg's.
 
         PyAV's read timeout would not do: at each of its ends FFmpeg drops its parser, and the packets after it bear no
-        stamps, which for a camera of less than five pictures a second is every one (measured).
+        time stamps. For a camera under five pictures a second these are all packets (measured).
         """
         if self._relay is not None:
             self._relay.hang_up()
@@ -78,7 +79,9 @@ class OpenedCamera:
             self._line.hang_up()
 
     def cut(self) -> None:
-        """Lets go, from another thread, of who waits for a camera that reads no more; it hears nothing more either."""
+        """Ends the stream for a camera that reads no more, in both directions; called in another thread. The camera
+        hears nothing.
+        """
         if self._relay is not None:
             self._relay.cut()
         elif self._line is not None:
@@ -139,22 +142,22 @@ class OpenedCamera:
         self._on_play()
 
     def _redirected(self, location: str) -> None:
-        """FFmpeg follows by itself, and resolves names by itself: only the checked address may be behind it."""
+        """FFmpeg follows redirects and resolves names by itself, so only the checked address may be behind one."""
         if self._camera.address and not stays(location, self._camera):
             self._on_forbidden(_elsewhere())
 
 
 def _protocols(camera: CameraSpec) -> str:
-    """What FFmpeg may open: by TCP no UDP. Without its own scheme in the list it follows no redirect."""
+    """The protocols that FFmpeg may use: by TCP no UDP. Without its own scheme in the list it follows no redirect."""
     if camera.relayed:
         return "tcp,rtp,udp" if camera.transport == "udp" else "tcp"
     return "rtsps,tcp,tls" if camera.encrypted else "rtsp,rtsps,tcp,tls"
 
 
 def stays(location: str, camera: CameraSpec) -> bool:
-    """Whether a redirect, in the words of FFmpeg's log, leads to the address that was checked, no less encrypted.
+    """Whether a redirect, in the words of FFmpeg's log, leads to the address that was checked, and no less encrypted.
 
-    Nothing is left to how FFmpeg reads an address: no userinfo, no blanks, no name, and no text that may be cut off.
+    How FFmpeg reads an address must not matter: no userinfo, no blanks, no name, and no text that may be cut off.
     """
     host = f"[{camera.address}]" if ":" in camera.address else camera.address
     scheme = "rtsps" if camera.encrypted else "rtsps?"
@@ -176,7 +179,9 @@ class _NotOpened(Exception):
         self._out_of_time = out_of_time
 
     def fault(self, refused: tuple[str, int] | None, *, playing: bool) -> Fault:
-        """Told apart by what was refused, by how far it came, and by the clock before the error itself."""
+        """The fault, told apart by what was refused, by how far it came, and by the clock, before FFmpeg's error
+        itself.
+        """
         if playing and self._out_of_time:
             return Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
         if self._out_of_time:

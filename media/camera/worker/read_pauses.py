@@ -16,7 +16,9 @@ STEADY: Final = 8  # pictures over which what is usual is averaged
 
 
 class ReadPauses:
-    """A reader that has had to wait is up to date, and may sleep until the chunk under way is due."""
+    """Says when a reader may pause. One that had to wait for a packet is up to date, and may sleep until the chunk
+    under way is due.
+    """
 
     def __init__(self) -> None:
         self._ahead: float | None = None  # by how much the camera's clock is ahead of ours
@@ -46,7 +48,7 @@ class ReadPauses:
             self._usual += (late - self._usual) / STEADY
 
     def due(self, now: float, waited: float, left: float, rate: float) -> float:
-        """How many seconds to look away after a packet that took `waited` seconds to come; 0: not at all.
+        """How many seconds to pause after a packet that took `waited` seconds to come; 0: not at all.
 
         `left` is what a chunk still lacks, in seconds of pictures; `rate` is bytes a second.
         """

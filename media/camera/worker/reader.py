@@ -83,7 +83,7 @@ class _Reader:
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
     def read(self, lookout: Watchdog) -> None:
-        """Until the camera ends or the gateway says stop. Raises `Fault`."""
+        """Reads until the camera ends or the gateway says stop. Raises `Fault`."""
         asked = time.monotonic()
         for packet in self._packets():
             if self._channel.stopping or lookout.fault is not None:
@@ -99,7 +99,7 @@ class _Reader:
             raise lookout.fault or Fault("source-protocol-error", "The camera ended the stream.", phase)
 
     def _packets(self) -> Iterator["Packet[Any]"]:
-        """Packets as they come. Ends with the stream."""
+        """Packets as they come; none after the end of the stream."""
         streams = [self._video, *self._container.streams.audio[:1]]
         try:
             for packet in self._container.demux(streams):
@@ -117,7 +117,7 @@ class _Reader:
         return 0.0 if self._naps.behind else NAP
 
     def _take(self, packet: "Packet[Any]", now: float, waited: float) -> None:
-        """`now` is when it came, after it was waited for so many seconds."""
+        """Takes one packet, which came at `now` after it was waited for so many seconds."""
         if self._packet_at is None:
             self._channel.send(PhaseReached("waiting-keyframe"))
         self._packet_at = now
@@ -140,7 +140,7 @@ class _Reader:
             self._show(packet, now)
 
     def _show(self, packet: "Packet[Any]", now: float) -> None:
-        """One packet of video that can be carried as it is."""
+        """Takes one packet of video in a codec that is carried as it is."""
         self._bytes += packet.size
         if self._cutter is not None:
             self._cutter.video(packet)
@@ -173,12 +173,12 @@ class _Reader:
         self._opening = []
 
     def look(self, now: float) -> None:
-        """What is done twice a second, in a thread of its own, while `read` may wait for the camera. Raises `Fault`."""
+        """Looks twice a second, in a thread of its own, while `read` may wait for the camera. Raises `Fault`."""
         self._check_silence(now)
         self._tell_stats(now)
 
     def _check_silence(self, now: float) -> None:
-        """Whether a picture is overdue: sound and answers to keep-alives are no sign of one."""
+        """Raises `Fault` when a picture is overdue. Sound and answers to keep-alives do not count."""
         if self._cutter is None:
             self._check_limits(now)
             return
@@ -188,7 +188,7 @@ class _Reader:
             raise Fault("source-timeout", f"The camera has sent no picture for {limit:.0f} s.", "live")
 
     def _check_limits(self, now: float) -> None:
-        """The camera's own limits between PLAY and the first picture."""
+        """Raises `Fault` when one of the camera's own limits between PLAY and the first picture is over."""
         waited = now - self._played_at
         if self._packet_at is None and waited > self._camera.silence_timeout:
             raise Fault("source-no-media", "The camera accepted PLAY and sends no media.", "playing")
@@ -223,7 +223,7 @@ class _Reader:
         return next((each for each in streams if _codec(each) in CARRIED), streams[0])
 
     def _recast_of(self, video: VideoStream) -> Recast | None:
-        """None for a codec that is carried as it is."""
+        """The packet transcoder for this video; None for a codec that is carried as it is."""
         if _codec(video) in CARRIED:
             return None
         os.nice(NICE)
@@ -233,7 +233,9 @@ class _Reader:
             raise Fault("codec-unsupported", f"The camera's video cannot be decoded: {error}.", "setup") from None
 
     def _ask_leave(self, width: int, height: int, fps: float) -> None:
-        """Transcoding needs cores, which only the gateway can promise. Raises `Fault` when it does not."""
+        """Asks the gateway for cores, which transcoding needs and only the gateway can promise. Raises `Fault` when it
+        refuses.
+        """
         self._channel.send(TaskProgress({"transcode": {"width": width, "height": height, "fps": fps}}))
         match self._channel.receive(LEAVE_WAIT):
             case Order({"refused": str(detail), "code": str(code)}):

@@ -33,7 +33,7 @@ _SENSE: Final = re.compile(rb"[$A-Z]")
 
 
 class _Over(Exception):
-    """Nothing more is to be relayed."""
+    """Ends the relay: nothing more is to be relayed."""
 
 
 @dataclass(slots=True)
@@ -73,26 +73,30 @@ class Relay:
         self._thread.start()
 
     def hang_up(self) -> None:
-        """FFmpeg reads the end of the stream; what it still asks is passed on."""
+        """Lets FFmpeg read the end of the stream; what it still asks is passed on."""
         if self._viewer is not None:
             with suppress(OSError):
                 self._viewer.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
-        """Lets go of whoever waits, here or in FFmpeg: nothing is passed on any more."""
+        """Ends the relay in both directions: whoever waits, here or in FFmpeg, goes on, and nothing is passed on any
+        more.
+        """
         for each in (self._viewer, self._camera, self._door):
             if each is not None:
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
     def close(self, seconds: float) -> None:
-        """For after FFmpeg has hung up: waits until the camera has answered what it was asked last, at most so long."""
+        """Call it after FFmpeg has hung up. Waits until the camera has answered what it was asked last, at most so
+        long.
+        """
         self._thread.join(seconds)
         self.cut()
         self._thread.join()
 
     def _run(self) -> None:
-        """The thread's life."""
+        """Runs in the relay's thread, until its end."""
         try:
             self._viewer, _ = self._door.accept()
             self._door.close()
@@ -123,7 +127,7 @@ class Relay:
                 self._take_answers(answered, viewer)
 
     def _take_requests(self, buffer: bytearray) -> None:
-        """From FFmpeg: RTCP as it is, requests under the camera's address and with its login."""
+        """Passes on what FFmpeg sends: RTCP as it is, requests under the camera's address and with its login."""
         while end := _message_end(buffer):
             message = bytes(buffer[:end])
             del buffer[:end]
@@ -149,7 +153,7 @@ class Relay:
         self._camera.sendall(asked.method + b" " + asked.uri + b" " + line + b"\r\n" + extra + headers)
 
     def _take_answers(self, buffer: bytearray, viewer: socket.socket) -> None:
-        """From the camera: media in one go, answers one by one."""
+        """Passes on what the camera sends: media in one go, answers one by one."""
         at = 0
         passed = bytearray()
         while end := _message_end(buffer, at):
@@ -160,13 +164,13 @@ class Relay:
             viewer.sendall(passed)
 
     def _answer(self, message: bytes) -> bytes:
-        """What FFmpeg gets of it."""
+        """The bytes of an answer that FFmpeg gets."""
         head = _end_of_head(message)
         made = cleaned(message[:head], message[head:], self._address)
         return b"" if self._handled(made) else made
 
     def _handled(self, message: bytes) -> bool:
-        """Whether this answer is not for FFmpeg."""
+        """Whether this answer was dealt with here, and is not for FFmpeg."""
         status = _STATUS.match(message)
         if status is None:
             return False
@@ -200,9 +204,9 @@ def _connected(camera: CameraSpec) -> socket.socket:
 
 
 def _read(connection: socket.socket) -> bytes | None:
-    """What is there; None when the other end has hung up. Never waits: the socket is to be readable.
+    """What has come; None when the other end has hung up. Never waits: call it for a socket that is readable.
 
-    With TLS that can mean b"", nothing as yet: part of a record, or a message of TLS itself (RFC 8446, 4.6).
+    With TLS the result may be b"" for the moment: part of a record, or a message of TLS itself (RFC 8446, 4.6).
     """
     try:
         data = _decrypted(connection) if isinstance(connection, ssl.SSLSocket) else connection.recv(READ_SIZE)

@@ -42,21 +42,21 @@ class TcpHandle:
         return False
 
     def hang_up(self) -> None:
-        """Whoever waits for the camera reads the end of the stream; what is said to the camera still goes out."""
+        """Lets whoever waits for the camera read the end of the stream; what is said to the camera still goes out."""
         self._hung_up = True
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RD)
 
     def cut(self) -> None:
-        """Whoever waits for the camera, to read or to write, is let go: nothing goes in or out any more."""
+        """Ends the connection in both directions: whoever waits for the camera, to read or to write, goes on."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
     def hear_out(self, seconds: float) -> None:
-        """Reads until the camera has answered or hung up, at most so long; for after FFmpeg has sent TEARDOWN.
+        """Reads until the camera has answered or hung up, at most so long. Call it after FFmpeg has sent TEARDOWN.
 
-        FFmpeg sends it and closes at once. Media that is still unread then makes the kernel reset the connection, and a
-        camera that was about to write sees the reset before it reads what was asked.
+        FFmpeg sends it and closes at once. If media is still unread, the kernel resets the connection, and a camera
+        that was about to write sees the reset before it reads the request.
         """
         until = time.monotonic() + seconds
         tail = b""

@@ -1,4 +1,4 @@
-"""Makes H.264 of a camera's pictures that no browser plays, packet by packet, so that all behind it stays the same."""
+"""The packet transcoder: makes H.264 of a camera's pictures that no browser plays, packet by packet."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -49,13 +49,13 @@ class Recast:
 
     @property
     def stream(self) -> VideoStream:
-        """What the packets are of. Only after the first of them."""
+        """The stream that the packets are of. Ask for it only after the first packet."""
         if self._output is None:
             raise RuntimeError("nothing has been encoded yet")
         return self._output
 
     def packets(self, packet: "Packet[Any]", *, skip: bool = False) -> "Iterator[Packet[Any]]":
-        """What this packet completes; pictures that are damaged, or decoded with `skip`, are left out."""
+        """The packets that this packet completes. Pictures that are damaged, or decoded with `skip`, are left out."""
         try:
             frames = self._source.codec_context.decode(packet)
         except (av.FFmpegError, ValueError):
@@ -108,7 +108,7 @@ class Recast:
 
 
 def _rate(frames: list[VideoFrame]) -> float:
-    """Frames a second by their stamps; 0 when those say nothing."""
+    """Frames a second by the time stamps of these frames; 0 when those say nothing."""
     times = [float(frame.pts * frame.time_base) for frame in frames if frame.pts is not None and frame.time_base]
     steps = sorted(after - before for before, after in pairwise(times) if after > before)
     return libav.sane_rate(1 / Fraction(steps[0]).limit_denominator(100_000)) if steps else 0.0

@@ -17,13 +17,13 @@ LAST_WORD: Final = 0.5  # seconds after that in which it must be done: the gatew
 
 
 class Line(Protocol):
-    """What the reader reads from, as another thread may end it."""
+    """The connection that a reader reads from, as another thread may end it."""
 
     def hang_up(self) -> None:
-        """The reader reads the end of the stream; what it says still goes out."""
+        """Lets the reader read the end of the stream; what it says still goes out."""
 
     def cut(self) -> None:
-        """The reader can neither read nor write."""
+        """Ends the connection in both directions."""
 
 
 class Watchdog:

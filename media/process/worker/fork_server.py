@@ -130,8 +130,10 @@ def _reap(control: socket.socket, children: set[int]) -> None:
 
 
 def _tell(control: socket.socket, message: dict[str, Any], *fds: int) -> None:
-    """A gateway that is gone shows itself at the next read. One whose user has too many descriptors on their way gets
-    the message without its own (ETOOMANYREFS, unix(7)).
+    """Sends a message to the gateway.
+
+    A gateway that is gone shows itself at the next read. If the user has too many descriptors on their way, the message
+    goes without its own (ETOOMANYREFS, unix(7)).
     """
     data = json.dumps(message).encode()
     with contextlib.suppress(OSError):

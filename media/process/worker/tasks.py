@@ -1,4 +1,4 @@
-"""A worker process: reads one `Start` from its socket, does that task, and ends."""
+"""A worker process: reads one `StartTask` from its socket, does that task, and ends."""
 
 import resource
 import socket
