@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 BASE: Final = "/rest-api/v3"
+BELOW: Final = BASE.removeprefix("/")  # of the gateway's root
 ID: Final = re.compile(r"[0-9a-f]{32}")  # of a job or a stream: text, even where it looks like 1234e56
 POLL: Final = 5  # seconds that a look at the job may be held
 
@@ -58,11 +59,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def address(text: str) -> str:
-    """The root URL of a gateway; a path is dropped. Raises `argparse.ArgumentTypeError`."""
+    """The root URL of a gateway, which may lie below a path; also of its API. Raises `argparse.ArgumentTypeError`."""
     with suppress(ValueError):
         url = URL(text)
         if url.scheme in ("http", "https") and url.host:
-            return str(url.with_path("/"))
+            return str(url.with_path(f"{url.path.rstrip('/').removesuffix(BASE)}/"))
     raise argparse.ArgumentTypeError(f"{text!r} is not as http://127.0.0.1:8081")
 
 
@@ -118,7 +119,7 @@ class Call:
         return self._report(status, content)
 
     def _path(self) -> str:
-        return f"{BASE}/{self._asked.method.removeprefix(BASE).strip('/')}"
+        return f"{BELOW}/{self._asked.method.removeprefix(BASE).strip('/')}"
 
     def _headers(self) -> dict[str, str]:
         wishes = ["respond-async"]
@@ -139,7 +140,7 @@ class Call:
 
     async def _follow(self, session: aiohttp.ClientSession, job_id: str, job: Any) -> tuple[int, Any]:
         """Looks at the job again whenever something changes, until it has ended; then asks for what came of it."""
-        path, tag = f"{BASE}/jobs/{job_id}", f'"{job["revision"]}"'
+        path, tag = f"{BELOW}/jobs/{job_id}", f'"{job["revision"]}"'
         while job.get("httpStatus") is None:
             self._progress(job)
             headers = {"Prefer": f"wait={POLL}", "If-None-Match": tag}

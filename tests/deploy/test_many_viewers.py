@@ -1,6 +1,7 @@
 """Many viewers behind one cache: each part and each reload is one request to the gateway, whoever asks and how."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -91,3 +92,14 @@ async def test_fifty_players_behind_a_cache_are_one_request_for_a_part_and_for_a
             print(f"\n{cache.__name__} {what}: the last answer came {late * 1000:.0f} ms after the gateway's")
             assert arrivals.count == 1
             assert late < 5  # with a lock that is never let go of it is nginx's limit of 10 s
+        players = await credentials(guarded, "part")
+        paths = [
+            with_token(f"{LIVE}/{name}", token) if token else f"{LIVE}/{name}"
+            for name, (token, _) in zip(itertools.cycle(("index.m3u8", "media.m3u8")), players, strict=False)
+        ]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        asked = zip(paths, players, strict=True)
+        answers = await asyncio.gather(*(caller.get(path, headers) for path, (_, headers) in asked))
+        assert {answer.status for answer in answers} == {200}
+        assert loop.time() - began < 5  # what is not kept is not locked: nobody waits for another's answer

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from gateway import call
 from gateway.call import Call
@@ -44,6 +45,20 @@ async def run(world: World, *arguments: str, notes: io.StringIO | None = None) -
 async def test_a_result_within_the_wait_is_printed(world: World) -> None:
     status, output, notes = await run(world, "fake/startup", "name=lobby", "seconds=0.5", "--wait", "3")
     assert (status, json.loads(output), notes) == (0, {"name": "lobby", "slept": 0.5, "text": "höhe"}, "")
+
+
+async def test_a_gateway_below_a_path_is_called_there() -> None:
+    world, site = World(), web.Application()
+    site.add_subapp("/cams/", world.app)
+    world.app = site
+    async with serving(world):
+        for url in ("/cams", "/cams/"):
+            asked = call.parser().parse_args(
+                ["--url", f"http://127.0.0.1:{world.port}{url}", "fake/startup", "name=lobby"]
+            )
+            output = io.StringIO()
+            assert await Call(asked, output, io.StringIO()).run() == 0
+            assert json.loads(output.getvalue())["name"] == "lobby"
 
 
 @pytest.mark.looptime
