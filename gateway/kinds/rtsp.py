@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from pydantic import AliasChoices, Field
 
 from gateway.jobs.failures import Failure
-from gateway.jobs.job import Progress
-from gateway.kinds.kind import Ask, Flag, Kind, Params, Plan, Services, as_failure
+from gateway.kinds.kind import Ask, Flag, Kind, Params, Plan, Services
+from gateway.kinds.live_source import OpenCamera
 from gateway.kinds.names import StreamName, name_for
 from media.camera.spec import CameraSpec
 from media.camera.stream import CameraStream, Manner
@@ -90,30 +90,6 @@ def split_address(uri: str) -> CameraAddress:
 
 def _invalid(detail: str, field: str = "uri") -> Failure:
     return Failure("invalid-field", detail, errors=[{"field": field, "detail": detail}])
-
-
-class OpenCamera:
-    """The work of one job: the first attempt at a camera."""
-
-    def __init__(self, stream: CameraStream, parts: Services) -> None:
-        self._stream = stream
-        self._catalog = parts.catalog
-
-    async def run(self, progress: Progress) -> None:
-        self._stream.on_phase = progress.stage
-        with as_failure():
-            await self._stream.open(progress.budget())
-
-    def publish(self) -> dict[str, Any]:
-        self._catalog.publish(self._stream)
-        self._stream.keep()
-        return self._stream.record()
-
-    async def stop(self) -> None:
-        await self._stream.stop()
-
-    def kill(self) -> None:
-        self._stream.kill()
 
 
 async def plan(params: RtspParams, ask: Ask, parts: Services) -> Plan:
