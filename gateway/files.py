@@ -80,9 +80,20 @@ def known(root: Path, name: str) -> tuple[Path, Found]:
     """A file that is there, and its place. Raises `Failure` as `gateway.kinds.names.file_below` does."""
     path = file_below(root, name, "name", "file-not-found")
     try:
-        return path, _found(path, name)
+        return path, _found_at(path, name)
     except OSError:
         raise _missing(name) from None
+
+
+def opened(root: Path, name: str) -> tuple[FileIO, Found]:
+    """A file that is there, open to be read, and what it is. Raises `Failure` as `file_below` does."""
+    path = file_below(root, name, "name", "file-not-found")
+    try:
+        # Not blocking: a pipe without a writer could have taken the file's place.
+        file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        raise _missing(name) from None
+    return file, _found(file.fileno(), name)
 
 
 def listed(root: Path) -> list[Found]:
@@ -90,7 +101,7 @@ def listed(root: Path) -> list[Found]:
     found = []
     for name in _names(root, "", DEEPEST):
         with contextlib.suppress(OSError, Failure):
-            found.append(_found(file_below(root, name, "name", "file-not-found"), name))
+            found.append(_found_at(file_below(root, name, "name", "file-not-found"), name))
         if len(found) >= MOST_LISTED:
             break
     return sorted(found, key=lambda each: each.name)
@@ -178,7 +189,7 @@ class Upload:
             new = not target.exists()
             self._path.replace(target)
             sync_folder(target.parent)
-            return _found(target, self._name), new
+            return _found_at(target, self._name), new
 
     def discard(self) -> None:
         """Removes what was not committed. May be called at any time."""
@@ -235,14 +246,18 @@ def _utf8(name: str) -> bool:
     return not any(unicodedata.category(char) == "Cs" for char in name)
 
 
-def _found(path: Path, name: str) -> Found:
+def _found_at(path: Path, name: str) -> Found:
     # Not blocking: a pipe without a writer could have taken the file's place.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        status = os.fstat(fd)
-        head = os.pread(fd, HEAD, 0) if stat.S_ISREG(status.st_mode) else b""
+        return _found(fd, name)
     finally:
         os.close(fd)
+
+
+def _found(fd: int, name: str) -> Found:
+    status = os.fstat(fd)
+    head = os.pread(fd, HEAD, 0) if stat.S_ISREG(status.st_mode) else b""
     identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
     return Found(name, status.st_size, status.st_mtime, format_of(head), identity)
 

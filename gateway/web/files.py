@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -20,6 +19,8 @@ from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Flag
 from gateway.web import body
 from gateway.web.context import BASE
+from gateway.web.file_answer import FileAnswer, TransferPace, Wanted, wanted
+from gateway.web.media_threads import MediaThreads, Steps
 from gateway.web.media_use import MediaUse
 from gateway.web.paging import PageParams, Position, cut, linked
 from gateway.web.selection import refuse_query, selection
@@ -37,19 +38,6 @@ INERT: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TransferPace:
-    """How long a transfer may take: `grace` seconds and its bytes at `rate` a second; `silence` is without a byte."""
-
-    grace: float = 15.0
-    rate: float = 16 * 1024
-    silence: float = 10.0
-
-    def limit(self, size: int) -> float:
-        """How many seconds a transfer of so many bytes may take."""
-        return self.grace + size / self.rate
 
 
 class ProbedTrack(BaseModel):
@@ -121,10 +109,15 @@ class FileRecord(BaseModel):
 
 
 def routes(
-    root: Path, use: MediaUse, max_bytes: int, probes: Probes, pace: TransferPace | None = None
+    root: Path,
+    use: MediaUse,
+    max_bytes: int,
+    probes: Probes,
+    pace: TransferPace | None = None,
+    threads: MediaThreads | None = None,
 ) -> list[web.RouteDef]:
     """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
-    shelf = _Shelf(root, use, max_bytes, probes, pace or TransferPace(), asyncio.Semaphore(MOST_UPLOADS))
+    shelf = _Shelf(root, use, max_bytes, probes, pace or TransferPace(), threads or MediaThreads())
     one = f"{BASE}/media/{{name:(?!find_all$).+}}"
     return [
         web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
@@ -144,14 +137,15 @@ class _Shelf:
     max_bytes: int
     probes: Probes
     pace: TransferPace
-    places: asyncio.Semaphore
+    threads: MediaThreads
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_UPLOADS))
 
     async def find_all(self, request: web.Request) -> web.StreamResponse:
         """All files by name, or a page of them; 200 and an empty array when there is none."""
         asked = await selection(request, ListParams)
-        found, following = cut(await asyncio.to_thread(files.listed, self.root), _name, (str,), asked)
+        found, following = cut(await self.threads.look(files.listed, self.root), _name, (str,), asked)
         if asked.probe:
-            await self.probes.learn(await asyncio.to_thread(self._videos, found), LOOKING)
+            await self.probes.learn(await self.threads.look(self._videos, found), LOOKING)
         response = web.json_response([self._record(each) for each in found], headers=FRESH)
         linked(request, response, following, limit=asked.limit, probe="true" if asked.probe else None)
         return response
@@ -166,21 +160,29 @@ class _Shelf:
             raise self._too_large()
         if self.places.locked():
             raise Failure("capacity-exceeded", f"{MOST_UPLOADS} files are coming in already.", retry_after=5)
+        steps = Steps(self.threads)
         async with self.places:
             try:
-                await self._receive(request, upload)
-                with self.use.changing(name):
-                    found, new = await _whole(upload.commit)
+                size = await self._receive(request, upload, steps)
+                found, new = await self._change(name, steps, upload.commit, size=size)
             finally:
-                await _whole(upload.discard)
+                await steps.finish(upload.discard)
         headers = {**FRESH, hdrs.LOCATION: f"{BASE}/media/{quote(name)}"}
         return web.json_response(self._record(found), status=201 if new else 200, headers=headers)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """The bytes of a file, or those of a `Range`."""
-        path, found = await asyncio.to_thread(files.known, self.root, request.match_info["name"])
-        content_type = TYPES.get(found.format or "", "application/octet-stream")
-        return _Paced(path, {**INERT, hdrs.CONTENT_TYPE: content_type}, self.pace)
+        file, found = await self.threads.look(files.opened, self.root, request.match_info["name"])
+        part = wanted(request, found)
+        answer: web.StreamResponse
+        if isinstance(part, Wanted):
+            answer = FileAnswer(file, found, part, self.pace, self.threads)
+            answer.content_type = TYPES.get(found.format or "", "application/octet-stream")
+        else:
+            answer = part
+            self.threads.begin(file.close)
+        answer.headers.update(INERT)
+        return answer
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Deletes a file. It is refused while a stream plays the file, which could not come back after a restart, or a
@@ -188,13 +190,21 @@ class _Shelf:
         """
         refuse_query(request)
         name = request.match_info["name"]
-        await asyncio.to_thread(files.known, self.root, name)
-        with self.use.changing(name):
-            await _whole(files.remove, self.root, name)
+        await self.threads.look(files.known, self.root, name)
+        await self._change(name, Steps(self.threads), files.remove, self.root, name)
         return web.Response(status=204)
 
-    async def _receive(self, request: web.Request, upload: Upload) -> None:
-        """Writes the body to the disk, piece by piece. A body that comes too slowly, or is too large, is refused."""
+    async def _change(self, name: str, steps: Steps, call: Callable[..., T], *arguments: object, size: int = 0) -> T:
+        """Runs a step that changes a file. No job for the file is accepted until the step is over."""
+        held = contextlib.ExitStack()
+        held.enter_context(self.use.changing(name))
+        try:
+            return await steps.run(call, *arguments, size=size)
+        finally:
+            steps.then(held.close)
+
+    async def _receive(self, request: web.Request, upload: Upload, steps: Steps) -> int:
+        """Writes the body to the disk, and returns its size. One that is too slow or too large is refused."""
         loop = asyncio.get_running_loop()
         await body.invite(request)
         begun, received, pieces = loop.time(), 0, bytearray()
@@ -210,10 +220,10 @@ class _Shelf:
                 raise self._too_large()
             pieces += data
             if len(pieces) >= PIECE or (pieces and not data):
-                await _whole(upload.write, bytes(pieces))
+                await steps.run(upload.write, bytes(pieces))
                 pieces.clear()
             if not data:
-                return
+                return received
 
     def _videos(self, found: list[Found]) -> list[tuple[FileStamp, Path]]:
         """The videos that can be looked into and were not yet, and where they are."""
@@ -232,47 +242,5 @@ class _Shelf:
         return Failure("too-large", f"The file is over {self.max_bytes} bytes; media_max_bytes sets the limit.")
 
 
-class _Paced(web.FileResponse):
-    """A file that is sent at a pace; whoever takes it more slowly is cut off, and the file is closed."""
-
-    def __init__(self, path: Path, headers: dict[str, str], pace: TransferPace) -> None:
-        super().__init__(path, headers=headers)
-        self._pace = pace
-
-    async def _sendfile(self, request: web.BaseRequest, fobj: IO[Any], offset: int, count: int) -> AbstractStreamWriter:
-        """Sends the file in pieces. When the kernel sends a file by itself, nobody sees whether it moves."""
-        writer = await super(web.FileResponse, self).prepare(request)
-        assert writer is not None
-        loop, sent = asyncio.get_running_loop(), 0
-        begun = loop.time()
-        fobj.seek(offset)
-        while sent < count:
-            data = await asyncio.to_thread(fobj.read, min(PIECE, count - sent))
-            if not data:
-                raise ConnectionAbortedError("the file has become shorter")
-            left = begun + self._pace.limit(sent) - loop.time()
-            try:
-                async with asyncio.timeout(min(left, self._pace.silence)):
-                    await writer.write(data)
-            except TimeoutError:
-                if request.transport is not None:
-                    request.transport.abort()  # the answer is under way: there is no other way to say so
-                raise ConnectionAbortedError("the file was taken too slowly") from None
-            sent += len(data)
-        return writer
-
-
 def _name(found: Found) -> Position:
     return (found.name,)
-
-
-async def _whole(call: Callable[..., T], *arguments: object) -> T:
-    """Runs a call that touches the disk in a thread, to its end also when the caller goes away meanwhile."""
-    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait({running})
-        with contextlib.suppress(Failure):
-            running.result()
-        raise

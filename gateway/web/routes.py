@@ -31,6 +31,7 @@ def application(
     rate = face.parts.settings.rate_limit
     limited = [rate_limit.middleware(rate, principal.caller)] if rate else []
     app = web.Application(client_max_size=MAX_BODY)
+    app._router = _Router()
     app[PROXIES] = Proxies(face.parts.settings.proxies, public(face.parts.settings.public_url))
     app[security.HSTS] = face.parts.settings.hsts_seconds
     opened = cors.open_to(app, guard.origins)
@@ -50,6 +51,16 @@ def application(
     app.router.add_options(play.WHEP, whep.options)
     app.on_response_prepare.extend([security.harden, access.keep_private, access.keep_token])
     return app
+
+
+class _Router(web.UrlDispatcher):
+    """What no route is for is refused before its body comes, as well: aiohttp would tell the client to send it."""
+
+    async def resolve(self, request: web.Request) -> web.UrlMappingMatchInfo:
+        found = await super().resolve(request)
+        if found.http_exception is not None:
+            found.route._expect_handler = body.expected
+        return found
 
 
 def _uninvited(route: web.RouteDef) -> web.RouteDef:

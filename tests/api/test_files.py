@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from gateway import files
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.web import problems
-from gateway.web.files import TransferPace, routes
+from gateway.web.file_answer import TransferPace
+from gateway.web.files import routes
+from gateway.web.media_threads import MediaThreads
 from gateway.web.media_use import MediaUse
 from media.catalog import Catalog
 from media.channel.packages.probes import Probes
@@ -85,7 +88,81 @@ async def test_a_range_is_answered_with_its_bytes(api: Api, asked: str, status: 
 
 async def test_a_range_past_the_end_cannot_be_satisfied(api: Api) -> None:
     await call(api, "PUT", "/a.mp4", MP4)
-    assert (await call(api, "GET", "/a.mp4", Range="bytes=99999-")).status == 416
+    for asked in ("bytes=99999-", "bytes=5-2", "bytes=x"):
+        answer = await call(api, "GET", "/a.mp4", Range=asked)
+        check_problem(answer, 416, "range-not-satisfiable")
+        assert answer.headers["Content-Range"] == f"bytes */{len(MP4)}"
+
+
+async def test_a_file_that_has_changed_is_told_to_who_asks_for_the_one_that_was(api: Api) -> None:
+    await call(api, "PUT", "/a.mp4", MP4)
+    first = await call(api, "GET", "/a.mp4", Range="bytes=0-")
+    assert (first.status, first.body) == (206, MP4)
+    assert (await call(api, "GET", "/a.mp4", Range="lines=1-2")).status == 200
+    tag, modified = first.headers["ETag"], first.headers["Last-Modified"]
+    for same in ({"If-None-Match": tag}, {"If-None-Match": f"W/{tag}"}, {"If-Modified-Since": modified}):
+        again = await call(api, "GET", "/a.mp4", **same)
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+    past = "Thu, 01 Jan 2015 00:00:00 GMT"
+    for other in ({"If-Match": '"other"'}, {"If-Match": f"W/{tag}"}, {"If-Unmodified-Since": past}):
+        check_problem(await call(api, "GET", "/a.mp4", **other), 412, "precondition-failed")
+    for good in ({"If-Match": tag}, {"If-Match": "*"}, {"If-Unmodified-Since": modified}, {"If-Modified-Since": past}):
+        assert (await call(api, "GET", "/a.mp4", **good)).body == MP4
+    for kept, status in ((tag, 206), (modified, 206), ('"other"', 200), (past, 200)):
+        assert (await call(api, "GET", "/a.mp4", **{"Range": "bytes=1-2", "If-Range": kept})).status == status
+
+
+@pytest.fixture
+async def hanging(tmp_path: Path, aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """A client of a gateway whose media folder hangs until the event is set; and who still has to be let go."""
+    go_on = threading.Event()
+    held: list[str] = []
+
+    def hang(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            held.append(name)
+            go_on.wait(60)
+            return original(*arguments)
+
+        return call
+
+    for place, name in ((files, "known"), (files, "opened"), (files, "listed"), (files.Upload, "write")):
+        monkeypatch.setattr(place, name, hang(name, getattr(place, name)))
+    app = web.Application(middlewares=[problems.middleware])
+    use, threads = MediaUse(tmp_path, Catalog()), MediaThreads(look=0.1, change=0.1)
+    app.add_routes(routes(tmp_path, use, 10_000, Probes(Workers()), threads=threads))
+    yield await aiohttp_client(app), go_on, held
+    go_on.set()
+
+
+async def test_a_media_folder_that_hangs_is_told_in_time_however_many_ask(hanging: Any) -> None:
+    client, go_on, _ = hanging
+
+    async def ask(method: str, path: str, data: bytes | None = None) -> tuple[int, str]:
+        async with client.request(method, MEDIA + path, data=data) as answer:
+            return answer.status, (await answer.json())["code"]
+
+    asked = [("GET", "/a.mp4"), ("DELETE", "/a.mp4"), ("GET", "/find_all"), ("POST", "/find_all")] * 5
+    async with asyncio.timeout(30):
+        told = await asyncio.gather(*(ask(*each) for each in asked), ask("PUT", "/a.mp4", MP4))
+        assert set(told) == {(503, "media-failing")}
+        await asyncio.to_thread(lambda: None)  # others have their threads
+        go_on.set()
+        while (told_then := await ask("GET", "/a.mp4"))[0] == 503:
+            pass
+        assert told_then == (404, "file-not-found")
+
+
+async def test_an_upload_whose_disk_hung_leaves_nothing_once_it_answers(hanging: Any, tmp_path: Path) -> None:
+    client, go_on, held = hanging
+    async with client.put(f"{MEDIA}/a.mp4", data=MP4) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert held == ["write"]
+    go_on.set()
+    await until(lambda: len(os.listdir(tmp_path)) == 0)  # noqa: PTH208 (a generator would block as much)
+    async with asyncio.timeout(30), client.put(f"{MEDIA}/a.mp4", data=MP4) as answer:
+        assert answer.status == 201
+    assert os.listdir(tmp_path) == ["a.mp4"]  # noqa: PTH208
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ RESULTS: Final[dict[str, type[BaseModel]]] = {
 }
 
 STATUSES: Final = tuple(sorted({row.status for row in FAILURES.values()}))
-JOB_STATUSES: Final = tuple(status for status in STATUSES if status not in (405, 410))
+JOB_STATUSES: Final = tuple(status for status in STATUSES if status not in (405, 410, 412, 416))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,17 +161,18 @@ def _of_jobs() -> Iterator[Operation]:
 
 
 def _of_media() -> Iterator[Operation]:
-    base, many, missing = f"{BASE}/media", {200: Many(FileRecord)}, (404, 422)
+    base, many, missing = f"{BASE}/media", {200: Many(FileRecord)}, (404, 422, 503)
     one, sent = f"{base}/{{name}}", {200: FileRecord, 201: FileRecord}
     put = "Takes the body as a file, whole or not at all; 201 when it is new"
-    yield from _pages("media", "All files of the media folder", ListParams, many)
+    yield from _pages("media", "All files of the media folder", ListParams, many, 503)
     yield Operation(
         "PUT", one, "putMedia", put, "media", sent, body_bytes=True, statuses=(400, 403, 404, 408, 409, 413, 422, 503)
     )
-    bytes_ = {200: "*/*", 206: "*/*", 304: None, 412: None, 416: None}
+    bytes_ = {200: "*/*", 206: "*/*", 304: None}
     yield Operation(
-        "GET", one, "getMedia", "The bytes of a file, or those of a `Range`", "media", bytes_, statuses=missing
-    )
+        "GET", one, "getMedia", "The bytes of a file, or those of a `Range`", "media", bytes_,
+        statuses=(*missing, 412, 416),
+    )  # fmt: skip
     yield Operation(
         "DELETE",
         one,
