@@ -36,7 +36,7 @@ class Samples:
     def mended(self, data: bytes, *, splice: bool = False) -> bytes:
         """One sample. `splice`: it does not follow the one before it in its file, so that a CRA picture becomes a BLA
         picture (23008-2 section 3.14): one that begins anew. Its leading pictures are not to follow."""
-        if self._is_annexb(data):
+        if self._annexb is not False and self._is_annexb(data):
             data = fmp4.length_prefixed(data, self.codec, parameter_sets=False, size=self._size)
         kind = self._first_kind(data)
         sei = _SEI[self.codec]
@@ -51,9 +51,11 @@ class Samples:
         It misses some in Annex B, and says it of H.264 that only recovers after a while: leading pictures of such a one
         need what was before it, and decoders complain of them.
         """
-        if self.codec == "h264":
+        if not said and self._annexb is False:
+            return False
+        if self.codec == "h264" or not said:
             return (said or self._is_annexb(data)) and self.refreshes(data)
-        return said or (self._is_annexb(data) and self.refreshes(data))
+        return True
 
     def refreshes(self, data: bytes) -> bool:
         """Whether a decoder begins anew with this sample, as the file has it: IDR in H.264, IRAP in H.265."""

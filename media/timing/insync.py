@@ -20,4 +20,4 @@ def gap(stamped: Number, counted: Number, limit: Number) -> int:
     more, all of it is made good, so that the piece lies within half a unit of its stamp.
     """
     off = stamped - counted
-    return 0 if -limit < off < limit else floor(off + HALF)
+    return 0 if -limit < off < limit else floor(off + 0.5)

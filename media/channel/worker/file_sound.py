@@ -17,6 +17,7 @@ from media.mp4.intake import Survey
 from media.timing import insync
 from media.timing.insync import HALF
 
+TINY: Final = 1e-6  # slots, or what is lost of a number in the arithmetic
 _OPUS: Final = ("opus", "libopus")  # by the names of FFmpeg's decoders
 _WHOLE: Final = "which is not played as it is; AAC and Opus are."
 
@@ -54,12 +55,14 @@ def why_not_heard(audio: AudioStream) -> str:
     return ""
 
 
-def why_not_copied(container: InputContainer, audio: AudioStream, survey: Survey) -> str:
+def why_not_copied(fd: int, audio: AudioStream, survey: Survey) -> str:
     """As `why_not_heard`, of its frames too; reads Opus to its end, for packets of any length may be in it."""
     reason = why_not_heard(audio)
     if reason or audio.codec_context.name not in _OPUS:
         return reason
-    lengths = {opus_packet.samples(bytes(packet)) for packet in file_tracks.packets(container, audio, survey)}
+    with file_tracks.open_container(fd, survey, unseen=True) as container:
+        found = file_tracks.packets(container, container.streams[audio.index], survey)
+        lengths = {opus_packet.samples(bytes(packet)) for packet in found}
     if len(lengths) != 1 or 0 in lengths:
         return "The file's Opus has packets of several lengths, which a loop cannot repeat in step."
     seconds = Fraction(lengths.pop(), opus_packet.RATE)
@@ -74,7 +77,7 @@ def _too_long(seconds: Fraction) -> str:
 class SoundFrame:
     """One coded frame; `at` is when it sounds, in seconds of the file's own time."""
 
-    at: Fraction
+    at: float
     data: bytes
 
 
@@ -111,16 +114,16 @@ class AudioSlots:
         self.rate = form.rate
         self.frame = form.frame
         self.filled = 0  # slots that were silent for want of a frame
-        self._limit = min(Fraction(1), max(HALF, insync.FARTHEST * form.rate / form.frame - HALF))  # slots
+        self._limit = min(1.0, max(0.5, float(insync.FARTHEST) * form.rate / form.frame - 0.5))  # slots
         self._taken = 0
         self._silence = b""
-        self._phase = Fraction(0)  # in slots
-        self._sounds = self._placed(sounds, start)
+        self._phase = 0.0  # in slots
+        self._sounds = self._placed(sounds, float(start))
         self._next = next(self._sounds, None)
         if self._next is not None:
             position, data = self._next
-            self._phase = position - floor(position + HALF)
-            if self._phase < -lead * self.rate / self.frame:
+            self._phase = position - floor(position + 0.5)
+            if self._phase < -float(lead) * self.rate / self.frame - TINY:
                 self._phase += 1
             self._next = position - self._phase, data
 
@@ -153,19 +156,19 @@ class AudioSlots:
             return 1 << 62
         return insync.gap(self._next[0], self._taken, self._limit)
 
-    def left_over(self) -> Fraction:
+    def left_over(self) -> float:
         """Seconds for which the file's audio goes on behind the slots that were taken. Reads it to its end."""
         last = self._next
         for last in self._sounds:  # noqa: B007 - the last one is wanted
             pass
-        return (last[0] - self._taken + 1) * self.frame / self.rate if last else Fraction(0)
+        return (last[0] - self._taken + 1) * self.frame / self.rate if last else 0.0
 
-    def _placed(self, sounds: Iterator[SoundFrame], start: Fraction) -> Iterator[tuple[Fraction, bytes]]:
+    def _placed(self, sounds: Iterator[SoundFrame], start: float) -> Iterator[tuple[float, bytes]]:
         """Each frame with the slot that it sounds in, to a fraction; from the first slot on."""
-        slots = Fraction(self.rate, self.frame)  # a second
+        slots = self.rate / self.frame  # a second
         for sound in sounds:
             position = (sound.at - start) * slots - self._phase
-            if position >= -HALF:
+            if position >= -0.5:
                 yield position, sound.data
 
     def _silent(self) -> bytes:
@@ -177,9 +180,10 @@ def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> It
     """Every frame that the file's edit list leaves, with its presentation time."""
     base = stream.time_base
     assert base is not None
+    up, down = base.as_integer_ratio()  # fractions are slow, and this is done for every frame
     for packet in file_tracks.packets(container, stream, survey):
         if packet.pts is not None and not packet.is_discard:
-            yield SoundFrame(packet.pts * base, bytes(packet))
+            yield SoundFrame(packet.pts * up / down, bytes(packet))
 
 
 def repeated(source: Iterator[SoundFrame], start: Fraction, length: Fraction, times: int) -> Iterator[SoundFrame]:
@@ -187,4 +191,4 @@ def repeated(source: Iterator[SoundFrame], start: Fraction, length: Fraction, ti
     kept = [sound for sound in source if start - Fraction(1, 50) <= sound.at < start + length]
     for number in range(times):
         for sound in kept:
-            yield SoundFrame(sound.at + number * length, sound.data)
+            yield SoundFrame(sound.at + float(number * length), sound.data)

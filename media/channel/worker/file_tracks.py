@@ -186,16 +186,17 @@ def copied_frames(fd: int, survey: Survey, video: VideoStream) -> Iterator[FileF
             if begun and packet.has_sidedata("new_extradata"):
                 raise Fault("codec-unsupported", "The video's codec parameters change on the way.", "packaging")
             frame = _frame(packet, samples, splice)
+            gone = packet.is_discard or frame.pts < 0
             if begun is None:
-                if hidden(packet) or not frame.key or tried >= _KEY_FRAMES_TRIED:
+                if gone or not frame.key or tried >= _KEY_FRAMES_TRIED:
                     continue
                 tried += 1
                 if not libav.decodes(video, frame.data):
                     continue
                 begun = frame
-            begins, splice = splice and frame.key, hidden(packet)
-            if not splice:
-                late = joined.shift(frame.pts, begins)
+            begins, splice = splice and frame.key, gone
+            if not gone:
+                late = joined.shift(frame.pts, begins) if survey.parts else 0
                 yield replace(frame, dts=frame.dts + late, pts=frame.pts + late) if late else frame
             elif frame.pts < begun.pts:  # it only tells when the first one is decoded
                 yield frame

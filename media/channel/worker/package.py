@@ -173,8 +173,8 @@ def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
     survey = intake.survey(fd)
     (folder / index.INDEX_NAME).unlink(missing_ok=True)
     (folder / index.DATA_NAME).unlink(missing_ok=True)  # not truncated: a channel may still read the old one
-    why = transcode_file.reasons(fd, survey, options.mark is not None)
     with file_tracks.open_container(fd, survey) as container:
+        why = transcode_file.reasons(container, fd, survey, options.mark is not None)
         file = _File(fd, survey, container, why)
         if file.why.any:
             emit(Recoding())

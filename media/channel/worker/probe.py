@@ -27,8 +27,8 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
 def probe(fd: int) -> dict[str, Any]:
     """`duration` in seconds, `video` and `audio` (None without any); each with its codec, `mode` and `reason`."""
     survey = intake.survey(fd)
-    why = transcode_file.reasons(fd, survey, marked=False)
     with file_tracks.open_container(fd, survey) as container:
+        why = transcode_file.reasons(container, fd, survey, marked=False)
         video, audio = file_tracks.pick_video(container), file_sound.pick_audio(container)
         return {
             "duration": round(promised(container), 3),

@@ -24,36 +24,46 @@ _OPEN: Final = (
 def why_not_copied(fd: int, survey: Survey, video: VideoStream) -> str:
     """In a sentence; "" when the pictures that are shown decode without those that are not.
 
-    Reads the file to its end only if there are hidden pictures.
+    `video` is of an open container, which is left alone. The file is read to its end only if there are hidden pictures.
     """
     context = video.codec_context
-    with file_tracks.open_container(fd, survey, unseen=True) as container:
-        stream = container.streams[video.index]
-        assert isinstance(stream, VideoStream)
-        samples = Samples(context.name, context.extradata or b"")
-        if samples.codec == "h264" and _seldom(fd, stream, samples):
+    samples = Samples(context.name, context.extradata or b"")
+    keys, edited = [], (video.start_time or 0) < 0
+    for entry in video.index_entries:
+        if entry.is_discard:
+            edited = True
+        if entry.is_keyframe:
+            keys.append((entry.timestamp, entry.pos, entry.size))
+    if samples.codec == "h264" and keys and (reason := _h264(fd, video, samples, keys)):
+        return reason
+    return _walked(fd, survey, video, samples) if edited or not keys else ""
+
+
+def _h264(fd: int, video: VideoStream, samples: Samples, keys: list[tuple[int, int, int]]) -> str:
+    """What `keys` (stamp, place, bytes) lack, which a file calls key frames: most decoders can begin with IDR only."""
+    last: int | None = None
+    for stamp, place, size in keys:
+        data = os.pread(fd, size if last is None else min(size, _HEAD), place)
+        if len(data) < min(size, _HEAD):
+            break  # the file is cut off
+        if samples.refreshes(data) or samples.refreshes(os.pread(fd, size, place)):
+            last = stamp
+        elif last is None:
+            return _OPEN
+        elif (stamp - last) * (video.time_base or Fraction(1)) > _FARTHEST:
             return _SELDOM
-        edited = any(entry.is_discard for entry in stream.index_entries)
-        group = _Group()
-        for packet in file_tracks.packets(container, stream, survey):
+    return ""
+
+
+def _walked(fd: int, survey: Survey, video: VideoStream, samples: Samples) -> str:
+    with file_tracks.open_container(fd, survey, unseen=True) as container:
+        group, edited = _Group(), bool(video.index_entries)
+        for packet in file_tracks.packets(container, container.streams[video.index], survey):
             reason = group.add(packet, samples)
             edited = edited or file_tracks.hidden(packet)
             if reason or (not edited and (packet.is_keyframe or group.key is not None)):
                 return reason
     return ""
-
-
-def _seldom(fd: int, stream: VideoStream, samples: Samples) -> bool:
-    """Whether there are key frames, but those with which decoding begins anew are too far apart for who comes later."""
-    last = 0
-    for entry in stream.index_entries:
-        if entry.is_keyframe:
-            data = os.pread(fd, min(entry.size, _HEAD), entry.pos)
-            if samples.refreshes(data if samples.refreshes(data) else os.pread(fd, entry.size, entry.pos)):
-                last = entry.timestamp
-            elif (entry.timestamp - last) * (stream.time_base or Fraction(1)) > _FARTHEST:
-                return True
-    return False
 
 
 @dataclass(slots=True)

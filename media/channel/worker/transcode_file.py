@@ -56,14 +56,16 @@ class Reasons:
         return tuple((track, reason) for track, reason in (("video", self.video), ("audio", self.audio)) if reason)
 
 
-def reasons(fd: int, survey: Survey, marked: bool) -> Reasons:
-    """What has to be recoded; with a watermark, the picture always. Faults as `tracks.pick_video`."""
-    with file_tracks.open_container(fd, survey) as container:
-        picture = file_tracks.pick_video(container)
-        video = file_tracks.why_not_copied(picture) or splices.why_not_copied(fd, survey, picture)
-        audio = file_sound.pick_audio(container)
-        heard = file_sound.why_not_copied(container, audio, survey) if audio is not None else ""
-        return Reasons(BURNT_IN if marked else video, heard)
+def reasons(container: InputContainer, fd: int, survey: Survey, marked: bool) -> Reasons:
+    """What has to be recoded; with a watermark, the picture always. Nothing is read of the container.
+
+    Faults as `file_tracks.pick_video`.
+    """
+    picture = file_tracks.pick_video(container)
+    video = file_tracks.why_not_copied(picture) or splices.why_not_copied(fd, survey, picture)
+    audio = file_sound.pick_audio(container)
+    heard = file_sound.why_not_copied(fd, audio, survey) if audio is not None else ""
+    return Reasons(BURNT_IN if marked else video, heard)
 
 
 class Tracks:
@@ -140,8 +142,8 @@ class Tracks:
         return file_sound.audio_form(self._audio if self._sounds is None else self._sounds.track, self._first_sound())
 
     def _first_sound(self) -> bytes:
-        """A frame of the audio, if it is copied."""
-        if self._audio is None or self._sounds is not None:
+        """A frame of the audio, if it is copied and only its frames tell how long they are."""
+        if self._audio is None or self._sounds is not None or self._audio.codec_context.name == "aac":
             return b""
         with file_tracks.open_container(self._fd, self._survey, unseen=True) as container:
             found = file_tracks.packets(container, container.streams[self._audio.index], self._survey)
@@ -299,4 +301,4 @@ class _Sounds:
     def _stamped(self, packets: "list[Packet[Any]]") -> Iterator[SoundFrame]:
         for packet in packets:
             if packet.pts is not None:
-                yield SoundFrame(packet.pts * (packet.time_base or Fraction(1, self._rate)), bytes(packet))
+                yield SoundFrame(float(packet.pts * (packet.time_base or Fraction(1, self._rate))), bytes(packet))

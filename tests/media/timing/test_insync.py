@@ -36,7 +36,7 @@ def test_a_copied_frame_is_never_forty_milliseconds_from_its_stamp_in_any_round(
     rate, frame = form
     lasting = Fraction(frame, rate)
     at = stamps(steps, lasting)
-    sounds = [SoundFrame(seconds, str(number).encode()) for number, seconds in enumerate(at)]
+    sounds = [SoundFrame(float(seconds), str(number).encode()) for number, seconds in enumerate(at)]
     slots = AudioSlots(AudioForm(rate, frame, lambda: b"silence"), iter(sounds), first, lead)
     taken = [one for end in range(5, 400, 7) for one in slots.take(end)]
     assert slots.phase >= -lead * rate - 1

@@ -126,9 +126,7 @@ def test_h264_begins_only_with_pictures_that_need_no_others(seconds: int, recode
     assert sum(entry.independent for entry in index.entries) == (seconds // 2 if recoded else 1)
 
 
-def test_a_file_without_an_edit_is_read_no_further_than_its_first_key_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_without_an_edit_is_only_looked_at_in_its_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clips.make(tmp_path / "clip.mp4", Clip())
     read: list[int] = []
     packets = file_tracks.packets
@@ -140,8 +138,10 @@ def test_a_file_without_an_edit_is_read_no_further_than_its_first_key_frame(
 
     monkeypatch.setattr(file_tracks, "packets", counted)
     fd = intake.open_regular(path)
-    assert not reasons(fd, intake.survey(fd), marked=False).any
-    assert len(read) == 1
+    survey = intake.survey(fd)
+    with file_tracks.open_container(fd, survey) as container:
+        assert not reasons(container, fd, survey, marked=False).any
+    assert read == []
 
 
 @pytest.mark.parametrize("milliseconds", ["2.5", "20", "40", "60"])
