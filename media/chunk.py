@@ -63,7 +63,7 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One or two movie fragments (`moof` + `mdat`, one a track) that cover one stretch of decode time.
+    """One or two movie fragments (`moof` + `mdat`, one a track) that cover one run of decode time.
 
     `number` counts from 0 and grows by one within a ring. `decode_time` and `duration` are in ticks of `init.timescale`
     and exact: the next chunk of the same run starts at `decode_time + duration`. `independent`: the first video sample

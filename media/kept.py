@@ -24,7 +24,10 @@ class Retry(Protocol):
 
 
 class KeptStream(Stream):
-    """`keep` begins the keeping, `unkeep` ends it. What each kind of stream does itself is abstract below."""
+    """A stream that is kept on air: `keep` begins the keeping, `unkeep` ends it.
+
+    What each kind of stream does itself is abstract below.
+    """
 
     kept_as: ClassVar[str]  # the word for its keeper in logs and figures
 
@@ -42,7 +45,7 @@ class KeptStream(Stream):
 
     @abstractmethod
     async def reopen(self) -> Fault | None:
-        """One attempt to be on air: None when it is, and LIVE; else why not, noted on the record."""
+        """Makes one attempt to be on air. None: it is, and LIVE; else why not, noted on the record."""
 
     @abstractmethod
     async def watch(self) -> Fault | None:
@@ -57,15 +60,15 @@ class KeptStream(Stream):
         """Keeps a fault for the record, and writes it to the log."""
 
     async def rest(self) -> bool:
-        """After an end that is no failure: waits until the stream is to be opened again; False: it is over."""
+        """Waits, after an end that is no failure, until the stream is to be opened again. False: it is over."""
         return False
 
     def give_up(self, fault: Fault) -> None:
-        """No further attempt is made after this fault."""
+        """Ends the stream after this fault: no further attempt is made."""
         self.move(Status.FAILED)
 
     def keep(self) -> None:
-        """From now on the stream is opened again whenever it goes off air."""
+        """Opens the stream again from now on whenever it goes off air."""
         self._keeper = supervise(self.kept_as, self._keep, self.identity.id, self._recover)
 
     async def unkeep(self) -> None:
@@ -110,7 +113,7 @@ class KeptStream(Stream):
         return fault
 
     async def _recover(self, error: Exception, seconds: float) -> None:
-        """Off air after something unforeseen, until the next try."""
+        """Puts the stream off air after something unforeseen, until the next try."""
         self.note(unforeseen(error))
         await self.free()
         if self.status not in ENDED:

@@ -12,7 +12,7 @@ HOPELESS: Final = frozenset(
 
 
 def unforeseen(error: Exception) -> Fault:
-    """For the record of a stream whose keeper failed by something that nobody has thought of."""
+    """The fault for the record of a stream whose keeper failed by something that nobody has thought of."""
     return Fault("internal", f"Something unforeseen went wrong ({type(error).__name__}); it is tried again.")
 
 
@@ -30,7 +30,7 @@ class Troubles:
         return self._last["code"] if self._last else None
 
     def note(self, fault: Fault, at: float) -> None:
-        """It is the last one now; `at` is Unix time."""
+        """Keeps this fault as the last one; `at` is Unix time."""
         told = {"code": fault.code, "phase": fault.phase or None, "detail": fault.detail}
         self._last = told | {"at": timestamp(at)}
 

@@ -8,7 +8,9 @@ from media.placement import Placement
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Under the name of the file that the picture came from; `sha256` is that file's, `path` the store's copy."""
+    """A watermark under the name of the file that its picture came from. `sha256` is that file's, `path` the store's
+    copy.
+    """
 
     file: str
     sha256: str
@@ -17,17 +19,17 @@ class Watermark:
 
     @classmethod
     def of(cls, kept: dict[str, Any] | None) -> "Watermark | None":
-        """The inverse of `asdict`."""
+        """A watermark from what `asdict` made of it."""
         return cls(**{**kept, "placement": Placement(**kept["placement"])}) if kept else None
 
     def moved(self, placement: Placement) -> "Watermark":
-        """The same picture elsewhere."""
+        """A watermark with the same picture in another place."""
         return replace(self, placement=placement)
 
     def order(self) -> dict[str, Any]:
-        """What a worker is told of it."""
+        """The watermark as a worker is told of it."""
         return {"path": self.path, "placement": asdict(self.placement)}
 
     def record(self) -> dict[str, Any]:
-        """As the stream's record shows it."""
+        """The watermark as the stream's record shows it."""
         return {"file": self.file, "sha256": self.sha256, **asdict(self.placement)}

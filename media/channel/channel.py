@@ -33,10 +33,10 @@ ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gi
 
 
 class ChannelStream(KeptStream):
-    """A channel. `open` is the job's: the files are packaged as far as is needed. `begin` starts the channel's clock.
+    """A channel. `open` packages the files as far as is needed, for the job; `begin` starts the channel's clock.
 
-    `mark` is to be burnt into its picture. `kept`: it was on air before the gateway was, and goes on with the version
-    that it had then; the one that is wanted takes over at a join.
+    `mark` is to be burnt into its picture. `kept`: it was on air before this gateway began, and goes on with the
+    version that it had then; the version that is wanted takes over at a join.
     """
 
     kept_as = "channel"
@@ -47,7 +47,7 @@ class ChannelStream(KeptStream):
         self._parts = parts
         self._kept = kept
         self.mark: Watermark | None = None
-        self._seen_mark: Watermark | None = None  # what the reel before had, as long as the join is waited for
+        self._seen_mark: Watermark | None = None  # what the playlist before had, as long as the join is waited for
         self._reel: Playlist | None = None  # after a fault the one that broke, for what it was
         self._ring: ChannelRing | None = None
         self._before: ChannelRing | None = None  # the one off air because a file changed while it was packaged
@@ -75,7 +75,7 @@ class ChannelStream(KeptStream):
         return frozenset(mark.sha256 for mark in marks if mark)
 
     async def open(self) -> None:
-        """Until the channel can be played from where it has to begin. Raises `Fault`."""
+        """Returns when the channel can be played from where it has to begin. Raises `Fault`."""
         for left in reversed(range(ATTEMPTS)):
             # An old start counts the chunks of the version that was seen; after a change anything may follow.
             goes_on = self._kept if self._before is None else None
@@ -99,7 +99,7 @@ class ChannelStream(KeptStream):
         reel.quiet()
 
     def begin(self) -> None:
-        """The channel is on air from now on; it is kept on air until it ends."""
+        """Puts the channel on air, and keeps it there until it ends."""
         self._play()
         self.keep()
 
@@ -116,12 +116,12 @@ class ChannelStream(KeptStream):
             self.move(Status.STOPPED)
 
     def kill(self) -> None:
-        """SIGKILL to the packagers, unless others wait for them."""
+        """Kills the packagers (SIGKILL), unless others wait for them."""
         if self._reel is not None:
             self._reel.kill()
 
     async def reach(self, seconds: float) -> None:
-        """Until this position can be played. Fault: `resource-busy` when the channel is not on air."""
+        """Returns when this position can be played. Fault: `resource-busy` when the channel is not on air."""
         self._on_air()
         if self._reel is not None:
             await self._reel.reach(seconds)
@@ -131,7 +131,9 @@ class ChannelStream(KeptStream):
                 raise Fault("limits-exceeded", detail, "seeking")
 
     def seek(self, seconds: float) -> None:
-        """On at the key frame before this position, at once; paused, it shows the picture. Fault: `resource-busy`."""
+        """Goes on at the key frame before this position, at once; a paused channel shows the picture. Fault:
+        `resource-busy`.
+        """
         self._spells.heal()
         self._on_air().seek(Fraction(seconds), self._parts.wall())
         self._swap()
@@ -139,15 +141,17 @@ class ChannelStream(KeptStream):
 
     @property
     def loops(self) -> bool:
-        """Whether it repeats."""
+        """Whether the channel repeats."""
         return self._spec.loop
 
     def version(self, mark: Watermark | None) -> Playlist:
-        """Its files with that watermark, to be acquired and given to `take`."""
+        """The channel's files with that watermark, as a playlist to be acquired and given to `take`."""
         return Playlist(self._parts.library, [Path(path) for path in self._spec.paths], mark)
 
     def take(self, version: Playlist) -> None:
-        """Plays it from a join on, when it is whole; it is the channel's own from now on. Fault: `resource-busy`."""
+        """Plays this playlist from a join on, when it is whole. It belongs to the channel from now on. Fault:
+        `resource-busy`.
+        """
         self._on_air()
         self._remaking.give_up()
         self.mark = version.mark
@@ -156,26 +160,28 @@ class ChannelStream(KeptStream):
         self.on_change(self)
 
     def _keep_mark(self, fault: Fault) -> None:
-        """The version that was to come has broken."""
+        """Keeps the watermark that viewers see, since the version that was to come has broken."""
         self.mark = self._reel.mark if self._reel else None
         self.warn("watermark-kept", f"The watermark could not be changed ({fault.detail}); the old one stays.")
         self.on_change(self)
 
     def pause(self) -> None:
-        """The channel stands still until `resume`. Fault: `resource-busy`."""
+        """Stands still until `resume`. Fault: `resource-busy`."""
         self._spells.heal()
         self._on_air().pause()
         self.move(Status.PAUSED)
 
     def resume(self) -> None:
-        """On where it was paused. Fault: `resource-busy`."""
+        """Goes on where it was paused. Fault: `resource-busy`."""
         self._spells.heal()
         self._on_air().resume(self._parts.wall())
         self._swap()
         self.move(Status.LIVE)
 
     def misbehave(self, mischief: ChannelFaults, seconds: float) -> None:
-        """For so long, then it heals by itself; a mischief that is under way ends. Fault: `resource-busy`."""
+        """Misbehaves for so many seconds, then heals by itself. A fault that is under way ends. Fault:
+        `resource-busy`.
+        """
         ring = self._on_air()
         if ring.paused and self.status is Status.PAUSED:
             raise Fault("resource-busy", f"The channel {self.identity.name!r} is paused; resume it first.")
@@ -195,12 +201,12 @@ class ChannelStream(KeptStream):
         return self._ring
 
     def grown(self) -> None:
-        """There is more of a package on disk."""
+        """Takes notice that there is more of a package on disk."""
         if self._ring is not None:
             self._ring.grown()
 
     def fail(self, fault: Fault) -> None:
-        """A package broke while the channel was playing what there was of it."""
+        """Takes notice that a package broke while the channel was playing what there was of it."""
         if not self._broken.done():
             self._broken.set_result(fault)
 
@@ -216,7 +222,7 @@ class ChannelStream(KeptStream):
         }
 
     def _keeps(self) -> Kept | None:
-        """How it can be begun again, as of now."""
+        """What the store keeps, as of now, so that the channel can be begun again."""
         return Kept(self._ring.start, self._ring.paused, self._seen()) if self._ring is not None else self._kept
 
     def details(self) -> dict[str, Any]:
@@ -243,7 +249,7 @@ class ChannelStream(KeptStream):
         }
 
     def _watermarks(self) -> dict[str, Any]:
-        """What viewers see, and what they will from a join on, if that is something else."""
+        """The watermark that viewers see, and the one that they will see from a join on, if that is another."""
         seen, ring = self._seen(), self._ring
         coming = None
         if seen != self.mark:
@@ -261,12 +267,12 @@ class ChannelStream(KeptStream):
 
     @property
     def _seconds(self) -> float | None:
-        """How long a round is: of what is out, even if other files wait for their turn."""
+        """How long a round is, of the files that are on air, even if other files wait for their turn."""
         length = self._ring.length if self._ring is not None else None
         return float(length) if length else self._reel.seconds if self._reel is not None else None
 
     def _play(self) -> None:
-        """Makes the ring; from here on the channel is arithmetic."""
+        """Makes the ring. From here on the channel is arithmetic."""
         reel = self._reel
         assert reel is not None
         loop = reel.timeline(self._parts.ring.segment, self)
@@ -288,7 +294,7 @@ class ChannelStream(KeptStream):
         return self._kept.resumed(now, wall) if self._kept is not None else first_start(self._spec, loop, now, wall)
 
     def _hand_over(self, new: Playlist) -> None:
-        """Another version of its files is there: `new` is played from the next join on."""
+        """Plays another version of the files, `new`, from the next join on."""
         before = self._seen_mark, self._reel
         self._seen_mark, self._reel = self._seen(), new
         try:
@@ -301,7 +307,7 @@ class ChannelStream(KeptStream):
         self.on_change(self)
 
     def _swap(self) -> None:
-        """Plays the reel that it has from the next join on, if it does not play it already."""
+        """Plays the newest playlist from the next join on, if it is not playing already."""
         ring, reel = self._ring, self._reel
         if ring is None or reel is None or not reel.whole or ring.paused or not self._spec.loop:
             return
@@ -311,19 +317,20 @@ class ChannelStream(KeptStream):
             self._join.follow(ring)  # its start is another one then
 
     def delay(self, fault: Fault) -> float | None:
-        """None after what will not get better, but not where a file was changed while it was packaged: it may change
-        again.
+        """Seconds until the next attempt; None after what will not get better.
+
+        A file that was changed while it was packaged is tried again, since it may change again.
         """
         return None if self._before is None and fault.code in HOPELESS else super().delay(fault)
 
     async def rest(self) -> bool:
-        """The files have ended; the last segments can still be fetched for a while."""
+        """Waits after the end of the files, for as long as the last segments can still be fetched."""
         await asyncio.sleep(LINGER)
         await self.stop()
         return False
 
     async def reopen(self) -> Fault | None:
-        """Packages the files again if need be; None when the channel is on air."""
+        """Packages the files again if need be. Returns None when the channel is on air."""
         try:
             await self.open()
             self._play()
@@ -340,7 +347,7 @@ class ChannelStream(KeptStream):
         return None
 
     async def watch(self) -> Fault | None:
-        """Why the channel went off air; None when it has ended as it should. One that repeats never does."""
+        """Why the channel went off air; None when it has ended as it should. A channel that repeats never ends."""
         reel, ring = self._reel, self._ring
         assert reel is not None
         assert ring is not None

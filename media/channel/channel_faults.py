@@ -14,10 +14,11 @@ SLOW: Final = 3.0  # seconds that a slow answer takes for each chunk that it hol
 
 
 class ChannelFaults(StrEnum):
-    """`STALL`: nothing comes, then it goes on. `GAP`: nothing comes, and that time is missing from the timeline.
+    """The ways in which a channel can misbehave.
 
+    `STALL`: nothing comes, then it goes on. `GAP`: nothing comes, and that time is missing from the timeline.
     `TIMESTAMPS`: all timestamps are hours ahead. `MISSING`: segments are listed and answer 404. `SLOW`: segments take
-    seconds to be answered. No discontinuity is marked in any of them: that is the fault.
+    seconds to be answered. None of them marks a discontinuity: that is the fault.
     """
 
     STALL = "stall"
@@ -28,12 +29,14 @@ class ChannelFaults(StrEnum):
 
 
 class FaultyRing(ChannelRing):
-    """A `ChannelRing` that can be told to misbehave; without a `mischief` it is one like any other."""
+    """A `ChannelRing` that can be told to misbehave; without a `mischief` it is like any other."""
 
     mischief: ChannelFaults | None = None
 
     async def chunk(self, number: int) -> Chunk | None:
-        """As `ChannelRing.chunk`, but whole segments are missing or late. A viewer at the live edge notices nothing."""
+        """The chunk of that number, but whole segments are missing or late. A viewer at the live edge notices
+        nothing.
+        """
         if self.mischief in (ChannelFaults.MISSING, ChannelFaults.SLOW) and self._is_old(number):
             if self.mischief is ChannelFaults.MISSING:
                 return None
@@ -41,7 +44,7 @@ class FaultyRing(ChannelRing):
         return await super().chunk(number)
 
     def begin(self, mischief: ChannelFaults, wall: float) -> None:
-        """From now on. `wall` is the Unix time."""
+        """Misbehaves from now on. `wall` is the Unix time."""
         self.mischief = mischief
         if mischief in (ChannelFaults.STALL, ChannelFaults.GAP):
             self.pause()
@@ -49,7 +52,7 @@ class FaultyRing(ChannelRing):
             self.leap(LEAP, wall)
 
     def heal(self, seconds: float, wall: float) -> None:
-        """As if nothing had been, `seconds` after it began."""
+        """Ends the fault, `seconds` after it began: from now on all is as if nothing had been."""
         mischief, self.mischief = self.mischief, None
         if mischief in (ChannelFaults.STALL, ChannelFaults.GAP):
             self.resume(wall)
@@ -64,7 +67,9 @@ class FaultyRing(ChannelRing):
 
 
 class ChannelFault:
-    """One mischief for so many seconds; then the ring heals by itself, and `on_healed` is called. `wall`: Unix time."""
+    """One fault for so many seconds. Then the ring heals by itself, and `on_healed` is called. `wall` gives Unix
+    time.
+    """
 
     def __init__(
         self,
@@ -86,7 +91,7 @@ class ChannelFault:
         ring.begin(mischief, wall())
 
     def end(self) -> None:
-        """Now, if not before."""
+        """Ends the fault now, if it has not ended before."""
         self._timer.cancel()
         try:
             self._ring.heal(self._clock() - self._began, self._wall())
@@ -95,7 +100,7 @@ class ChannelFault:
 
 
 class Spells:
-    """The mischief of one channel, one at a time. `on_healed` is called after each; `wall` gives Unix time."""
+    """The fault of one channel, one at a time. `on_healed` is called after each; `wall` gives Unix time."""
 
     def __init__(self, wall: Callable[[], float], on_healed: Callable[[], None]) -> None:
         self._wall = wall
@@ -103,19 +108,19 @@ class Spells:
         self._spell: ChannelFault | None = None
 
     def begin(self, ring: ChannelRing, mischief: ChannelFaults, seconds: float) -> None:
-        """For so long; one that is under way ends. The ring is a `FaultyRing`."""
+        """Begins a fault for so many seconds; one that is under way ends. The ring is a `FaultyRing`."""
         if not isinstance(ring, FaultyRing):
             raise RuntimeError("faults are not to be had")
         self.heal()
         self._spell = ChannelFault(ring, mischief, seconds, self._wall, self._healed)
 
     def heal(self) -> None:
-        """The mischief ends, if there is one."""
+        """Ends the fault, if there is one."""
         if self._spell is not None:
             self._spell.end()
 
     def record(self) -> dict[str, Any] | None:
-        """What is under way, as the stream's record shows it."""
+        """The fault that is under way, as the stream's record shows it."""
         spell = self._spell
         return {"fault": spell.mischief.value, "until": timestamp(spell.until)} if spell else None
 

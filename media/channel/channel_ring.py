@@ -18,7 +18,7 @@ class ChannelRing:
     """The `Ring` of a looping file or list of files. It has no task, no process, and a timer only while somebody waits.
 
     `clock` is the event loop's time, or one like it. `repeat` False: it ends after one round. What it shows is a
-    function of its stretches: `pause`, `resume`, `seek` and `replace_at_join` add one, and so does nothing else. A
+    function of its spans: `pause`, `resume`, `seek`, `leap` and `replace_at_join` add one, and nothing else does. A
     channel that is begun again with the same `SpanStart` goes on where it would have been.
     """
 
@@ -80,13 +80,13 @@ class ChannelRing:
 
     @property
     def position(self) -> tuple[int, Fraction]:
-        """Round and seconds in it; at the end of a channel that has played out."""
+        """The round, and seconds in it; of a channel that has played out, the end."""
         length = self.length if self._played_out else None
         return self._current().position(self._now()) if length is None else (0, length)
 
     @property
     def length(self) -> Fraction | None:
-        """Seconds of a round of what the position is in; None while it grows."""
+        """Seconds of a round of the timeline that the position is in; None while it grows."""
         return self._current().loop.length
 
     @property
@@ -100,7 +100,7 @@ class ChannelRing:
 
     @property
     def standing(self) -> bool:
-        """A paused one."""
+        """Whether no chunk is due, since the channel is paused."""
         return self.paused
 
     @property
@@ -110,19 +110,19 @@ class ChannelRing:
 
     @property
     def start(self) -> SpanStart:
-        """With it the channel can be begun again, as of now: a paused one where it will go on."""
+        """Where the channel can be begun again, as of now; a paused one where it will go on."""
         if self._paused_at is None:
             return self._current().start
         return self._start_at(self._goes_on_at(), 0.0)
 
     @property
     def loop(self) -> Timeline:
-        """The newest one: it may be waiting for the join."""
+        """The newest timeline. It may be waiting for the join."""
         return self._stretches[-1].loop
 
     @property
     def playing(self) -> Timeline:
-        """The one that the newest chunk is of."""
+        """The timeline that the newest chunk is of."""
         return self._current().loop
 
     @property
@@ -172,7 +172,7 @@ class ChannelRing:
         return stretch.rate(max(stretch.start.msn, stretch.segment_of(head - 1) - 1), head)
 
     def newest_key(self) -> int | None:
-        """The number of the newest independent chunk."""
+        """The number of the newest independent chunk; None before the first one."""
         head = self.head
         for stretch in reversed(self._stretches):
             stop = head if stretch.end is None else min(head, stretch.end)
@@ -184,7 +184,7 @@ class ChannelRing:
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number; None when it is not there yet or has left. Fault `file-changed`: a bad disk.
 
-        What was there when somebody last looked is given until the next look.
+        A chunk that was in the window at the last look is given until the next look.
         """
         if len(self._stretches) > 1 and self._closed_at is None:
             self._prune()  # a look of its own: what it closes is not found below
@@ -202,7 +202,7 @@ class ChannelRing:
         return chunk
 
     def timing(self, number: int) -> tuple[Fraction, bool] | None:
-        """Seconds of that chunk, and whether it is independent; None where `chunk` gives none."""
+        """Seconds of that chunk, and whether it is independent; None when it is not there yet or has left."""
         stretch = self._holder(number)
         return stretch.timing(number) if stretch is not None else None
 
@@ -247,7 +247,9 @@ class ChannelRing:
             self.pause()
 
     def leap(self, seconds: float, wall: float) -> None:
-        """Goes on with the next chunk, which is out at once, with all timestamps so much later. Nobody is told."""
+        """Goes on with the next chunk, which is out at once, with all timestamps so many seconds later. Players are not
+        told.
+        """
         self._cut(self.head)
         start = self._start_at(self._goes_on_at(), wall)
         loop = self.loop
@@ -259,9 +261,9 @@ class ChannelRing:
         self._add(loop, moved)
 
     def replace_at_join(self, loop: Timeline, files: Sequence[PackageFile]) -> None:
-        """From the next round or file on it plays another timeline: without a seam if the init is the same.
+        """From the next round or file on, plays another timeline: without a discontinuity if the init is the same.
 
-        One that waits for the join already gives way to this one. Not for a channel that is paused or growing.
+        A timeline that waits for the join already gives way to this one. Not for a channel that is paused or growing.
         """
         self._drop_future()
         last = self._stretches[-1]
@@ -280,9 +282,10 @@ class ChannelRing:
         self._open_gates()
 
     def after(self, loop: Timeline, wall: float) -> SpanStart:
-        """Where another ring begins that goes on, at once and behind a discontinuity, with the first chunk of `loop`.
+        """Where another ring begins that goes on behind this one: at once, behind a discontinuity, with the first chunk
+        of `loop`.
 
-        What is out of this one stays as it is; the other one is numbered and stamped behind it.
+        The chunks of this ring that are out stay as they are; the other ring is numbered and stamped behind them.
         """
         last = self._stretches[-1]
         end = self.head if last.end is None else min(last.end, self.head)
@@ -291,7 +294,7 @@ class ChannelRing:
         return replace(begun, at=self._clock(), wall=max(wall, last.wall_at(end)), lead=lead)
 
     def grown(self) -> None:
-        """There is more of the timeline than there was."""
+        """Takes notice that there is more of the timeline than there was."""
         self._open_gates()
 
     def close(self) -> None:
@@ -317,7 +320,7 @@ class ChannelRing:
         return self._clock() if self._paused_at is None else self._paused_at
 
     def _current(self) -> Span:
-        """The stretch that the newest chunk is of."""
+        """The span that the newest chunk is of."""
         head = self.head
         return self._stretch(head - 1) if head else self._stretches[0]
 
@@ -328,7 +331,7 @@ class ChannelRing:
         return self._stretches[0]
 
     def _holder(self, number: int) -> Span | None:
-        """The stretch of a chunk that is at hand."""
+        """The span of a chunk that is at hand; None for other chunks."""
         if number >= self._held[1]:  # else it was out when last looked
             if number >= self.head:
                 return None
@@ -337,12 +340,12 @@ class ChannelRing:
         return self._stretch(number) if first <= number < head else None
 
     def _goes_on_at(self) -> int:
-        """The number in its loop of the chunk that follows what is out."""
+        """The number, in its loop, of the chunk that follows the newest one."""
         last = self._stretches[-1]
         return last.start.first + self.head - last.start.number
 
     def _start_at(self, first: int, wall: float, broken: bool = False) -> SpanStart:
-        """Of a stretch that begins now with that chunk of the newest loop; the chunk is out at once."""
+        """The start of a span that begins now with that chunk of the newest loop; the chunk is out at once."""
         last = self._stretches[-1]
         loop = last.loop
         end = self.head if last.end is None else last.end
@@ -357,7 +360,7 @@ class ChannelRing:
         )
 
     def _cut(self, number: int) -> None:
-        """Ends the newest stretch before that chunk; a stretch of which nothing is out goes altogether."""
+        """Ends the newest span before that chunk. A span of which nothing is out goes altogether."""
         self._drop_future()
         self._stretches[-1].end = number
 
@@ -376,7 +379,7 @@ class ChannelRing:
         self._open_gates()
 
     def _prune(self) -> None:
-        """Forgets the stretches that have left the window, and closes the files that none needs any more."""
+        """Forgets the spans that have left the window, and closes the files that none needs any more."""
         oldest = self.segments()[0].first if self.head else 0
         while len(self._stretches) > 1 and (self._stretches[0].end or 0) <= oldest:
             self._stretches.pop(0)
@@ -392,7 +395,7 @@ class ChannelRing:
             file.close()
 
     async def _pass_gate(self, number: int) -> None:
-        """Until the chunk is due, or something has changed."""
+        """Waits until the chunk is due, or something has changed."""
         due = None if self.paused else self._stretch(number).due(number)
         await self._gates.passed(number, None if due is None else max(0.0, due - self._clock()))
 

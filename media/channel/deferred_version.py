@@ -14,8 +14,10 @@ LATER: Final = ("capacity-exceeded", "resource-busy")  # faults that pass
 
 
 class Remaking:
-    """`taken` gets the version as soon as it can be played, and may refuse it by a `Fault`; `refused` hears of a fault
-    that will not pass."""
+    """Packages one version again. `taken` gets it as soon as it can be played, and may refuse it by a `Fault`.
+
+    `refused` hears of a fault that will not pass.
+    """
 
     def __init__(self, name: str, taken: Callable[[Playlist], None], refused: Callable[[Fault], None]) -> None:
         self._name = name
@@ -24,16 +26,16 @@ class Remaking:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, version: Callable[[], Playlist]) -> None:
-        """`version` makes one to be packaged, for each try anew."""
+        """Begins. `version` makes the playlist to be packaged, anew for each try."""
         self._task = supervise("remake", partial(self._run, version), self._name)
 
     def give_up(self) -> None:
-        """Something else was taken. Nothing happens to a task that has just taken its own."""
+        """Ends, since something else was taken. Nothing happens to a task that has just given its own version."""
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def stop(self) -> None:
-        """Returns when nothing is under way."""
+        """Ends, and returns when nothing is under way."""
         task, self._task = self._task, None
         await ended(task)
 
@@ -44,7 +46,7 @@ class Remaking:
             await asyncio.sleep(RETRY_AFTER)
 
     async def _made(self, version: Playlist) -> bool:
-        """Whether there is nothing more to do."""
+        """Tries once. Returns whether there is nothing more to do."""
         try:
             await version.acquire()
             self._taken(version)

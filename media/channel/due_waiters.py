@@ -15,7 +15,7 @@ class Gates:
         return sum(len(gate.waiters) for gate in self._gates.values())
 
     async def passed(self, number: int, seconds: float | None) -> None:
-        """Until so many seconds are over (the first waiter says how many; None: without end), or `open_all`."""
+        """Waits for so many seconds (as the first waiter says; None: without end), or until `open_all`."""
         loop = asyncio.get_running_loop()
         gate = self._gates.get(number)
         if gate is None:
@@ -34,7 +34,7 @@ class Gates:
                     del self._gates[number]
 
     def open_all(self) -> None:
-        """Everybody looks again."""
+        """Lets everybody look again."""
         for number in list(self._gates):
             self._open(number)
 
@@ -44,7 +44,7 @@ class Gates:
 
 
 class _Gate:
-    """Those who wait for one chunk."""
+    """The waiters for one chunk, and their timer."""
 
     def __init__(self) -> None:
         self.waiters: set[asyncio.Future[None]] = set()

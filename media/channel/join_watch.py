@@ -18,7 +18,7 @@ class JoinWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def follow(self, ring: ChannelRing) -> None:
-        """From now on it is this ring's join that is waited for."""
+        """Waits for the join of this ring, and no longer for that of another."""
         self.stop()
         if ring.joins_at is None:
             self._told()
@@ -27,7 +27,7 @@ class JoinWatch:
             self._timer = asyncio.get_running_loop().call_later(left, self.follow, ring)
 
     def stop(self) -> None:
-        """Nothing is waited for. May be called again."""
+        """Waits for nothing. May be called again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -17,8 +17,8 @@ from media.supervision import FAILURES, supervise
 class Replacement:
     """Watches the files of one channel, from `follow` until `stop`.
 
-    `hand_over` is called with a whole reel, which is its own from then on; `warn` with a sentence when the channel goes
-    on with what it has.
+    `hand_over` is called with a whole playlist, which is the channel's own from then on; `warn` with a sentence when
+    the channel goes on with what it has.
     """
 
     def __init__(
@@ -37,7 +37,9 @@ class Replacement:
         self._releasing: set[asyncio.Task[None]] = set()
 
     def follow(self, reel: Playlist, repeats: bool) -> None:
-        """From now on this reel is what plays. One that does not repeat is only told of, and plays to its end."""
+        """From now on this playlist is on air. Of one that does not repeat, changes are only told; it plays to its
+        end.
+        """
         self._forget()
         self._reel, self._repeats = reel, repeats
         for path, key in reel.keys.items():
@@ -45,9 +47,9 @@ class Replacement:
             self._library.watch.add(path, told, key)
 
     def take(self, new: Playlist, refused: Callable[[Fault], None]) -> None:
-        """`new`, which is its own from here on, is handed over when it is whole; `refused` when it breaks.
+        """Hands over `new`, which belongs to this object from here on, when it is whole; calls `refused` if it breaks.
 
-        What was under way is given up. A file that changes meanwhile is seen when the new version plays.
+        What was under way is given up. A file that changes meanwhile is noticed when the new version plays.
         """
         self._give_up()
         self._coming = new
@@ -82,7 +84,7 @@ class Replacement:
         self._changed.clear()
 
     def _is_now(self, path: Path, identity: str | None) -> None:
-        """The file has become another, or is gone (None)."""
+        """Takes notice that the file has become another, or is gone (None)."""
         reel = self._reel
         if identity is None:
             self._warn("The file is gone or may not be read any more; its package plays on.")
@@ -127,7 +129,7 @@ class Replacement:
         refused(fault)
 
     def _change(self, reel: Playlist | None, new: Playlist) -> None:
-        """Hands over, unless the channel plays something else by now."""
+        """Hands over the new version, unless the channel plays something else by now."""
         if reel is None or self._reel is not reel or not reel.whole:
             self._release(new)
             return
@@ -140,7 +142,7 @@ class Replacement:
         self._release(reel)
 
     async def _renewed(self, reel: Playlist) -> Playlist | None:
-        """None when nothing of what was changed can be played."""
+        """The playlist with the changed files packaged again; None when nothing of what was changed can be played."""
         try:
             await reel.complete()  # a timeline that grows has no join yet
         except Fault:

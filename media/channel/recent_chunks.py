@@ -33,7 +33,7 @@ class Recent:
         return chunk
 
     def keep(self, channel: object, chunk: Chunk) -> None:
-        """It was read just now. One that is larger than all that may be held is not kept."""
+        """Keeps a chunk that was read just now, unless it is larger than all that may be held."""
         if _size(chunk) > self._most:
             return
         before = self._chunks.pop((channel, chunk.number), None)

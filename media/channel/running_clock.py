@@ -35,7 +35,7 @@ class SteadyClock:
         return now - self._lost
 
     def close(self) -> None:
-        """No more pulse."""
+        """Stops the timer."""
         self._timer.cancel()
 
     def _pulse(self) -> None:

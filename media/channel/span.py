@@ -1,4 +1,4 @@
-"""A stretch of a channel: chunks of one timeline that follow one another on one clock. Pure arithmetic."""
+"""A span of a channel: chunks of one timeline that follow one another on one clock. Pure arithmetic."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,7 +11,7 @@ from media.ring import Segment
 
 @dataclass(frozen=True, slots=True)
 class SpanStart:
-    """Where a stretch begins. What a channel has to remember to go on after a restart of the gateway.
+    """Where a span begins: what a channel has to remember to go on after a restart of the gateway.
 
     `at` is on the channel's clock, `wall` the same moment as Unix time. `first` is the number of its first chunk in the
     loop, `number` and `msn` are that chunk's and its segment's in the channel; `decode` its decode time and `sound` the
@@ -34,9 +34,10 @@ class SpanStart:
 
 
 def begun(loop: Timeline, first: int, at: float, wall: float) -> SpanStart:
-    """Where a channel begins with chunk `first` of the timeline: its sound as far from the picture as in the file.
+    """The start of a channel that begins with chunk `first` of the timeline; its sound is as far from the picture as in
+    the file.
 
-    Decode times begin at 0, or as little later as the frame of sound needs that begins before the picture.
+    Decode times begin at 0, or as little later as is needed by the frame of sound that begins before the picture.
     """
     start = SpanStart(at, wall, first)
     here = loop.sound_from(first) if loop.sound_rate else None
@@ -84,14 +85,14 @@ class Span:
 
     @property
     def lead(self) -> float | None:
-        """Seconds that are out when the stretch begins; None as long as that is not on disk."""
+        """Seconds that are out when the span begins; None as long as that is not on disk."""
         if self._lead is None and self.loop.chunk_count:
             _, end, whole = self.loop.bounds(self._first_segment)
             self._lead = float(self.loop.begins(end) - self._begins) if whole else None
         return self._lead
 
     def position(self, now: float) -> tuple[int, Fraction]:
-        """Round and seconds in it."""
+        """The round, and seconds in it, at this time of the channel's clock."""
         return self.loop.position(self.elapsed(now))
 
     def elapsed(self, now: float) -> float:
@@ -141,7 +142,7 @@ class Span:
         return tuple(replace(piece, sequence=piece.sequence + moved) for piece in pieces) if moved else pieces
 
     def newest_key(self, number: int) -> int | None:
-        """The newest independent chunk of the stretch up to and with that one."""
+        """The newest independent chunk of the span up to and with that one; None when there is none."""
         key = self.loop.newest_key(self._local(number))
         return None if key is None or key < self.start.first else self._channel(key)
 
@@ -150,11 +151,11 @@ class Span:
         return self.start.msn + self.loop.segment_of(self._local(number)) - self._first_segment
 
     def segment(self, msn: int, head: int) -> Segment:
-        """A segment of the stretch as it is when the channel's next chunk will be `head`."""
+        """A segment of the span as it is when the channel's next chunk will be `head`."""
         begin, end, whole = self.loop.bounds(msn - self.start.msn + self._first_segment)
         first = self._channel(max(begin, self.start.first))
         last = self._channel(end) if self.end is None else min(self._channel(end), self.end)
-        cut = last == self.end  # the stretch ends here, and with it the segment
+        cut = last == self.end  # the span ends here, and with it the segment
         stop = min(last, head)
         local = self._local(first)
         decode_time = self.loop.stamp(local, self.decode_time(first))
@@ -188,7 +189,7 @@ class Span:
         return self.loop.begins_at(self._local(number)) + self._shift
 
     def follow(self, end: int, loop: Timeline, first: int, broken: bool = False) -> SpanStart:
-        """Where a stretch begins that goes on at the channel's chunk `end` with chunk `first` of a timeline.
+        """Where a span begins that goes on at the channel's chunk `end` with chunk `first` of a timeline.
 
         Decode times go on without a gap, rounded up to a tick where the timescale changes; audio never overlaps. It is
         `broken`, asked for or not, where the init changes. The caller sets the times (`at`, `wall`, `lead`, `behind`).

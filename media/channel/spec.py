@@ -22,7 +22,9 @@ class FileSpec:
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "FileSpec":
-        """The inverse of `asdict`, through JSON; what an older version has written has one `path`."""
+        """A spec from what `asdict` made of it, after its way through JSON. What an older version has written has one
+        `path`.
+        """
         kept = dict(wanted)
         kept["paths"] = tuple(kept["paths"]) if "paths" in kept else (kept.pop("path"),)
         return cls(**kept)
@@ -30,7 +32,7 @@ class FileSpec:
 
 @dataclass(frozen=True, slots=True)
 class FileParts:
-    """What every channel of a file shares."""
+    """The parts that all channels of files share."""
 
     library: Library
     ring: RingLimits
@@ -52,15 +54,15 @@ class Kept:
     mark: Watermark | None = None
 
     def resumed(self, now: float, wall: float) -> SpanStart:
-        """Where it goes on: `now` on the channel's clock, `wall` the same moment as Unix time."""
+        """Where the channel goes on: `now` on the channel's clock, `wall` the same moment as Unix time."""
         ago = 0.0 if self.paused else max(0.0, wall - self.start.wall)
         return replace(self.start, at=now - ago)
 
     def wanted(self) -> dict[str, Any]:
-        """As the store keeps it."""
+        """The values as the store keeps them."""
         return {"mark": asdict(self.mark) if self.mark else None, "start": asdict(self.start), "paused": self.paused}
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Kept":
-        """The inverse."""
+        """What the store has kept, from the values that `wanted` gave it."""
         return cls(SpanStart(**wanted["start"]), wanted["paused"], Watermark.of(wanted.get("mark")))

@@ -11,7 +11,7 @@ from media.faults import Fault
 
 
 async def until_startable(reel: Playlist, spec: FileSpec, segment: float) -> None:
-    """Until the position at which the channel starts is packaged, and one segment (seconds) behind it.
+    """Returns when the position at which the channel starts is packaged, and one segment (seconds) behind it.
 
     Raises `Fault`: `limits-exceeded` for a position that a channel that plays once does not have.
     """
@@ -32,6 +32,6 @@ def first_start(spec: FileSpec, loop: Timeline, now: float, wall: float) -> Span
 
 
 async def until_end(ring: ChannelRing) -> None:
-    """Until the ring has ended; one that repeats never does."""
+    """Returns when the ring has ended. A ring that repeats never does."""
     while not ring.ended:
         await ring.wait(ring.head)

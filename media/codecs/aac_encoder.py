@@ -41,7 +41,7 @@ class CopiedSound:
         self.samples = config.frame
 
     def frames(self, packet: "Packet[Any]", seconds: float | None) -> Iterable[AacFrame]:
-        """The packet itself."""
+        """The frames that the packet completes: the packet itself."""
         return (AacFrame(bytes(packet), seconds),)
 
 
@@ -101,7 +101,7 @@ CameraSound = CopiedSound | MadeSound
 
 
 def sound_of(stream: AudioStream) -> CameraSound:
-    """How a camera's sound gets to browsers: copied when it is AAC with a config, else made anew.
+    """The way in which a camera's sound gets to browsers: copied when it is AAC with a config, else made anew.
 
     Raises `ValueError` for a codec that is not decoded here.
     """

@@ -45,7 +45,7 @@ class Epoch:
     not_before: float
 
     def now(self) -> int:
-        """This moment, in video ticks."""
+        """This moment in video ticks of the stream's timeline."""
         return round(max(time.monotonic() - self.epoch, self.not_before) * VIDEO_RATE)
 
 
@@ -135,7 +135,9 @@ class Cutter:
         return {"video": made.video, "audio": made.audio, "audioMode": mode}
 
     def video(self, packet: "Packet[Any]") -> None:
-        """One frame in Annex B form, or what is missing of the one before. Raises `Fault` for a frame too large."""
+        """Takes one frame in Annex B form, or what is missing of the one before. Raises `Fault` for a frame too
+        large.
+        """
         frame = _Frame(bytes(packet), packet.is_keyframe, self._ticks(packet), time.monotonic())
         before = self._held[-1] if self._held else self._pending
         if before is not None and fmp4.goes_on(frame.data, self._codec):
@@ -169,7 +171,7 @@ class Cutter:
         return (2 * pts * self._base[0] + self._base[1]) // (2 * self._base[1])
 
     def audio(self, packet: "Packet[Any]") -> None:
-        """One packet of sound. Those from before the first picture are dropped."""
+        """Takes one packet of sound. Packets from before the first picture are dropped."""
         if self._sound is None or self._audio_clock is None or self._origin is None:
             return
         self._heard_at = time.monotonic()
@@ -271,7 +273,7 @@ class Cutter:
         return True
 
     def _review_sound(self) -> None:
-        """Audio that came late gets into the init, audio that has stopped gets out: at this key frame, with care.
+        """Takes audio that came late into the init, and audio that has stopped out of it, at this key frame.
 
         A browser stalls where an init promises audio that does not come.
         """
@@ -297,7 +299,7 @@ class Cutter:
         self._channel.send(InitMade.of(init))
 
     def _note_parameters(self, frame: "_Frame") -> None:
-        """A camera whose parameter sets change (another size, say) gets a new init at that key frame."""
+        """Makes a new init at this key frame if the camera's parameter sets have changed (another size, say)."""
         sets = fmp4.parameter_sets(frame.data, self._codec)
         if not sets or sets == self._proof.parameter_sets:
             return
@@ -323,9 +325,10 @@ class Cutter:
 
 
 def _with_first_stamps(frames: list[_Frame], usual: int) -> list[_Frame]:
-    """The first packet of an RTSP stream bears no stamp (measured): it is shown one frame before those that follow.
+    """Gives a time stamp to the first packets, which bear none: they are shown one frame before those that follow.
 
-    So does the first one after FFmpeg has been kept waiting, which makes two where a camera is slow to begin.
+    The first packet of an RTSP stream bears none (measured), and neither does the first one after FFmpeg has been kept
+    waiting. So there are two where a camera is slow to begin.
     """
     stamps = sorted(frame.pts for frame in frames if frame.pts is not None)
     step = min((b - a for a, b in pairwise(stamps)), default=usual)

@@ -58,12 +58,12 @@ def options(rate: EncoderRate, look: PictureForm) -> dict[str, str]:
 
 
 def bits(rate: EncoderRate, look: PictureForm) -> int:
-    """Bits a second."""
+    """The bitrate in bits a second."""
     return rate.bitrate or max(200_000, round(look.width * look.height * rate.fps * BITS_PER_PIXEL))
 
 
 def threads(look: PictureForm) -> int:
-    """How many the encoder (and the decoder of such a picture) may have."""
+    """How many threads the encoder, and the decoder of such a picture, may have."""
     return 2 if look.width * look.height > LARGE else 1
 
 

@@ -79,7 +79,7 @@ def prove_keyframe(video: VideoStream, data: bytes, max_pixels: int = MAX_PIXELS
 
 
 def codec_of(video: VideoStream) -> str:
-    """`h264` for what libx264 makes as well: the codec, not who decodes or encodes it."""
+    """The name of the codec, not of who decodes or encodes it: `h264` for what libx264 makes as well."""
     return name_of(video.codec_context)
 
 
@@ -222,5 +222,5 @@ def _annexb(*units: bytes) -> bytes:
 
 
 def sane_rate(rate: Fraction | None) -> float:
-    """Frames a second as declared; 0 where nothing is, or what no frame rate is."""
+    """The declared frames a second; 0 where nothing is declared, or nothing that a frame rate can be."""
     return float(rate) if rate and 0 < rate <= MAX_RATE else 0.0

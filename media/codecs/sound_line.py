@@ -32,7 +32,7 @@ class SoundLine:
         self._begun = False
 
     def pieces(self, frame: AudioFrame) -> Iterator[AudioFrame]:
-        """What this frame completes. One without a stamp follows the one before."""
+        """The pieces that this frame completes. A frame without a stamp follows the one before."""
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         scale = Fraction(self._rate, frame.sample_rate)
         stamped = self._counted
@@ -54,7 +54,7 @@ class SoundLine:
         yield from self._take(frame, scale)
 
     def rest(self) -> Iterator[AudioFrame]:
-        """What is left over when nothing follows: a shorter piece."""
+        """The shorter piece that is left over when nothing follows."""
         if self._resampler is not None:
             yield from self._resampler.resample(None)
             self._resampler = None

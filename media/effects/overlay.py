@@ -28,7 +28,10 @@ class Mark:
 
     @classmethod
     def stored(cls, info: dict[str, Any] | None) -> "Mark | None":
-        """As it travels: `path` of the stored picture, and the fields of a `Placement`. Faults as `pixels.load`."""
+        """The watermark of a message: `path` of the stored picture, and the fields of a `Placement`.
+
+        Raises `Fault` as `pixels.load` does.
+        """
         if info is None:
             return None
         return cls(pixels.load(Path(info["path"])), Placement(**info["placement"]))
@@ -59,17 +62,17 @@ class Overlay:
         self._end: FilterContext | None = None
 
     def shape(self, aspect: Fraction) -> None:
-        """From the next frame on, pixels have this shape."""
+        """Sets the shape of pixels from the next frame on."""
         self._aspect = aspect
         self._built_for = None
 
     def show(self, mark: Mark | None) -> None:
-        """From the next frame on, this watermark, or none."""
+        """Shows this watermark, or none, from the next frame on."""
         self._mark = mark
         self._built_for = None
 
     def apply(self, frame: VideoFrame) -> VideoFrame:
-        """One frame, with the watermark. The input is not changed: it may be the decoder's reference picture."""
+        """Returns one frame with the watermark. The input is not changed: it may be the decoder's reference picture."""
         key = (frame.width, frame.height, frame.format.name, frame.color_range, frame.colorspace)
         if key != self._built_for:
             self._build(frame)
@@ -82,7 +85,7 @@ class Overlay:
         return result
 
     def size(self, frame: VideoFrame) -> tuple[int, int]:
-        """What comes out for a frame of this size: even, and of the same shape unless both sides are wanted."""
+        """The size of the output for a frame of this size: even, and of the same shape unless both sides are wanted."""
         width, height = self._wanted
         shown = frame.width * self._aspect if self._square else frame.width
         if width is None and height is None:
@@ -142,13 +145,18 @@ class Overlay:
 
 
 def _matrix(frame: VideoFrame) -> str:
-    """The colour matrix of the frame, for the picture. Where none is said Chromium takes BT.709 at any size (measured;
-    ffmpeg takes BT.601), and browsers are who watches."""
+    """The colour matrix for the picture, as that of the frame.
+
+    Where the frame says none, browsers count, and Chromium takes BT.709 at any size (measured; ffmpeg takes BT.601).
+    """
     return {5: "bt601", 6: "bt601", 9: "bt2020"}.get(int(frame.colorspace), "bt709")
 
 
 def _scaled(mark: Mark, size: tuple[int, int], matrix: str) -> VideoFrame:
-    """`yuva420p` with straight alpha. Scaled with the colours multiplied in: else see-through black frays the edges."""
+    """The picture in the wanted size, as `yuva420p` with straight alpha.
+
+    It is scaled with the colours multiplied by alpha: else see-through black frays the edges.
+    """
     frame = mark.picture
     filters = [("colorchannelmixer", f"aa={min(1.0, mark.placement.opacity):.4f}")]
     if size != (frame.width, frame.height):

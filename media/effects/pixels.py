@@ -43,7 +43,7 @@ def chain(graph: Graph, first: FilterContext, *filters: tuple[str, str]) -> Filt
 
 
 def through(frame: VideoFrame, *filters: tuple[str, str]) -> VideoFrame:
-    """One frame through a graph of its own."""
+    """Sends one frame through a graph of its own."""
     graph = Graph()
     graph.threads = 1
     entry = source(graph, frame)
@@ -58,7 +58,9 @@ def through(frame: VideoFrame, *filters: tuple[str, str]) -> VideoFrame:
 
 
 def normalised(frame: VideoFrame, orientation: int = 1) -> VideoFrame:
-    """`rgba`: palettes, grey, 16 bits, YUV and any EXIF orientation become what a person would call the picture."""
+    """The picture as upright `rgba`: palettes, grey, 16 bits, YUV and any EXIF orientation become what a person would
+    call it.
+    """
     return through(frame, *TURNS.get(orientation, ()), ("format", "rgba"))
 
 
@@ -79,7 +81,9 @@ def save(path: Path, frame: VideoFrame) -> None:
 
 
 def load(path: Path) -> VideoFrame:
-    """What `save` wrote. Fault: `image-not-found` when it is gone, `image-corrupt` when it is something else."""
+    """The frame that `save` wrote. Fault: `image-not-found` when it is gone, `image-corrupt` when it is something
+    else.
+    """
     try:
         data = path.read_bytes()
     except OSError:
@@ -93,7 +97,7 @@ def load(path: Path) -> VideoFrame:
 
 
 def from_rows(width: int, height: int, pixels: bytes) -> VideoFrame:
-    """The inverse of `rows`."""
+    """An `rgba` frame from the bytes of its pixels, four each, row by row, without padding."""
     frame = VideoFrame(width, height, "rgba")
     plane = frame.planes[0]
     line, padding = width * 4, bytes(plane.line_size - width * 4)

@@ -34,7 +34,7 @@ def shape(aspect: Fraction, orientation: int) -> Fraction:
 
 
 class Upright:
-    """Frames of any size and format in, the same upright out; stamps are kept, shapes of pixels and colours too."""
+    """Turns frames of any size and format upright; stamps are kept, shapes of pixels and colours too."""
 
     def __init__(self, orientation: int) -> None:
         self._filters = pixels.TURNS.get(orientation)
@@ -43,7 +43,7 @@ class Upright:
         self._ends: tuple[FilterContext, FilterContext] | None = None
 
     def apply(self, frame: VideoFrame) -> VideoFrame:
-        """One frame; itself if it is upright."""
+        """Returns one frame upright; the frame itself if it is upright already."""
         if self._filters is None:
             return frame
         key = (frame.width, frame.height, frame.format.name, frame.color_range, frame.colorspace)

@@ -1,4 +1,4 @@
-"""The live programme: which unit of which track is sent when, to all sessions at the same moment."""
+"""The broadcast: which unit of which track is sent when, to all sessions at the same moment."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -61,7 +61,7 @@ class UnitListener(Protocol):
 class Broadcast:
     """Calls every listener with every unit in real time. `clock` gives seconds since the camera's start.
 
-    Without listeners nothing runs: time is arithmetic, and the first listener finds the programme where it would be.
+    Without listeners nothing runs: time is arithmetic, and the first listener finds the broadcast where it would be.
     """
 
     def __init__(self, tracks: Sequence[ClipTrack], clock: Callable[[], float]) -> None:

@@ -71,7 +71,7 @@ class Methods:
         return CameraResponse(headers=self._session_header(session) if session else ())
 
     def _early(self, request: Request) -> CameraResponse | None:
-        """What is said before anybody looks at sessions; None to go on."""
+        """The answer to requests that need no session; None to go on."""
         if not request.cseq:
             return CameraResponse(400)
         if "require" in request.headers:
@@ -170,7 +170,7 @@ class Methods:
         self._touch(lambda session: session.owner is owner)
 
     def heard_from(self, host: str, port: int) -> None:
-        """The same for RTCP that came by UDP."""
+        """A client's RTCP came by UDP: a sign of life for its sessions."""
         self._touch(
             lambda session: any(
                 isinstance(leg.outlet, Datagrams) and leg.outlet.host == host and port in leg.outlet.ports

@@ -22,7 +22,7 @@ class PortPair:
         self._opening = asyncio.Lock()
 
     async def open(self) -> Sockets:
-        """The two sockets, even port and odd (RFC 3550, 11). Raises `OSError` when no pair is free."""
+        """Opens the two sockets, even port and odd (RFC 3550, 11). Raises `OSError` when no pair is free."""
         async with self._opening:
             for _ in range(TRIES):
                 if self._sockets is None:
@@ -48,7 +48,7 @@ class PortPair:
         return transport
 
     def close(self) -> None:
-        """Closes what is open."""
+        """Closes the sockets that are open."""
         for socket in self._sockets or ():
             socket.close()
         self._sockets = None

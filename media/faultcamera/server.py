@@ -1,4 +1,4 @@
-"""The camera as a whole: a listening port, the programme, the clients, and the verbs of its faults."""
+"""The camera as a whole: a listening port, the broadcast, the clients, and the verbs of its faults."""
 
 import asyncio
 import socket

@@ -115,7 +115,7 @@ class RtspSession:
             leg.sender.offset = first - self._shown(leg, entry[index])
 
     def shown_timestamp(self, index: int, ticks: int) -> int:
-        """The RTP timestamp that this client sees for a moment of the programme."""
+        """The RTP timestamp that this client sees for a moment of the broadcast."""
         leg = self.legs[index]
         return leg.sender.timestamp(self._shown(leg, ticks))
 
@@ -151,7 +151,7 @@ class RtspSession:
         return index == min(self.legs) and (unit.key or self.faults.without_keys)
 
     def _payloads(self, leg: Leg, cursor: Cursor) -> Sequence[Payload]:
-        """What this client gets of the unit."""
+        """The payloads of the unit that this client gets."""
         unit = cursor.unit
         if leg.track.kind == "video":
             if unit.key:

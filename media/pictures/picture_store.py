@@ -29,7 +29,7 @@ Seen = tuple[str, int, int, int, int]  # path, device, inode, size, mtime in ns
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One that is in the store: its upright size in pixels, format as it came, and the SHA-256 of its file."""
+    """A picture that is in the store: its upright size in pixels, format as it came, and the SHA-256 of its file."""
 
     width: int
     height: int
@@ -64,15 +64,15 @@ class Pictures:
         self._known: OrderedDict[Seen, Picture] = OrderedDict()
 
     def path(self, sha256: str) -> Path:
-        """Where the normalised picture lies."""
+        """The path of the normalised picture."""
         return self.folder / sha256
 
     def reading(self, path: Path) -> "Reading":
-        """One reading of a file: nothing happens yet."""
+        """A reading of a file, which has not begun."""
         return Reading(self, self._workers, path)
 
     async def look(self, path: Path) -> Seen | None:
-        """What the disk says of a file now; None when it is no regular one."""
+        """The stamp that the disk gives of a file now; None when it is no regular file."""
         seen: Seen | None = await self._on_media(_look, path)
         return seen
 
@@ -80,7 +80,7 @@ class Pictures:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
 
     async def known(self, path: Path) -> Picture | None:
-        """What an earlier reading found, if the file has not changed since."""
+        """The picture that an earlier reading found, if the file has not changed since."""
         seen = await self.look(path)
         picture = self._known.get(seen) if seen else None
         if seen is not None and picture is not None:
@@ -95,13 +95,13 @@ class Pictures:
         return found
 
     def let_go(self, picture: Picture) -> None:
-        """The inverse."""
+        """Ends what `take` began: the picture may leave the store."""
         self._taken[picture.sha256] -= 1
         if not self._taken[picture.sha256]:
             del self._taken[picture.sha256]
 
     async def remember(self, seen: Seen | None, picture: Picture) -> None:
-        """Keeps a reading, and the store within its bounds."""
+        """Keeps what a reading has found, and the store within its bounds."""
         if seen is not None:
             self._known[seen] = picture
             if len(self._known) > KNOWN:
@@ -121,7 +121,7 @@ class Reading:
         self._taken: Picture | None = None
 
     async def run(self) -> Picture:
-        """The picture, stored until `let_go`. Raises `Fault`."""
+        """Reads the file. Returns the picture, which stays in the store until `let_go`. Raises `Fault`."""
         known = await self._pictures.known(self._path)
         if known is not None and await self._take(known):
             return known
@@ -137,7 +137,7 @@ class Reading:
         raise Fault("limits-exceeded", "The store of pictures is full of pictures in use.", "decoding")
 
     def let_go(self) -> None:
-        """The picture is in a stream now, or not needed. May be called again."""
+        """Says that the picture is in a stream now, or not needed. May be called again."""
         if self._taken is not None:
             self._pictures.let_go(self._taken)
             self._taken = None
@@ -154,7 +154,7 @@ class Reading:
             await self._question.end()
 
     def kill(self) -> None:
-        """SIGKILL now."""
+        """Kills the worker now (SIGKILL)."""
         if self._question is not None:
             self._question.worker.kill()
 

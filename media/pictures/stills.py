@@ -115,7 +115,7 @@ class Stills:
         return still
 
     def _keep(self, ring: Ring, key: _Key, still: Still) -> None:
-        """Those of older key frames go: nobody is given them any more."""
+        """Keeps a still, and drops those of older key frames: nobody is given them any more."""
         kept = self._made.setdefault(ring, OrderedDict())
         for older in [each for each in kept if each.number < key.number]:
             del kept[older]
@@ -131,7 +131,7 @@ class Stills:
 
 
 def _smaller(ring: Ring, width: int | None) -> int | None:
-    """The width, if it makes the picture smaller: all others are one picture."""
+    """The width, if it makes the picture smaller, else None: all larger widths are one picture."""
     segments = ring.segments()
     video = segments[-1].init.video if segments else None
     return width if width is not None and video is not None and width < video.width else None

@@ -10,12 +10,13 @@ Queue = deque[asyncio.Future[None]]
 
 
 class Full(Exception):
-    """There is no room to wait in, or the turn did not come in time."""
+    """Nobody can wait here any more, or a turn did not come in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """`at_once` turns in all, and one of each place. How many may wait for one place, and of one caller for it.
+    """The bounds of turns: `at_once` in all, and one for each place; how many may wait for a place, and how many of one
+    caller.
 
     `patience` is in seconds: for a turn to come.
     """
@@ -27,7 +28,7 @@ class TurnLimits:
 
 
 class Turns:
-    """Places take turns, and so do the callers of a place: whoever asks for much waits for his own."""
+    """Turns for places, and for the callers of a place in turn: who asks for much waits for their own requests."""
 
     def __init__(self, limits: TurnLimits) -> None:
         self._limits = limits
@@ -36,7 +37,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, place: Hashable, caller: str) -> AsyncIterator[None]:
-        """Has a turn for as long as the context lasts. Raises `Full`."""
+        """A turn that lasts as long as the context. Raises `Full`."""
         await self._come(place, caller)
         try:
             yield

@@ -31,7 +31,10 @@ class _Sent:
 
 
 class RingFeed:
-    """From one stream, by name: it may end, come back, and be another one then. Asking for it also wakes it."""
+    """Feeds a worker from one stream, which is found by name: it may end, come back, and be another one then.
+
+    Looking for the stream also wakes it.
+    """
 
     def __init__(self, catalog: Catalog, name: str, warn: Callable[[str, str], None]) -> None:
         self._catalog = catalog
@@ -44,7 +47,7 @@ class RingFeed:
         self.left_out = 0.0  # seconds of the source
 
     async def source(self) -> Init:
-        """The init of the source, when it has a key frame."""
+        """Waits until the source has a key frame, and returns the source's init."""
         while True:
             ring = self._catalog.ring(self._name)
             number = ring.newest_key() if ring is not None and not ring.ended else None
@@ -54,14 +57,14 @@ class RingFeed:
             await asyncio.sleep(TICK)
 
     def used(self, count: int) -> None:
-        """The worker has used up that many chunks in all."""
+        """Notes that the worker has used up that many chunks in all."""
         while self._used < count and self._sent:
             self._sent.popleft()
             self._used += 1
         self._room.set()
 
     async def run(self, worker: Worker) -> None:
-        """Until it is cancelled."""
+        """Feeds until it is cancelled."""
         while True:
             step = await self._step()
             if step is None:

@@ -45,8 +45,9 @@ CHECK: Final = 0.5  # seconds between two looks at all that
 
 @dataclass(frozen=True, slots=True)
 class TranscoderSpec:
-    """The source's name; and of the output: sides in pixels, frames and bits a second (None: as the source, or by
-    size), seconds between key frames."""
+    """What a transcoder makes: the name of its source; sides in pixels, frames and bits a second (None: as the source,
+    or by size), and seconds between key frames.
+    """
 
     source: str
     width: int | None = None
@@ -56,16 +57,16 @@ class TranscoderSpec:
     key_every: float = 2.0
 
     def encoder(self) -> dict[str, Any]:
-        """What the worker is told."""
+        """The output as the worker is told of it."""
         return {name: value for name, value in asdict(self).items() if name != "source"}
 
     def record(self) -> dict[str, Any]:
-        """As the stream's record shows it."""
+        """The output as the stream's record shows it."""
         told = {name: getattr(self, name) for name in ("width", "height", "fps", "bitrate")}
         return told | {"keyFrameSeconds": self.key_every}
 
     def load(self, init: Init) -> Load:
-        """What it will cost with a source of that init."""
+        """The load with a source of that init."""
         source = (init.video.width, init.video.height) if init.video else (0, 0)
         width, height = self.width, self.height
         if width is None:
@@ -78,7 +79,7 @@ class TranscoderSpec:
 
 @dataclass(frozen=True, slots=True)
 class TranscoderParts:
-    """What every transcoder shares."""
+    """The parts that all transcoders share."""
 
     catalog: Catalog
     workers: Workers
@@ -90,7 +91,7 @@ class TranscoderParts:
 
 @dataclass(slots=True)
 class _Observed:
-    """What was observed; `frame_at` and `heard_at` are loop time."""
+    """What was seen of a transcoder; `frame_at` and `heard_at` are loop time."""
 
     info: dict[str, Any] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
@@ -99,8 +100,10 @@ class _Observed:
 
 
 class TranscodedStream(KeptStream):
-    """`open` is the job's: the source is there, there is room, a worker runs and a frame is encoded. `keep` makes it
-    last: a worker that ends is replaced, a source that goes away is waited for."""
+    """A transcoder that is kept. `open` is for the job: the source is there, there is room, a frame is encoded.
+
+    `keep` makes it last: a worker that ends is replaced, a source that goes away is waited for.
+    """
 
     kept_as = "transcoder"
 
@@ -146,7 +149,9 @@ class TranscodedStream(KeptStream):
         return round(self._loop.time() - self._seen.frame_at, 3) if self._seen.frame_at else None
 
     async def open(self, *, insist: bool = False) -> None:
-        """Until a frame is encoded. Raises `Fault`, and then nothing is left. `insist`: whatever the budget says."""
+        """Returns when a frame is encoded. Raises `Fault`, and then nothing is left. `insist`: whatever the budget
+        says.
+        """
         feed = RingFeed(self._parts.catalog, self.spec.source, self.warn)
         self.on_phase("waiting-source")
         init = await feed.source()
@@ -180,12 +185,12 @@ class TranscodedStream(KeptStream):
             self._orders.pop(number, None)
 
     def take_back(self) -> None:
-        """The watermark of the record again, without waiting for it."""
+        """Shows the watermark of the record again, without waiting for it."""
         if self._worker is not None and not self._worker.gone.done():
             self._worker.send(Order({"mark": _mark(self.mark), "number": 0}))
 
     def shown(self, mark: Watermark | None) -> None:
-        """Commits what `show` has brought about."""
+        """Puts what `show` has brought about on the record."""
         self.mark = mark
         self.on_change(self)
 
@@ -199,7 +204,7 @@ class TranscodedStream(KeptStream):
             self.move(Status.STOPPED)
 
     def kill(self) -> None:
-        """SIGKILL to the worker."""
+        """Kills the worker (SIGKILL)."""
         if self._worker is not None:
             self._worker.kill()
 
@@ -232,7 +237,7 @@ class TranscodedStream(KeptStream):
         }
 
     async def _start(self, feed: RingFeed) -> None:
-        """A worker that is fed, until its first frame is out."""
+        """Starts a worker and its feed, and returns when its first frame is out."""
         spec = {
             "encoder": self.spec.encoder(),
             "mark": _mark(self.mark),
@@ -263,7 +268,7 @@ class TranscodedStream(KeptStream):
         self._refuse(self._why(worker))
 
     def _refuse(self, fault: Fault) -> None:
-        """Whoever waits for a watermark waits in vain."""
+        """Tells those who wait for a watermark that it will not come."""
         for order in self._orders.values():
             _resolve(order, fault)
 
@@ -281,9 +286,10 @@ class TranscodedStream(KeptStream):
         return None
 
     async def watch(self) -> Fault:
-        """Why the worker ended. Until then: WAITING while the source sends nothing, and said when it is too slow.
+        """Why the worker ended. Until then the stream is WAITING while the source sends nothing, and it is told when
+        the worker is too slow.
 
-        A look that comes late itself is none: this process stood still, with all of the machine perhaps.
+        A look that comes late does not count: then this process stood still, perhaps with the whole machine.
         """
         worker = self._worker
         assert worker is not None

@@ -61,7 +61,10 @@ def window(segments: Sequence[Segment], discontinuities: int, count: int, target
 
 
 def segment_name(segment: Segment) -> str:
-    """The relative URI. The query only tells caches apart the segments of one number before and after a restart."""
+    """The relative URI of a segment.
+
+    The query keeps caches from mixing up the segments of one number before and after a restart.
+    """
     return f"segment-{segment.msn}.m4s?t={round(segment.wall * 1000)}"
 
 

@@ -80,7 +80,7 @@ class PartLog:
         return _Run.of(parts)
 
     def _agreed(self, runs: Collection["_Run"], target_duration: int) -> Fraction | None:
-        """The part target: what it was for as long as the parts fit it, so that players can rely on it."""
+        """The part target. It stays what it was for as long as the parts fit it, so that players can rely on it."""
         longest = max(_few(run.longest for run in runs), default=Fraction(0))
         shortest = min(_few(run.shortest for run in runs if run.shortest is not None), default=longest)
         if self._target is not None and EVEN * self._target <= shortest and longest <= self._target:
@@ -106,14 +106,15 @@ class _Run:
 
 
 def _few(lengths: Iterable[Fraction]) -> Collection[Fraction]:
-    """The same, without most of those that are there twice: equal ones are one object as a rule (`in_seconds`), and
-    fractions are slow to compare.
+    """The durations without most of those that are there twice.
+
+    Equal ones are one object as a rule (`in_seconds`), and fractions are slow to compare.
     """
     return {id(each): each for each in lengths}.values()
 
 
 def _newest(segments: Sequence[Segment], seconds: int) -> list[Segment]:
-    """Those that end within so many seconds from the live edge, without gaps."""
+    """The segments of about the last `seconds` before the live edge, without gaps."""
     found: list[Segment] = []
     passed = 0.0
     for segment in reversed(segments):

@@ -37,7 +37,7 @@ Rings = Callable[[], Ring | None]
 
 
 def is_installed() -> bool:
-    """Whether the extra `webrtc` is. The library itself is never imported here: it needs `av`."""
+    """Whether the extra `webrtc` is installed. The library itself is never imported here, since it needs `av`."""
     return importlib.util.find_spec("aiortc") is not None
 
 
@@ -103,7 +103,7 @@ class Broadcasts:
         return await broadcast.open(offer)
 
     def end(self, name: str, session: str) -> None:
-        """The viewer has said goodbye."""
+        """Ends a session whose viewer has said goodbye."""
         if name in self._running:
             self._running[name].end(session)
 
@@ -134,7 +134,7 @@ class _Broadcast:
         self.task = self._loop.create_task(self._run(), name="webrtc")
 
     async def open(self, offer: Offer) -> WhepSession:
-        """See `Broadcasts.open`."""
+        """A session for the offer. Raises the faults that `Broadcasts.open` names."""
         self._make_room()
         session = WhepSession(
             uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time()
@@ -154,7 +154,9 @@ class _Broadcast:
         return session
 
     def _make_room(self) -> None:
-        """A place for one more. Who has asked and does not connect gives way. Fault: `capacity-exceeded`."""
+        """Sees that there is a place for one more. Who has asked and does not connect gives way. Fault:
+        `capacity-exceeded`.
+        """
         staying = [session for session in self._sessions.values() if not session.leaving]
         if len(staying) >= PEERS:
             late = self._loop.time() - COMING
@@ -166,7 +168,7 @@ class _Broadcast:
             raise Fault("capacity-exceeded", f"The stream has {PEERS} viewers by WebRTC; MSE and HLS take more.")
 
     def end(self, session_id: str) -> None:
-        """The viewer is not wanted any longer; it is gone when the worker says so, or has had time to."""
+        """Ends one session. Its viewer is gone when the worker says so, or has had time to."""
         session = self._sessions.get(session_id)
         if session is None or session.leaving:
             return
@@ -193,7 +195,10 @@ class _Broadcast:
             await self._stop()
 
     async def _pause(self) -> None:
-        """A tick, or less when it is over. A machine that stood still meanwhile is not held against the worker."""
+        """Waits a tick, or less when the broadcast is over.
+
+        A worker may be silent while the whole machine stood still, so its time begins anew then.
+        """
         began = self._loop.time()
         with suppress(TimeoutError):
             async with asyncio.timeout(TICK):
@@ -216,7 +221,7 @@ class _Broadcast:
             self._drop(session)
 
     async def _feed(self) -> None:
-        """From the newest key frame on, over reconnects, no faster than the worker reads.
+        """Feeds the worker from the newest key frame on, over reconnects, no faster than the worker reads.
 
         Returns when the stream has ended or changed its codec, or when the worker hangs.
         """

@@ -51,7 +51,7 @@ def used_now(folder: Path, key: str) -> None:
 
 
 def hide(folder: Path, key: str) -> Path:
-    """Takes a package away from who looks for it, in one step that does not block; gives what is to be removed."""
+    """Takes a package away from who looks for it, in one step that does not block. Returns the folder to be removed."""
     hidden = folder / f"{key}{_GONE}"
     (folder / key).rename(hidden)
     return hidden
@@ -63,7 +63,7 @@ def discard(folder: Path) -> None:
 
 
 def unwritable(error: OSError) -> Fault:
-    """What to tell when a package could not be written or read: room may be made, so it is worth another try."""
+    """The fault of a package that could not be written or read. Room may be made, so it is worth another try."""
     if error.errno in FULL:
         detail = "The disk of cache_dir is full; make room, or lower cache_max_bytes."
         return Fault("capacity-exceeded", detail, "packaging")
@@ -71,5 +71,5 @@ def unwritable(error: OSError) -> Fault:
 
 
 def remove(hidden: Path) -> None:
-    """The bytes of a hidden package. Channels that read them go on: their file stays until it is closed."""
+    """Removes the bytes of a hidden package. Channels that read them go on: their file stays until it is closed."""
     shutil.rmtree(hidden, ignore_errors=True)

@@ -12,7 +12,9 @@ _SCRATCH: Final = memoryview(bytearray(LARGE))  # touched again and again, where
 
 
 async def read(pieces: Sequence[Piece], files: Sequence[PackageFile]) -> bytes | None:
-    """The pieces behind one another; None when a file is closed meanwhile. Fault `file-changed`: a bad disk."""
+    """The pieces of a chunk behind one another; None when a file is closed meanwhile. Fault `file-changed`: a bad
+    disk.
+    """
     return _at_once(pieces, files) or await _from_disk(pieces, files)
 
 

@@ -10,7 +10,8 @@ from media.faults import Fault
 
 
 class PackageFile:
-    """What the page cache holds is read at once (RWF_NOWAIT, preadv2(2)); the rest by a thread of `executor`.
+    """Reads a data file: what the page cache holds at once (RWF_NOWAIT, preadv2(2)), the rest in a thread of
+    `executor`.
 
     `executor` None: the event loop's own. The file may be removed or replaced meanwhile: its bytes stay. Fault:
     `file-changed` when it is not there, `internal` when it cannot be opened.
@@ -49,17 +50,20 @@ class PackageFile:
         return self._users == 0
 
     def share(self) -> "PackageFile":
-        """The same, for one more user."""
+        """This file for one more user, who closes it, too."""
         self._users += 1
         return self
 
     def close(self) -> None:
-        """One user less. After the last there are no more reads; the descriptor is closed with the one under way."""
+        """Lets one user go. After the last there are no more reads; the descriptor is closed with the one under way."""
         self._users = max(0, self._users - 1)
         self._close_if_idle()
 
     def read_at_once(self, into: memoryview, offset: int) -> bool:
-        """Fills all of `into`, if the page cache holds the bytes; else False. Fault `file-changed` as `read`."""
+        """Fills all of `into`, if the page cache holds the bytes; else returns False.
+
+        Fault `file-changed` when the file was closed or cannot be read.
+        """
         if self.closed:
             raise Fault("file-changed", "The package has been closed.")
         if not into:

@@ -33,7 +33,7 @@ def marked(source: str, mark: Watermark | None) -> str:
 
 
 def of(paths: list[Path]) -> dict[Path, FileIdentity]:
-    """What each file is; None for one that cannot be read."""
+    """The identity of each file; None for one that cannot be read."""
     found: dict[Path, FileIdentity] = {}
     for path in paths:
         try:

@@ -27,13 +27,13 @@ class FileWatch:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, path: Path, told: Told, identity: str) -> None:
-        """From now on `told` hears of changes. `identity` is what the file was when it was last read."""
+        """Lets `told` hear of changes from now on. `identity` is what the file was when it was last read."""
         self._watchers.setdefault(path, {})[told] = identity
         if self._task is None:
             self._task = supervise("file-watch", self._run)
 
     def remove(self, path: Path, told: Told) -> None:
-        """The inverse; nothing happens if it does not watch."""
+        """Lets `told` hear of that file no more; nothing happens if it did not."""
         watchers = self._watchers.get(path, {})
         watchers.pop(told, None)
         if not watchers:
@@ -58,7 +58,7 @@ class FileWatch:
                 told(identity)
 
     def _steady(self, found: dict[Path, FileIdentity]) -> Iterable[tuple[Path, FileIdentity]]:
-        """What was the same twice: a file that is being written is not read half."""
+        """The identities that were the same at two looks: a file that is being written is not read half."""
         for path, identity in found.items():
             if path in self._seen and self._seen[path] == identity:
                 yield path, identity

@@ -61,17 +61,17 @@ class Entry:
     audio: tuple[AudioSpan, ...] = ()
 
     def sound(self, variant: int) -> AudioSpan:
-        """Its audio in rounds that take that variant. Raises `IndexError` where there is none."""
+        """The chunk's audio in rounds that take that variant. Raises `IndexError` where there is none."""
         return self.audio[variant if len(self.audio) > 1 else 0]
 
     def packed(self) -> Packed:
-        """As JSON, without names: there are a hundred thousand of them in a long file."""
+        """The entry as JSON-ready values without names: a long file has a hundred thousand entries."""
         spans = [[one.offset, one.size, one.first, one.count] for one in self.audio]
         return [self.decode_time, self.duration, int(self.independent), self.video.offset, self.video.size, spans]
 
     @classmethod
     def unpacked(cls, packed: Packed) -> "Entry":
-        """The inverse. Raises `ValueError` or `TypeError` for anything else."""
+        """The entry that `packed` made these values of. Raises `ValueError` or `TypeError` for anything else."""
         decode_time, duration, independent, offset, size, spans = packed
         return cls(
             decode_time, duration, bool(independent), ByteRange(offset, size), tuple(AudioSpan(*one) for one in spans)
@@ -99,7 +99,7 @@ class Head:
     recoded: tuple[tuple[str, str], ...] = ()
 
     def packed(self) -> dict[str, Any]:
-        """As JSON. The tracks are read from the init again; only the frame rate is not in it."""
+        """The head as JSON-ready values. The tracks are read from the init again; only the frame rate is not in it."""
         return {
             "init": b64encode(self.init.data).decode(),
             "fps": self.init.video.fps if self.init.video else 0.0,
@@ -110,7 +110,9 @@ class Head:
 
     @classmethod
     def unpacked(cls, packed: dict[str, Any]) -> "Head":
-        """The inverse. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        """The head that `packed` made these values of. Raises `ValueError`, `TypeError` or `KeyError` for anything
+        else.
+        """
         init = moov.declared(b64decode(packed["init"], validate=True), packed["fps"])
         recoded = tuple((track, reason) for track, reason in packed["recoded"])
         return cls(init, Grid(*packed["grid"]) if packed["grid"] else None, packed["target"], recoded)
@@ -175,7 +177,7 @@ class Index:
 
 
 def first_frame(head: Head, length: int, round_number: int) -> int:
-    """Round `n` of a loop of `length` video ticks begins at this frame of its audio grid; 0 without audio.
+    """The number, on the loop's audio grid, of the frame at which round `n` begins; 0 without audio.
 
     `n * length` in frames, rounded to the nearest: never more than half a frame off, however large `n` is.
     """

@@ -39,7 +39,7 @@ class Reader(Protocol):
         """The package is whole."""
 
     def fail(self, fault: Fault) -> None:
-        """It will never be whole."""
+        """The package will never be whole."""
 
 
 class Package:
@@ -72,11 +72,11 @@ class Package:
 
     @property
     def data(self) -> Path:
-        """The file that the spans of the entries point into."""
+        """The path of the file that the spans of the entries point into."""
         return self.folder / index.DATA_NAME
 
     def open(self, disk: Executor) -> PackageFile:
-        """Its data file: one descriptor for all channels. Close it after use.
+        """Opens the data file: one descriptor for all channels. Close it after use.
 
         Raises `Fault`; when the file is gone, who acquires the package next has it made anew.
         """
@@ -90,7 +90,7 @@ class Package:
         return self._file.share()
 
     def on_message(self, message: Message) -> None:
-        """What the packager says."""
+        """Takes a message of the packager."""
         self.told += 1
         match message:
             case TaskProgress({"head": head, "seconds": seconds}):
@@ -110,7 +110,7 @@ class Package:
                 log.error("worker-message-unexpected", extra={"type": type(message).__name__})
 
     def _tell(self, done: float) -> None:
-        """How far the recoding is, each number once."""
+        """Tells how far the encoding is, each number once."""
         if self.head is None or not self.head.recoded or not self.seconds:
             return
         percent = min(99, int(100 * done / self.seconds))
@@ -120,13 +120,13 @@ class Package:
                 told(percent)
 
     def stall(self, stalled: bool) -> None:
-        """The packager makes no progress, or goes on again."""
+        """Notes that the packager makes no progress, or goes on again."""
         self.stalled = stalled
         for told in list(self.on_stalled):
             told(stalled)
 
     def finish(self, whole: Index, loop: Loop | None = None) -> None:
-        """The index is there, and maybe its loop: from now on the package needs nobody."""
+        """Notes that the index is there, and maybe its loop: from now on the package needs nobody."""
         self.whole, self._loop = whole, loop
         self.head, self.seconds = whole.head, float(whole.seconds)
         self.entries = list(whole.entries)
@@ -139,7 +139,7 @@ class Package:
         self._stepped()
 
     def fail(self, fault: Fault) -> None:
-        """The packager ended without an index."""
+        """Notes that the packager ended without an index."""
         self.fault = fault
         for future in (self.playable, self.complete):
             if not future.done():
@@ -150,7 +150,9 @@ class Package:
         self._stepped()
 
     async def reach(self, seconds: float) -> None:
-        """Until the first `seconds` are on disk, or all there are. Raises the `Fault` of a package that breaks."""
+        """Waits until the first `seconds` are on disk, or all there are. Raises the `Fault` of a package that
+        breaks.
+        """
         while self.whole is None and self.filled < seconds:
             if self.fault is not None:
                 raise self.fault
@@ -165,7 +167,7 @@ class Package:
         return (last.decode_time + last.duration) / self.head.init.timescale
 
     def loop(self, segment: Fraction) -> Loop:
-        """The loop of it; one for all channels once it is whole, one for each as long as it grows."""
+        """The loop of the package: one for all channels once it is whole, one for each as long as it grows."""
         if self.head is None:
             raise ValueError("a package of which nothing is known yet makes no loop")
         if self.whole is not None:
@@ -217,10 +219,10 @@ class Library:
         self._loop = asyncio.get_running_loop()
 
     async def acquire(self, path: Path, mark: Watermark | None = None) -> Package:
-        """The package of a file as it is now on disk, with that watermark burnt in; its making begins if it is not
-        there. Give it to `release`.
+        """The package of a file as it is now on disk, with that watermark burnt in. It begins to be made if it is not
+        there.
 
-        Raises `Fault`: `file-not-found`, `file-not-regular`.
+        Give it to `release`. Raises `Fault`: `file-not-found`, `file-not-regular`.
         """
         source = await self.on_media(file_identity.key, path)
         key = file_identity.marked(source, mark)
@@ -232,12 +234,12 @@ class Library:
         return package
 
     def hold(self, package: Package) -> Package:
-        """The same, for one more holder."""
+        """Counts one more holder of a package that has one already."""
         package.holders += 1
         return package
 
     async def release(self, package: Package) -> None:
-        """One holder less; a package that nobody holds is no longer worked on. Returns when its worker is gone."""
+        """Counts one holder less. A package without holders is no longer worked on. Returns when its worker is gone."""
         package.holders -= 1
         if package.holders > 0:
             return
@@ -250,7 +252,7 @@ class Library:
             await asyncio.shield(package.worker.gone)
 
     def kill(self, package: Package) -> None:
-        """SIGKILL to a packager that nobody else waits for."""
+        """Kills the packager of a package (SIGKILL), unless others wait for it."""
         if package.worker is not None and package.holders <= 1:
             package.worker.kill()
 
@@ -271,7 +273,10 @@ class Library:
         return await self._loop.run_in_executor(self._disk, call, *arguments)
 
     async def on_media(self, call: Callable[..., T], *arguments: object) -> T:
-        """Likewise for the media folder: while that does not answer, packages are still read."""
+        """Runs a call that touches the media folder in a thread of that folder's own.
+
+        So packages are read even while the media folder does not answer.
+        """
         return await self._loop.run_in_executor(self._media, call, *arguments)
 
     async def identity(self, path: Path) -> FileIdentity:
@@ -279,7 +284,7 @@ class Library:
         return (await self.on_media(file_identity.of, [path]))[path]
 
     def _heard(self, package: Package, message: Message) -> None:
-        """What a packager says; before it recodes it asks whether there is room for that."""
+        """Takes a message of a packager. Before it encodes, it asks whether there is room for that."""
         match message:
             case TaskProgress({"recoding": True}) if package.worker is not None:
                 try:
@@ -303,7 +308,7 @@ class Library:
             del self._making[key]
 
     def _tidy(self) -> None:
-        """Removes what is too much; once more if it is under way already."""
+        """Removes what is too much; once more if that is under way already."""
         self._untidy = True
         if self._tidying is None or self._tidying.done():
             self._tidying = supervise("library-tidy", self._keep_tidy)
@@ -346,7 +351,7 @@ class Library:
             package.fail(Fault("internal", f"The file could not be packaged ({type(error).__name__}).", "packaging"))
 
     async def _load(self, package: Package) -> bool:
-        """Whether it is there, whole."""
+        """Whether the package is there, whole; then its index and loop are loaded."""
         try:
             package.finish(*await self.on_disk(_load, package.folder, self._segment))
         except TornPackage:
@@ -354,7 +359,7 @@ class Library:
         return True
 
     async def _pack(self, package: Package, path: Path) -> None:
-        """Has it made; what has not become a package does not stay on the disk."""
+        """Has the package made by a worker. What has not become a package does not stay on the disk."""
         if package.holders:
             await self.on_disk(_make_folder, package.folder)
         if package.holders:  # still: it may have been given back meanwhile
@@ -386,7 +391,7 @@ class Library:
 
 
 def _load(folder: Path, segment: Fraction) -> tuple[Index, Loop]:
-    """Of a whole package; a film's loop is not made in the event loop, for that takes a fifth of a second."""
+    """The index and the loop of a whole package. Call it in a thread: a film's loop takes a fifth of a second."""
     whole = index.load(folder)
     return whole, Loop.of(whole, segment)
 

@@ -20,7 +20,7 @@ Probe = dict[str, Any]  # as `media.channel.worker.probe` gives it, or `error` w
 
 
 class Probes:
-    """The files of one gateway."""
+    """What is known of the files of one gateway."""
 
     def __init__(self, workers: Workers) -> None:
         self.asked = 0
@@ -33,7 +33,7 @@ class Probes:
         return self._known.get(identity)
 
     async def learn(self, files: Iterable[tuple[FileStamp, Path]], seconds: float) -> None:
-        """Looks into the files that are not known, for so many seconds at the most; what is left then stays unknown."""
+        """Looks into the files that are not known, for so many seconds at most. What is left then stays unknown."""
         try:
             async with asyncio.timeout(seconds), self._turn:
                 waiting = [each for each in files if each[0] not in self._known]

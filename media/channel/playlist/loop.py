@@ -78,7 +78,7 @@ class Loop:
 
     @property
     def whole(self) -> bool:
-        """Whether the package is."""
+        """Whether the package is whole."""
         return self.index is not None
 
     @property
@@ -98,12 +98,12 @@ class Loop:
 
     @property
     def segments_per_round(self) -> int:
-        """So far."""
+        """Segments in a round, as far as the package has grown."""
         return len(self._groups)
 
     @property
     def target_duration(self) -> int:
-        """Whole seconds, as `Ring.target_duration`."""
+        """Whole seconds that no segment is longer than when rounded (EXT-X-TARGETDURATION)."""
         if self._target[0] != self._longest:
             longest = max(Fraction(self._longest, self.timescale), self.shortest)
             self._target = self._longest, max(1, self.head.target, floor(longest + Fraction(1, 2)))
@@ -114,11 +114,11 @@ class Loop:
         return self.init
 
     def file_of(self, number: int) -> int:
-        """There is one file."""
+        """Always 0: there is one file."""
         return 0
 
     def first_of(self, file: int) -> int:
-        """There is one file."""
+        """Always 0, the first chunk of round 0: there is one file."""
         return 0
 
     def next_join(self, number: int) -> int:
@@ -126,21 +126,21 @@ class Loop:
         return -(-number // self.chunk_count) * self.chunk_count
 
     def broken(self, number: int) -> bool:
-        """A loop has no seams."""
+        """Always false: no chunk of a loop begins behind a discontinuity."""
         return False
 
     def breaks(self, number: int) -> int:
-        """A loop has no seams."""
+        """Always 0: a loop has no discontinuities."""
         return 0
 
     def at(self, number: int) -> ChunkPlace:
-        """Where that chunk comes from."""
+        """The place that the chunk comes from."""
         if self.index is None:
             return ChunkPlace(0, number)
         return ChunkPlace(*divmod(number, len(self._entries)))
 
     def decode_time(self, number: int) -> int:
-        """Ticks. Raises `IndexError` for a chunk that is not on disk."""
+        """Ticks at which the chunk begins. Raises `IndexError` for a chunk that is not on disk."""
         place = self.at(number)
         return self._offset(place.round) + self._entries[place.k].decode_time
 
@@ -152,7 +152,10 @@ class Loop:
         return rounds * self.index.length + self._entries[k].decode_time
 
     def begins(self, number: int) -> Fraction:
-        """As `begins_at`, in seconds."""
+        """Seconds of the loop's own time at which the chunk begins.
+
+        The chunk may be the next one of a growing package. Raises `IndexError` past that.
+        """
         return Fraction(self.begins_at(number), self.timescale)
 
     def ends(self, number: int) -> Fraction:
@@ -165,12 +168,12 @@ class Loop:
         return in_seconds(self._entries[self.at(number).k].duration, self.timescale)
 
     def ended_by(self, seconds: float) -> int:
-        """How many chunks end within the first seconds of the loop's own time: the inverse of `ends`."""
+        """How many chunks have ended after so many seconds of the loop's own time."""
         ticks = floor((seconds + TINY) * self.timescale)
         return self.ended_by_ticks(ticks) if ticks >= 0 else 0
 
     def ended_by_ticks(self, ticks: int) -> int:
-        """As `ended_by`, of ticks from 0 on."""
+        """How many chunks have ended after so many ticks of the loop's own time."""
         if self.index is None:
             return bisect_right(self._ends, ticks)
         rounds, rest = divmod(ticks, self.index.length)
@@ -201,9 +204,9 @@ class Loop:
         return self.rate_of(group, self.index.variant(rounds))
 
     def rate_of(self, group: int, variant: int) -> float:
-        """The same of a segment of round 0, as it is in rounds that take this variant of the audio.
+        """Bits a second of a segment of round 0, as it is in rounds that take this variant of the audio.
 
-        All channels ask for it, each of them every few seconds: it is counted once.
+        All channels ask for it every few seconds, so it is counted once.
         """
         rate = self._rates.get((group, variant))
         if rate is None:
@@ -242,7 +245,7 @@ class Loop:
         return self._entries[place.k].sound(self.index.variant(place.round) if self.index else 0)
 
     def position(self, elapsed: float) -> tuple[int, Fraction]:
-        """Round and seconds in it, of a moment of the loop's own time."""
+        """The round, and seconds in it, of a moment of the loop's own time."""
         seconds = Fraction(max(0.0, elapsed))
         if self.length is None:
             return 0, seconds
@@ -250,7 +253,7 @@ class Loop:
         return int(rounds), rest
 
     def stamp(self, number: int, ticks: int) -> int:
-        """The same ticks."""
+        """Ticks of the timeline as ticks of the chunk's init, which are the same here."""
         return ticks
 
     def chunk(self, number: int, shift: int, data: bytes) -> Chunk:

@@ -22,17 +22,18 @@ AT_ONCE: Final = 4  # packagers of one channel side by side
 
 
 class Audience(Protocol):
-    """Who plays a reel while it still grows."""
+    """Who plays a playlist while it still grows."""
 
     def grown(self) -> None:
-        """There is more of it on disk."""
+        """There is more of the playlist on disk."""
 
     def fail(self, fault: Fault) -> None:
-        """One of its packages will never be whole."""
+        """One of the playlist's packages will never be whole."""
 
 
 class Playlist:
-    """Held from `acquire` until `release`. A file that is in the list twice is packaged once.
+    """The packages of a list of files, held from `acquire` until `release`. A file that is in the list twice is
+    packaged once.
 
     `mark` is burnt into all of them. Its faults name the file, if it is not the only one: `Fault.item` is its number,
     from 0.
@@ -50,7 +51,7 @@ class Playlist:
         self._timeline: Timeline | None = None
 
     async def acquire(self, told: Callable[[str], None] = lambda _: None) -> None:
-        """Until each file can be played from its beginning. Raises `Fault`.
+        """Returns when each file can be played from its beginning. Raises `Fault`.
 
         The first file is packaged first. `told` hears what is going on, in words for people, until `quiet`.
         """
@@ -72,7 +73,7 @@ class Playlist:
         self._check()  # the first may have broken while the last was waited for
 
     def quiet(self) -> None:
-        """Nobody is told any more what is going on."""
+        """Tells nobody any more what is going on."""
         self._told = lambda _: None
 
     def _say(self, stage: str) -> None:
@@ -86,7 +87,8 @@ class Playlist:
         self._told("stalled" if stands else self._stage)
 
     async def renew(self, key_of: dict[Path, str]) -> "Playlist":
-        """The same list with those files packaged again that are not any more what they were; whole. Raises `Fault`.
+        """A playlist of the same files, in which the files that have changed are packaged again; it is whole. Raises
+        `Fault`.
 
         `key_of`: what the changed files are now.
         """
@@ -130,25 +132,27 @@ class Playlist:
                 await self._library.release(package)
 
     async def stale(self) -> bool:
-        """Whether one of the files is not any more what it was when its packaging began."""
+        """Whether one of the files has changed since its packaging began."""
         for path, package in zip(self.paths, self._packages, strict=False):
             if await self._library.identity(path) != package.source:
                 return True
         return False
 
     def kill(self) -> None:
-        """SIGKILL to the packagers, unless others wait for them."""
+        """Kills the packagers (SIGKILL), unless others wait for them."""
         for package in self._packages:
             self._library.kill(package)
 
     async def complete(self) -> None:
-        """Until all packages are whole. Raises `Fault`."""
+        """Returns when all packages are whole. Raises `Fault`."""
         for number, package in enumerate(self._packages):
             with self._naming(number):
                 await asyncio.shield(package.complete)
 
     async def reach(self, seconds: float) -> None:
-        """Until the first `seconds` of the list are on disk, or all there are. Raises `Fault`, also of a later file."""
+        """Returns when the first `seconds` of the list are on disk, or all there are. Raises `Fault`, also of a later
+        file.
+        """
         for number, package in enumerate(self._packages):
             with self._naming(number):
                 await package.reach(seconds)
@@ -159,7 +163,7 @@ class Playlist:
 
     @property
     def whole(self) -> bool:
-        """Whether all packages are."""
+        """Whether all packages are whole."""
         return all(package.whole is not None for package in self._packages)
 
     @property
@@ -179,7 +183,7 @@ class Playlist:
 
     @property
     def warnings(self) -> dict[str, str]:
-        """Those of all files, by code."""
+        """The warnings of all files, by code."""
         found: dict[str, str] = {}
         for number, package in enumerate(self._packages):
             for code, detail in package.warnings.items():
@@ -205,7 +209,7 @@ class Playlist:
         return self._timeline
 
     def files(self, disk: Executor) -> list[PackageFile]:
-        """The data files of the packages; to be closed. Raises `Fault`, and then none is open."""
+        """Opens the data files of the packages; close them. Raises `Fault`, and then none is open."""
         with ExitStack() as stack:
             files = [stack.enter_context(closing(package.open(disk))) for package in self._packages]
             stack.pop_all()
@@ -219,7 +223,7 @@ class Playlist:
         return loop
 
     async def _room(self) -> None:
-        """Until few enough packagers are at work; one that recodes takes all the room that a channel may have."""
+        """Waits until few enough packagers are at work. One that encodes takes all the room that a channel may have."""
         while True:
             busy = [package for package in self._packages if not package.complete.done()]
             if len(busy) < AT_ONCE and not any(package.head and package.head.recoded for package in busy):

@@ -42,17 +42,17 @@ class PlaylistTimeline:
 
     @property
     def whole(self) -> bool:
-        """Whether all packages are."""
+        """Whether all packages are whole."""
         return self._settle()
 
     @property
     def timescale(self) -> int:
-        """The least common multiple of those of all files."""
+        """The least common multiple of the timescales of all files."""
         return self._scale
 
     @property
     def sound_rate(self) -> int:
-        """Likewise, of the files that have audio; 0 when none has."""
+        """The least common multiple of the audio timescales of the files that have audio; 0 when none has."""
         return self._rate
 
     @property
@@ -67,11 +67,11 @@ class PlaylistTimeline:
 
     @property
     def target_duration(self) -> int:
-        """The longest of all files'."""
+        """The longest target duration of all files, in whole seconds."""
         return max(loop.target_duration for loop in self._loops)
 
     def init_of(self, number: int) -> Init:
-        """The init of the file."""
+        """The init of the file that the chunk is of."""
         return self._loops[self.file_of(number)].init
 
     def file_of(self, number: int) -> int:
@@ -84,7 +84,7 @@ class PlaylistTimeline:
         return self._firsts[file]
 
     def next_join(self, number: int) -> int:
-        """That chunk if a file begins with it, else the next one with which one does."""
+        """That chunk if a file begins with it, else the next chunk with which a file begins."""
         round_number, file, k = self._place(number)
         return round_number * self._firsts[-1] + self._firsts[file + (k > 0)]
 
@@ -104,7 +104,7 @@ class PlaylistTimeline:
         return self._file_begins(round_number, file) + self._loops[file].begins_at(k) * self._ratio(file)
 
     def begins(self, number: int) -> Fraction:
-        """As `begins_at`, in seconds."""
+        """Seconds at which the chunk begins, be it the next one of what grows. Raises `IndexError` past that."""
         return Fraction(self.begins_at(number), self._scale)
 
     def ends(self, number: int) -> Fraction:
@@ -118,7 +118,7 @@ class PlaylistTimeline:
         return self._loops[file].lasts(k)
 
     def ended_by(self, seconds: float) -> int:
-        """How many chunks end within the first seconds: the inverse of `ends`."""
+        """How many chunks have ended after so many seconds."""
         ticks = floor((seconds + TINY) * self._scale)
         if ticks < 0:
             return 0
@@ -169,7 +169,7 @@ class PlaylistTimeline:
         return None if key is None else number - k + key
 
     def position(self, elapsed: float) -> tuple[int, Fraction]:
-        """Round and seconds in it."""
+        """The round, and seconds in it, of a moment in seconds."""
         seconds = Fraction(max(0.0, elapsed))
         if not self._settle():
             return 0, seconds
@@ -207,7 +207,7 @@ class PlaylistTimeline:
         return None
 
     def stamp(self, number: int, ticks: int) -> int:
-        """These ticks in those of the file, rounded up."""
+        """Ticks of the timeline as ticks of the chunk's file, rounded up."""
         return -(-ticks // self._ratio(self.file_of(number)))
 
     def chunk(self, number: int, shift: int, data: bytes) -> Chunk:
@@ -236,7 +236,7 @@ class PlaylistTimeline:
         return video, Piece(heard.offset, heard.size, 2 * number + 2, at, file)
 
     def _settle(self) -> bool:
-        """Counts the files whose packages have become whole; gives whether all are."""
+        """Counts the files whose packages have become whole. Returns whether all are."""
         while len(self._begins) <= len(self._loops):
             file = len(self._begins) - 1
             index = self._loops[file].index
@@ -248,7 +248,7 @@ class PlaylistTimeline:
         return True
 
     def _place(self, number: int) -> tuple[int, int, int]:
-        """Round, file, and number in the file."""
+        """Round, file, and number in the file, of a chunk."""
         round_number, rest = divmod(number, self._firsts[-1]) if self._settle() else (0, number)
         file = self._file_at(self._firsts, rest)
         return round_number, file, rest - self._firsts[file]
@@ -274,7 +274,7 @@ class PlaylistTimeline:
         return self._loops[file].entry(k).sound(self._variant(round_number, file))
 
     def _variant(self, round_number: int, file: int) -> int:
-        """The variant of its audio that fills the room which the round has for the file."""
+        """The variant of a file's audio that fills the room which the round has for the file."""
         index = self._loops[file].index
         if index is None or len(index.counts) < 2:
             return 0
@@ -290,7 +290,9 @@ class PlaylistTimeline:
         return grid
 
     def _sound_bases(self) -> list[int]:
-        """Where the audio grid of each file begins: files that follow without a seam share the one of their first."""
+        """Where the audio grid of each file begins. Files that follow without a discontinuity share that of the first
+        of them.
+        """
         bases = [loop.head.grid.base if loop.head.grid else 0 for loop in self._loops]
         begin = self._broken.index(True) if True in self._broken else 0
         order = [*range(begin, len(bases)), *range(begin)]

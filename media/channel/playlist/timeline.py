@@ -19,9 +19,9 @@ class Piece:
 
 
 class Timeline(Protocol):
-    """Chunks from 0 on, without end once all of it is on disk; the same ones again in each round.
+    """Chunks from 0 on, without end once the media is on disk as a whole; each round has the same ones again.
 
-    Times are ticks of `timescale`, those of audio ticks of `sound_rate` (0 without any); where a chunk's init has
+    Times are ticks of `timescale`, those of audio ticks of `sound_rate` (0 without any). Where a chunk's init has
     another timescale, `stamp` and `pieces` give ticks of that one.
     """
 
@@ -47,7 +47,7 @@ class Timeline(Protocol):
 
     @property
     def target_duration(self) -> int:
-        """Whole seconds, as `Ring.target_duration`."""
+        """Whole seconds that no segment is longer than when rounded (EXT-X-TARGETDURATION)."""
 
     def init_of(self, number: int) -> Init:
         """The init of that chunk."""
@@ -59,7 +59,7 @@ class Timeline(Protocol):
         """The number in round 0 of a file's first chunk. Raises `IndexError` for one that is not known yet."""
 
     def next_join(self, number: int) -> int:
-        """That chunk if a file begins with it, else the next one with which one does. Not while it grows."""
+        """That chunk if a file begins with it, else the next chunk with which a file begins. Not while it grows."""
 
     def broken(self, number: int) -> bool:
         """Whether the chunk always begins behind a discontinuity."""
@@ -71,7 +71,7 @@ class Timeline(Protocol):
         """Ticks at which the chunk begins, be it the next one of what grows. Raises `IndexError` past that."""
 
     def begins(self, number: int) -> Fraction:
-        """As `begins_at`, in seconds."""
+        """Seconds at which the chunk begins, be it the next one of what grows. Raises `IndexError` past that."""
 
     def ends(self, number: int) -> Fraction:
         """Seconds at which the chunk ends. Raises `IndexError` for one not on disk."""
@@ -80,7 +80,7 @@ class Timeline(Protocol):
         """Seconds of the chunk. Raises `IndexError` for one not on disk."""
 
     def ended_by(self, seconds: float) -> int:
-        """How many chunks end within the first seconds: the inverse of `ends`."""
+        """How many chunks have ended after so many seconds."""
 
     def key_at(self, seconds: Fraction) -> int:
         """The number in round 0 of the last independent chunk that begins no later; past the end, the last there is."""
@@ -104,7 +104,7 @@ class Timeline(Protocol):
         """The newest independent chunk up to and with that one."""
 
     def position(self, elapsed: float) -> tuple[int, Fraction]:
-        """Round and seconds in it."""
+        """The round, and seconds in it, of a moment in seconds."""
 
     def sound_from(self, number: int) -> int | None:
         """Audio ticks at which the audio of this chunk and those behind it begins; None without any (on disk)."""
@@ -113,7 +113,7 @@ class Timeline(Protocol):
         """Audio ticks at which the audio of the chunks before this one ends; None when none of them has any."""
 
     def stamp(self, number: int, ticks: int) -> int:
-        """These ticks in those of that chunk's init, rounded up."""
+        """Ticks of the timeline as ticks of that chunk's init, rounded up."""
 
     def chunk(self, number: int, shift: int, data: bytes) -> Chunk:
         """That chunk, `shift` ticks later, `data` being its stamped fragments."""

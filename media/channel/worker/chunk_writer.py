@@ -71,15 +71,15 @@ class RoundWriter:
         self._first_shown = self._last_shown = first.pts
 
     def write(self, frames: list[FileFrame]) -> Entry:
-        """Any chunk but the last one."""
+        """Writes a chunk that is not the last one."""
         begin, end = self._slot(self.length), self._slot(self.length + _lasting(frames))
         sounds = self._slots.take(floor(end)) if self._slots else []
         return self._put(frames, 0, floor(begin), [sounds] if sounds else [])
 
     def finish(self, frames: list[FileFrame]) -> Entry:
-        """The last chunk. It lasts until every frame has been shown, for then the next round begins.
+        """Writes the last chunk. It lasts until every frame has been shown, for then the next round begins.
 
-        What is shown last is shown for as long as what is decoded last is said to last, be that another one.
+        The frame that is shown last is shown for as long as the frame that is decoded last is said to last.
         """
         shown = max(self._last_shown, *(frame.pts for frame in frames)) - self._first_shown
         duration = max(_lasting(frames), shown + frames[-1].duration - self.length)
@@ -100,7 +100,9 @@ class RoundWriter:
         return tuple(end - begin for begin, end in pairwise(starts))
 
     def add_rounds(self, entries: list[Entry], sounds: list[bytes], counts: tuple[int, ...]) -> list[Entry]:
-        """The same chunks with the audio of as many rounds as there are `counts`, all of whose frames are `sounds`."""
+        """Writes the chunks again with the audio of as many rounds as there are `counts`, all of whose frames are
+        `sounds`.
+        """
         spans: list[list[AudioSpan]] = [[] for _ in entries]
         begun = 0
         for count in counts:
@@ -144,7 +146,7 @@ class RoundWriter:
         return _fragment(AUDIO_TRACK, grid.base + begin * grid.frame, [Sample(one, grid.frame, True) for one in sounds])
 
     def _slot(self, ticks: int) -> Fraction:
-        """Where this time of the round is, in audio frames from the round's first one."""
+        """A time of the round in audio frames from the round's first one."""
         if self._slots is None:
             return Fraction(0)
         return Fraction(ticks * self._slots.rate, self.timescale * self._slots.frame)

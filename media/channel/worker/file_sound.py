@@ -56,7 +56,10 @@ def why_not_heard(audio: AudioStream) -> str:
 
 
 def why_not_copied(fd: int, audio: AudioStream, survey: Survey) -> str:
-    """As `why_not_heard`, of its frames too; reads Opus to its end, for packets of any length may be in it."""
+    """Why this audio cannot be copied: its codec, or one of its frames; "" when it can.
+
+    Reads Opus to its end, for packets of any length may be in it.
+    """
     reason = why_not_heard(audio)
     if reason or audio.codec_context.name not in _OPUS:
         return reason
@@ -91,7 +94,9 @@ class AudioForm:
 
 
 def audio_form(stream: AudioStream, first: bytes) -> AudioForm:
-    """Of a track that is kept; `first`: one of its frames. Raises `ValueError` for an AAC that cannot be read."""
+    """The form of a track that is kept; `first` is one of its frames. Raises `ValueError` for an AAC that cannot be
+    read.
+    """
     context = stream.codec_context
     if context.name == "aac":
         config = aac.parse(context.extradata or b"")
@@ -129,7 +134,7 @@ class AudioSlots:
 
     @property
     def phase(self) -> int:
-        """Samples."""
+        """How much later than the picture slot 0 begins, in samples."""
         return round(self._phase * self.frame)
 
     def take(self, end: int) -> list[bytes]:
@@ -151,7 +156,7 @@ class AudioSlots:
         return frames
 
     def _gap(self) -> int:
-        """Slots to be filled before the next frame; all there are when there is none."""
+        """How many slots are to be filled before the next frame; all that are left when there is none."""
         if self._next is None:
             return 1 << 62
         return insync.gap(self._next[0], self._taken, self._limit)
@@ -187,7 +192,9 @@ def sounds(container: InputContainer, stream: AudioStream, survey: Survey) -> It
 
 
 def repeated(source: Iterator[SoundFrame], start: Fraction, length: Fraction, times: int) -> Iterator[SoundFrame]:
-    """For a file that is several times in its round: what sounds from `start` on for `length` seconds, each time."""
+    """The sounds of a file that is several times in its round: those from `start` on for `length` seconds, each
+    time.
+    """
     kept = [sound for sound in source if start - Fraction(1, 50) <= sound.at < start + length]
     for number in range(times):
         for sound in kept:

@@ -32,8 +32,8 @@ _FALLBACK_RATE: Final = Fraction(25)  # for a single picture that has no duratio
 def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputContainer:
     """A container of its own position on `fd`, as MP4 and nothing else: no playlist, no other file.
 
-    `unseen`: no picture is decoded to find out what is not in the index, which takes a tenth of the time; for who only
-    wants the packets. Fault: `file-not-media`.
+    With `unseen`, no picture is decoded to find out what is not in the index. That takes a tenth of the time, and is
+    for callers that only want the packets. Fault: `file-not-media`.
     """
     options = {"protocol_whitelist": "file", "enable_drefs": "0", "max_pixels": str(libav.MAX_PIXELS)}
     options["codec_whitelist"] = libav.WHITELIST
@@ -49,7 +49,8 @@ def open_container(fd: int, survey: Survey, *, unseen: bool = False) -> InputCon
 
 
 def pick_video(container: InputContainer) -> VideoStream:
-    """The video that is on by the file's own word (14496-12 section 8.3.2, track_enabled), then the largest picture.
+    """The video to be shown: what the file says is on (14496-12 section 8.3.2, track_enabled), then the largest
+    picture.
 
     A motion photo's still is larger than its film, and off. Faults: `no-video`, `codec-unsupported`, `file-not-media`.
     """
@@ -70,7 +71,7 @@ def pick_video(container: InputContainer) -> VideoStream:
 
 
 def _without_video(container: InputContainer) -> str:
-    """What a file has that has no video."""
+    """What a file has that has no video, in words."""
     sound, cover = bool(container.streams.audio), bool(container.streams.video)
     words = ["sound"] * sound + ["a cover picture"] * cover or ["other tracks"]
     return f"only {' and '.join(words)}, and no video"
@@ -98,7 +99,9 @@ def has_decoder(stream: Stream) -> bool:
 
 
 def packets(container: InputContainer, stream: Stream, survey: Survey) -> "Iterator[Packet[Any]]":
-    """The whole packets of one stream in file order. Where the file cannot be read on, they end: `survey.truncated`."""
+    """The whole packets of one stream in file order. They end where the file cannot be read on; `survey.truncated` says
+    so.
+    """
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
@@ -131,7 +134,7 @@ class Video(Protocol):
     rate: Fraction | None
 
     def frames(self) -> Iterator[FileFrame]:
-        """From the first key frame on that is to be shown."""
+        """The frames, from the first key frame on that is to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,8 @@ def copied_frames(fd: int, survey: Survey, video: VideoStream) -> Iterator[FileF
 
 
 class Joined:
-    """Puts the parts that an edit list has left where the list says, which `parts` are: seconds, but for the first.
+    """Puts the parts that an edit list has left where the list says. `parts` are their places in seconds, without the
+    first.
 
     FFmpeg lets a part begin as much too early or too late as its pictures are held back (measured).
     """

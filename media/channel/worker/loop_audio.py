@@ -1,4 +1,6 @@
-"""Audio of a loop without a seam: as many rounds as make whole AAC frames, encoded through their joins."""
+"""Audio of a loop that has no edge at the join: as many rounds as make whole AAC frames, encoded through their
+joins.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,11 +47,11 @@ def rounds_needed(seconds: Fraction, rate: int, frame: int) -> int | None:
 def encode(
     container: InputContainer, source: AudioStream, packaged: AudioStream, sound: LoopSound
 ) -> list[bytes] | None:
-    """Every AAC frame of `rounds_needed` rounds, the last of which is followed by the first without a seam.
+    """Every AAC frame of `rounds_needed` rounds; the first one follows the last one without an edge.
 
-    `source` is read; the frames fit between those of `packaged`, which is the same unless it is recoded. None where
-    that is not possible: an AAC that is not plain, a channel layout that FFmpeg cannot encode, damage. Holds one
-    decoded round in memory.
+    `source` is read; the frames fit between those of `packaged`, which is another track only if the audio is encoded
+    anew. None where that is not possible: an AAC that is not plain, a channel layout that FFmpeg cannot encode, damage.
+    Holds one decoded round in memory.
     """
     extradata = packaged.codec_context.extradata or b""
     if packaged.codec_context.name != "aac":
@@ -72,7 +74,7 @@ def encode(
 
 
 def _resampled(frames: Iterator[AudioFrame], config: AacConfig) -> Iterator[AudioFrame]:
-    """Another codec's frames as AAC's decoder would give them."""
+    """The frames of another codec, in the form in which an AAC decoder would give them."""
     line = SoundLine(config.core_rate, config.layout, config.frame)
     for frame in frames:
         yield from line.pieces(frame)
@@ -109,7 +111,7 @@ class _Endless:
         self._starts = [round(number * length) for number in range(rounds)] + [self.period]
 
     def at(self, start: int, count: int) -> list[bytes]:
-        """`count` samples from that one on, for each channel."""
+        """`count` samples from sample `start` on, as bytes for each channel."""
         pieces: list[tuple[int, int]] = []
         while count:
             inside = start % self.period

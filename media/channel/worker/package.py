@@ -36,8 +36,10 @@ NOTABLE: Final = Fraction(1, 10)  # seconds of audio or video left out or made u
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Seconds: the shortest chunk (but before a key frame), the shortest segment, the shortest loop. `mark`: a
-    watermark to burn in."""
+    """Limits in seconds: the shortest chunk (but before a key frame), the shortest segment, the shortest loop.
+
+    `mark`: a watermark to burn in.
+    """
 
     chunk: Fraction = Fraction(33, 100)
     segment: Fraction = Fraction(2)
@@ -47,7 +49,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class TracksFound:
-    """First: what the chunks will be, and how many seconds of them the file promises."""
+    """The first event: what the chunks will be, and how many seconds of them the file promises."""
 
     head: Head
     seconds: float
@@ -63,14 +65,16 @@ class Wrote:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Last: the index, which is on disk as well."""
+    """The last event: the index, which is on disk as well."""
 
     index: Index
 
 
 @dataclass(frozen=True, slots=True)
 class Recoding:
-    """Before anything else, where tracks cannot be copied: from here on a thread decodes and encodes as it can."""
+    """An event before all others, where tracks cannot be copied: from here on a thread decodes and encodes as it
+    can.
+    """
 
 
 PackageEvent = TracksFound | Wrote | WarningRaised | Done | Recoding
@@ -78,7 +82,7 @@ Emit = Callable[[PackageEvent], None]
 
 
 class _Stopped(Exception):
-    """The gateway has asked for an end."""
+    """Ends the packaging: the gateway has asked for an end."""
 
 
 def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
@@ -130,11 +134,11 @@ class Headstart:
         self._began: float | None = None  # None: nothing is recoded
 
     def begin(self) -> None:
-        """From now on something is recoded."""
+        """Notes that from now on something is encoded."""
         self._began = self._clock()
 
     def may_play(self, event: PackageEvent) -> bool:
-        """Once true, never again."""
+        """Whether playing may begin at this event. True for one event only."""
         if isinstance(event, TracksFound):
             self._promised = event.seconds
         playable = isinstance(event, Done) or (isinstance(event, Wrote) and self._stays_ahead(event.done))
@@ -185,7 +189,7 @@ def package(fd: int, folder: Path, options: Options, emit: Emit) -> Index:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What is packaged, and which of its tracks are recoded."""
+    """A file that is packaged, and which of its tracks are encoded."""
 
     fd: int
     survey: Survey
@@ -252,7 +256,7 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
 def _seamless(
     file: _File, packaged: AudioStream | None, writer: RoundWriter, entries: list[Entry], sound: LoopSound
 ) -> tuple[list[Entry], tuple[int, ...]]:
-    """Puts audio that was encoded through the joins into the place of the copied one, and says which round has which.
+    """Replaces the copied audio by audio that was encoded through the joins, and says which round has which frames.
 
     Where that cannot be done, the copied frames stay, and a join is heard if the sound is loud there.
     """
@@ -280,7 +284,7 @@ def _entries(writer: RoundWriter, frames: Iterator[FileFrame], options: Options,
 
 
 def promised(container: InputContainer) -> float:
-    """Seconds of the video itself where the file says so: its audio often hangs over."""
+    """Seconds of the video itself where the file says so, since its audio is often longer."""
     video = file_tracks.pick_video(container)
     if video.duration and video.time_base:
         begun = video.start_time or 0
@@ -313,7 +317,7 @@ def _grid(first: FileFrame, init: Init, slots: AudioSlots | None) -> Grid | None
 
 
 def _warn_of_start(start: Fraction, tell: _Tell) -> None:
-    """`start`: seconds from the beginning of the file to its first key frame."""
+    """Warns if the first key frame is late. `start`: seconds from the beginning of the file to its first key frame."""
     if start > NOTABLE:
         tell.warn("late-start", f"The first key frame is shown at {float(start):.3f} s; the loop begins there.")
 

@@ -1,4 +1,4 @@
-"""Looks into one file: its tracks, its length, and what of it would have to be recoded. A task of a worker."""
+"""Looks into one file: its tracks, its length, and what of it would have to be encoded anew. A task of a worker."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,9 @@ from media.process.messages import Finished
 
 
 def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
-    """`spec["path"]` is the file. Answers `Finished` with what `probe` gives. Faults as `package.package`."""
+    """The task of a worker. `spec["path"]` is the file. Answers `Finished` with what `probe` gives. Raises `Fault` as
+    `package.package` does.
+    """
     fd = intake.open_regular(Path(spec["path"]))
     try:
         channel.send(Finished(probe(fd)))
@@ -25,7 +27,9 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
 
 
 def probe(fd: int) -> dict[str, Any]:
-    """`duration` in seconds, `video` and `audio` (None without any); each with its codec, `mode` and `reason`."""
+    """What is in a file: `duration` in seconds, `video` and `audio` (None without any), each with codec, `mode` and
+    `reason`.
+    """
     survey = intake.survey(fd)
     with file_tracks.open_container(fd, survey) as container:
         why = transcode_file.reasons(container, fd, survey, marked=False)

@@ -22,7 +22,8 @@ _OPEN: Final = (
 
 
 def why_not_copied(fd: int, survey: Survey, video: VideoStream) -> str:
-    """In a sentence; "" when the pictures that are shown decode without those that are not.
+    """Why the pictures that an edit list leaves cannot be copied, in a sentence; "" when they decode without the
+    others.
 
     `video` is of an open container, which is left alone. The file is read to its end only if there are hidden pictures.
     """

@@ -1,4 +1,4 @@
-"""The tracks of a file as they will be packaged: copied, or recoded to H.264 and AAC while they are read."""
+"""The tracks of a file as they will be packaged: copied, or encoded to H.264 and AAC while they are read."""
 
 import io
 from collections.abc import Iterator
@@ -47,19 +47,19 @@ class Reasons:
 
     @property
     def any(self) -> bool:
-        """Whether there is something to do."""
+        """Whether a track has to be encoded."""
         return bool(self.video or self.audio)
 
     @property
     def told(self) -> tuple[tuple[str, str], ...]:
-        """Track and reason, of those that have one."""
+        """Track and reason, of each track that has one."""
         return tuple((track, reason) for track, reason in (("video", self.video), ("audio", self.audio)) if reason)
 
 
 def reasons(container: InputContainer, fd: int, survey: Survey, marked: bool) -> Reasons:
-    """What has to be recoded; with a watermark, the picture always. Nothing is read of the container.
+    """Which tracks have to be encoded, and why; with a watermark, always the picture.
 
-    Faults as `file_tracks.pick_video`.
+    Raises `Fault` as `file_tracks.pick_video` does.
     """
     picture = file_tracks.pick_video(container)
     video = file_tracks.why_not_copied(picture) or splices.why_not_copied(fd, survey, picture)
@@ -127,7 +127,7 @@ class Tracks:
         return max(longest, float(segment))
 
     def sounds(self) -> Iterator[SoundFrame]:
-        """The audio, once: the container is read for it."""
+        """The audio frames. Ask for them once: the container is read for it."""
         audio = self._audio
         if audio is None:
             return iter(())
@@ -182,7 +182,7 @@ class _Pictures:
         self._first = self._made(first)
 
     def add_to(self, output: Any) -> None:
-        """The encoder as a track of `output`."""
+        """Adds a track like the encoder's output to `output`."""
         track = output.add_stream("libx264", rate=self.rate)
         assert isinstance(track, VideoStream)
         frame, self._encoder = self._first, track.codec_context
@@ -198,7 +198,7 @@ class _Pictures:
         context.options = {"preset": "superfast", "crf": "21", "sc_threshold": "0", "g": longest, "forced-idr": "1"}
 
     def frames(self) -> Iterator[FileFrame]:
-        """From the first one on, in decode order."""
+        """The encoded frames from the first one on, in decode order."""
         end: int | None = None
         key_due = 0
         every = KEY_EVERY / (self._encoder.time_base or Fraction(1))
@@ -232,7 +232,7 @@ class _Pictures:
         yield from context.decode(None)
 
     def _made(self, frame: VideoFrame) -> VideoFrame:
-        """Upright, marked, in the encoder's size and format, at its own time."""
+        """A decoded frame made upright, marked, in the encoder's size and format, at its own time."""
         pts = frame.pts
         made = self._overlay.apply(self._upright.apply(frame))
         made.pts, made.time_base = pts, self._source.time_base or 1 / self.rate
@@ -249,7 +249,7 @@ class _Pictures:
 
 
 def _is_shown(frame: VideoFrame) -> bool:
-    """Whether it is not before the beginning, where an edit list puts what only helps to decode the rest."""
+    """Whether a picture is shown. An edit list puts what only helps to decode the rest before the beginning."""
     return frame.pts is None or frame.pts >= 0
 
 
@@ -263,7 +263,7 @@ class _Sounds:
         self._layout = "mono" if context.channels == 1 else "stereo"
 
     def add_to(self, output: Any) -> None:
-        """The encoder as a track of `output`."""
+        """Adds a track like the encoder's output to `output`."""
         track = output.add_stream("aac", rate=self._rate, layout=self._layout)
         assert isinstance(track, AudioStream)
         track.codec_context.bit_rate = 64_000 if self._layout == "mono" else 128_000
@@ -284,7 +284,7 @@ class _Sounds:
         yield from self._stamped(self.track.encode(None))
 
     def _last(self) -> "list[AudioFrame]":
-        """What the decoder still holds."""
+        """The frames that the decoder still holds."""
         try:
             frames = self._source.codec_context.decode(None)
         except av.FFmpegError:

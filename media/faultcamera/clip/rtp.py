@@ -36,7 +36,10 @@ class Payload:
 
 
 def h264_payloads(nals: Sequence[bytes], limit: int = MAX_PAYLOAD) -> tuple[Payload, ...]:
-    """One access unit, NAL units without start codes, as single NAL unit packets and FU-A (RFC 6184, 5.6 and 5.8)."""
+    """The payloads of one access unit of H.264, given as NAL units without start codes.
+
+    They are single NAL unit packets and FU-A (RFC 6184, 5.6 and 5.8).
+    """
     pieces = [piece for nal in nals for piece in ((nal,) if len(nal) <= limit else _fragments(nal, limit))]
     last = len(pieces) - 1
     return tuple(
@@ -45,7 +48,10 @@ def h264_payloads(nals: Sequence[bytes], limit: int = MAX_PAYLOAD) -> tuple[Payl
 
 
 def h265_payloads(nals: Sequence[bytes], limit: int = MAX_PAYLOAD) -> tuple[Payload, ...]:
-    """The same for H.265: single NAL unit packets and fragmentation units (RFC 7798, 4.4.1 and 4.4.3)."""
+    """The payloads of one access unit of H.265, given as NAL units without start codes.
+
+    They are single NAL unit packets and fragmentation units (RFC 7798, 4.4.1 and 4.4.3).
+    """
     pieces = [piece for nal in nals for piece in ((nal,) if len(nal) <= limit else _fragments_h265(nal, limit))]
     last = len(pieces) - 1
     return tuple(
@@ -102,7 +108,7 @@ class Sender:
         return (ticks + self.offset) % SPAN
 
     def packet(self, payload: Payload, ticks: int) -> bytes:
-        """The next packet."""
+        """The bytes of the next packet."""
         second = self.payload_type | (0x80 if payload.marker else 0)
         header = struct.pack(">BBHII", 0x80, second, self.sequence, self.timestamp(ticks), self.ssrc)
         self.sequence = (self.sequence + 1) & 0xFFFF

@@ -39,7 +39,7 @@ FORMS: Final[dict[SoundCodec, Form]] = {
 
 
 def track(sound: SoundCodec) -> ClipTrack:
-    """Eight seconds of it."""
+    """A track with eight seconds of sound."""
     form = FORMS[sound]
     encoder = _encoder(form)
     count = SECONDS * form.rate // form.frame
@@ -71,7 +71,7 @@ def _encoder(form: Form) -> av.AudioCodecContext:
 
 
 def _encode(form: Form, encoder: av.AudioCodecContext, frames: int) -> Iterator[bytes]:
-    """One piece for each frame, in order."""
+    """The encoded pieces, one for each frame, in order."""
     graph = av.filter.Graph()
     # A tone with a short beep at every full second: the same moment as a frame number that `fps` divides.
     tone = f"frequency=440:beep_factor=4:sample_rate={form.rate}:samples_per_frame={form.frame}"

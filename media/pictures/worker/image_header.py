@@ -81,7 +81,10 @@ def _png(data: bytes) -> Image:
 
 
 def _with_palette(chunks: list[bytes]) -> list[bytes]:
-    """Grey of less than eight bits with a transparent shade as a palette, which is the same: FFmpeg forgets it."""
+    """The chunks of a grey picture with a transparent shade, under eight bits, as those of one with a palette.
+
+    FFmpeg forgets the transparent shade of a grey picture.
+    """
     depth, colours = chunks[1][16], chunks[1][17]
     hidden = next((chunk[8:10] for chunk in chunks if chunk[4:8] == b"tRNS"), b"")
     if colours != 0 or depth > 4 or len(hidden) < 2:
@@ -141,7 +144,9 @@ def _check_inflated(pixels: list[bytes], expected: int) -> None:
 
 
 def _jpeg(data: bytes) -> Image:
-    """From the frame header, SOF0 to SOF15 (ITU-T T.81, section B.2.2). What lies between segments is left out."""
+    """What a JPEG's frame header says, SOF0 to SOF15 (ITU-T T.81, section B.2.2). What lies between segments is left
+    out.
+    """
     kept, size, orientation = [data[:2]], (0, 0), 1
     adobe, colours = False, 3
     for marker, at, end in _segments(data):
@@ -191,7 +196,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _webp(data: bytes) -> Image:
-    """RFC 9649: VP8X (section 2.7), VP8 (RFC 6386, section 9.1) or VP8L (section 3.4)."""
+    """What the header of a WebP says (RFC 9649): VP8X (section 2.7), VP8 (RFC 6386, section 9.1) or VP8L (section
+    3.4).
+    """
     kind, orientation = data[12:16], 1
     if len(data) < (25 if kind == b"VP8L" else 30):  # one pixel without loss is 28 bytes
         raise _corrupt("The WebP is cut short.")
@@ -214,7 +221,9 @@ def _webp(data: bytes) -> Image:
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of the first directory (TIFF 6.0, section 2); 1 (upright) for whatever makes no sense."""
+    """The orientation in tag 0x0112 of the first directory (TIFF 6.0, section 2); 1 (upright) for whatever makes no
+    sense.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 8:
         return 1
@@ -230,7 +239,7 @@ def exif_orientation(tiff: bytes) -> int:
 
 
 def _guess(data: bytes) -> str:
-    """A name for the refusal."""
+    """A name of the format, for the refusal."""
     if data[4:8] == b"ftyp":
         return {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}.get(
             data[8:12], "a video or HEIF file"

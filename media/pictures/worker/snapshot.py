@@ -55,7 +55,7 @@ def decode(film: bytes) -> tuple[VideoFrame, Fraction]:
 
 
 def scaled(width: int, height: int, wanted: int | None) -> tuple[int, int]:
-    """Pixels, even: the wanted width and the height that keeps the shape; never larger than the picture is."""
+    """The size in pixels, even: the wanted width and the height that keeps the shape; never larger than the picture."""
     target = min(wanted or width, width)
     return max(2, target // 2 * 2), max(2, round(height * target / width / 2) * 2)
 

@@ -56,7 +56,7 @@ class Heard:
 
 
 class Fed:
-    """What was fed and is not used up yet. A source's init first, then its chunks, from a key frame on."""
+    """What was fed and is not used up yet. The init of a source comes first, then its chunks, from a key frame on."""
 
     def __init__(self) -> None:
         self.frames: deque[Coded] = deque()

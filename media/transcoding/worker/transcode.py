@@ -31,8 +31,9 @@ USUAL_FPS: Final = 30.0  # for a source that does not say
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What is wanted of the output: sides in pixels and frames a second (None: the source's), bits a second (None: by
-    size), and key frames every so many seconds."""
+    """What the output is to be: sides in pixels and frames a second (None: the source's), bits a second (None: by
+    size), and seconds between key frames.
+    """
 
     width: int | None = None
     height: int | None = None
@@ -100,7 +101,7 @@ class Transcoder:
             )
 
     def order(self, info: dict[str, Any]) -> None:
-        """Another watermark, or none, from the next frame on. One that cannot be read changes nothing."""
+        """Shows another watermark, or none, from the next frame on. One that cannot be read changes nothing."""
         try:
             self._overlay.show(Mark.stored(info["mark"]))
         except Fault as fault:
@@ -121,13 +122,13 @@ class Transcoder:
         self._taken += len(self._fed.frames) - before
 
     def _due(self) -> float:
-        """When the next frame is, on the clock."""
+        """The time at which the next frame is due, on the clock."""
         if self._given < self._evenly_from:
             return 0.0
         return self._base + self._fed.frames[0].decode / self._scale
 
     def _wait(self) -> float:
-        """Seconds until the next frame is due, or a moment when there is none."""
+        """Seconds until the next frame is due; a moment when there is none."""
         if not self._fed.frames:
             return STATS_EVERY / 2
         return min(STATS_EVERY / 2, max(0.0, self._due() - time.monotonic()))
@@ -137,7 +138,7 @@ class Transcoder:
         return self._fed.backlog / scale
 
     def _step(self) -> None:
-        """One coded frame."""
+        """Takes one coded frame."""
         coded = self._fed.frames.popleft()
         if self._inputs and self._inputs[0][0] <= self._given:
             if self._input is not None:
@@ -162,7 +163,7 @@ class Transcoder:
             self._channel.send(TaskProgress({"used": self._used}))
 
     def _picture(self, frame: VideoFrame) -> None:
-        """One frame to the output."""
+        """Writes one decoded frame to the output."""
         stamp = self._writer.stamp(frame)
         if stamp is None:
             return
@@ -203,7 +204,7 @@ class Writer:
         self._sequence = 0
 
     def break_at(self, source: Input, first: Coded) -> None:
-        """What follows does not follow from what was: ends the chunk, and places what comes at this moment."""
+        """Ends the chunk, since what follows does not follow from what was, and places what comes at this moment."""
         self._finish()
         decode, self._run = first.decode, first.run
         expected = self._source is source and self._end >= 0
@@ -217,7 +218,7 @@ class Writer:
         self._from = self._zero
 
     def stamp(self, frame: VideoFrame) -> int | None:
-        """Where a decoded frame lies on the output's timeline; None for one that is left out."""
+        """The place of a decoded frame on the output's timeline; None for one that is left out."""
         source = self._source
         if source is None or frame.pts is None:
             return None
@@ -226,7 +227,7 @@ class Writer:
         return at if at >= least else None
 
     def write(self, frame: VideoFrame) -> None:
-        """One marked frame, stamped."""
+        """Encodes one marked frame, stamped."""
         source = self._source
         assert source is not None
         assert frame.pts is not None
@@ -245,13 +246,15 @@ class Writer:
         self._end = stamp
 
     def _aspect(self, source: Input) -> Fraction:
-        """The shape of a pixel: the source's, unless a size is wanted; then pixels are square."""
+        """The shape of a pixel: the source's, or square where a size is wanted."""
         if self._spec.width or self._spec.height:
             return Fraction(1)
         return source.aspect
 
     def _renew(self, look: PictureForm, source: Input) -> None:
-        """Another encoder, when the picture has another shape or the audio is another; else the old one goes on."""
+        """Makes another encoder when the picture has another shape or the audio is another; else the old one goes
+        on.
+        """
         fps = self._spec.fps or (source.init.video.fps if source.init.video else 0) or USUAL_FPS
         encoder = Encoder(look, EncoderRate(fps, self._spec.bitrate, Fraction(self._spec.key_every)), source.audio)
         self._announced = source.init.data
@@ -310,7 +313,7 @@ class Writer:
         self._end = max(self._end, end - 1)
 
     def _heard(self, end: int) -> list[Heard]:
-        """The audio up to `end` of the output, at the output's times; what is older than the run is dropped."""
+        """The audio up to `end` of the output, at the output's times. Audio from before the run is dropped."""
         source, audio = self._source, self._audio
         while audio and (audio[0].run < self._run or source is None or not source.audio_rate):
             audio.popleft()

@@ -39,7 +39,9 @@ class OpusMaker:
         self._origin = 0.0  # media time at sample 0
 
     def packets(self, data: bytes, seconds: float) -> Iterator[tuple[float, bytes]]:
-        """What one coded frame, which sounds at `seconds` of media time, completes: each with its own time."""
+        """The packets that one coded frame, which sounds at `seconds` of media time, completes: each with its own
+        time.
+        """
         if insync.gap(seconds * RATE, (self._taken + self._origin) * RATE, LIMIT):
             self._origin = seconds - self._taken
         try:

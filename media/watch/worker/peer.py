@@ -60,7 +60,7 @@ class Peer:
 
     @property
     def left(self) -> bool:
-        """Whether it is not wanted here any longer."""
+        """Whether the peer is not wanted here any longer."""
         return self._left.is_set()
 
     async def answer(self, offer: str) -> str:
@@ -88,7 +88,7 @@ class Peer:
         return str(connection.localDescription.sdp)
 
     async def comes(self) -> bool:
-        """Waits until the peer is connected: True, or will not be: False, when it has left or not come in time."""
+        """Waits until the peer is connected (True), or will not be (False): it has left, or did not come in time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await self._connected.wait()
@@ -99,7 +99,7 @@ class Peer:
         await self._left.wait()
 
     def leave(self) -> None:
-        """It is not wanted here any longer."""
+        """Lets the peer go: it is not wanted here any longer."""
         self._left.set()
         self._connected.set()
 
@@ -140,7 +140,7 @@ class Peer:
 
 
 async def _stopped(transport: RTCDtlsTransport) -> None:
-    """Ends DTLS, and ICE below it, which has the socket."""
+    """Stops DTLS, and ICE below it, which has the socket."""
     try:
         await transport.stop()
     finally:
@@ -148,7 +148,7 @@ async def _stopped(transport: RTCDtlsTransport) -> None:
 
 
 class _Line(MediaStreamTrack):
-    """What one peer is sent of one kind, as packets that are coded already; the library makes RTP of them."""
+    """The media of one kind that one peer is sent, as packets that are coded already; the library makes RTP of them."""
 
     def __init__(self, kind: MediaKind, rate: int) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class _Line(MediaStreamTrack):
         self._newest = 0  # RTP time
 
     def push(self, unit: Unit) -> None:
-        """One unit more; a peer that takes nothing goes on with a key frame once it does."""
+        """Adds one unit. A peer that takes nothing goes on with a key frame once it does."""
         if self._packets.qsize() >= QUEUE:
             self._needs_key = True
         if self._needs_key and not (unit.key and self._packets.qsize() < QUEUE // 2):
@@ -178,7 +178,7 @@ class _Line(MediaStreamTrack):
         return packet
 
     def stop(self) -> None:
-        """No more will come."""
+        """Ends the line: no more packets will come."""
         super().stop()
         self._packets.put_nowait(None)
 

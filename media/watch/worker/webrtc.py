@@ -38,7 +38,7 @@ _reached: ContextVar[str] = ContextVar("reached")
 
 
 def run(channel: GatewaySocket, _spec: dict[str, Any]) -> None:
-    """The task `webrtc`: until the gateway says stop."""
+    """The task `webrtc` of a worker: runs until the gateway says stop."""
     # The library knows of every address of this machine but loopback; a peer gets the one that it is known to reach.
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     ice.get_host_addresses = lambda use_ipv4, use_ipv6: [_reached.get()]
@@ -89,7 +89,7 @@ class _Show:
         self._sound: OpusMaker | None = None
 
     def take(self, message: Message) -> None:
-        """One message of the gateway's."""
+        """Takes one message of the gateway."""
         if isinstance(message, InitMade):
             self._begin(message)
         elif isinstance(message, ChunkMade):
