@@ -8,10 +8,12 @@ import av
 import pytest
 from av.video.frame import VideoFrame
 
+from media.chunk import Chunk
 from media.effects import pixels
 from media.mp4 import moov
 from media.pictures.worker import snapshot
 from media.transcoding.worker.ring_source import Input
+from media.watch import whep
 from tests.media.channel.worker.test_package_play import packaged, rounds
 from tests.support import clips
 from tests.support.clips import Clip
@@ -57,6 +59,8 @@ def test_a_picture_is_upright_whether_it_is_copied_or_recoded(video: str, orient
     assert aspect == 1
     assert off(still, upright) < 6
     assert Input(index.head.init).orientation == moov.orientation(index.head.init.data)
+    refused = whep.refusal(Chunk(0, index.head.init, 0, 1, True, film[len(index.head.init.data) :]))
+    assert (refused is None or "turned" not in refused) is (moov.orientation(index.head.init.data) == 1)
 
 
 def test_the_container_s_shape_of_pixels_goes_over_that_of_the_codec(tmp_path: Path) -> None:
