@@ -45,7 +45,7 @@ def main() -> int:
     if rest and arguments.command not in ("keys", "webhooks"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command == "webhooks" and rest == ["secret"]:
-        return webhooks_command.run(rest, Path())  # before any setting is read: one of them wants it
+        return webhooks_command.run(rest, Path())  # before any setting is read, since one of them needs it
     # The demo shows what it has to say, and of the log only what is a fault of ours.
     logs.configure(logging.ERROR if arguments.command == "demo" else logging.INFO)
     try:

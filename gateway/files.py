@@ -21,7 +21,7 @@ UNFINISHED: Final = ".reelgate-upload-"  # what a file is called while it comes 
 MOST_LISTED: Final = 10_000
 DEEPEST: Final = 8  # folders within folders
 HEAD: Final = 16  # bytes by which a format is known
-RESERVED: Final = "find_all"  # a method has this address
+RESERVED: Final = "find_all"  # `/media/find_all` is a method
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # What an MP4 or QuickTime file may begin with, after the four bytes of a length.

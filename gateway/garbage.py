@@ -5,7 +5,7 @@ from typing import Final
 
 # Rounds of the middle generation until a full one is due, which is 10 as Python comes. A full one takes a tenth of a
 # second where a thousand jobs and their callers are in flight. What is let go is mostly freed at once, by its last
-# reference; only what is tied into a knot, and has lived for long, waits for it.
+# reference; only old objects that refer to one another in a circle wait for it.
 ROUNDS: Final = 30
 
 

@@ -124,5 +124,5 @@ class Catalog:
 
     def _tell(self, stream: Stream) -> None:
         for listener in list(self.listeners):
-            with noted("stream-listener", stream=stream.identity.id):  # a broken one must not stop a stream
+            with noted("stream-listener", stream=stream.identity.id):  # a broken listener must not stop a stream
                 listener(stream)

@@ -125,6 +125,6 @@ def _key(claims: dict[str, Any]) -> Key | None:
     subject, scopes = claims["sub"], claims.get("scope", "")
     words = scopes.split() if isinstance(scopes, str) else []
     found = tuple(Scope(word) for word in dict.fromkeys(words) if word in _KNOWN)
-    # The jobs of a subject are his whichever token he comes with.
+    # The jobs of a subject are its own, whichever token it comes with.
     key_id = "jwt-" + hashlib.sha256(f"{claims['iss']}\n{subject}".encode()).hexdigest()[:24]
     return Key(key_id, subject, found, "", 0.0, float(claims["exp"]))

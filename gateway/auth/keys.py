@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.atomic import write_whole
 
-PREFIX: Final = "rg"  # by which a key is known for one wherever it turns up
+PREFIX: Final = "rg"  # tells that a text is a key, wherever it is found
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: nothing to guess, so one round of SHA-256 is enough
 LONGEST_NAME: Final = 64
@@ -191,7 +191,7 @@ class Keys:
                 if not self._looked:
                     raise
                 return
-            # The first time there is nothing that could count meanwhile.
+            # At the first look there is no older result that could count meanwhile.
             patience = PATIENCE if self._looked else FOREVER
         found = self._looking.result(patience)
         if found is not None:

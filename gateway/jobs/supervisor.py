@@ -337,7 +337,7 @@ class Supervisor:
         try:
             return run.work.publish()
         except Failure:
-            raise  # what it is about has gone meanwhile, say: a reason, and no defect
+            raise  # a reason and no defect: its stream may have gone meanwhile, for example
         except Exception as error:
             words.defect("job-publish-failed", error, run.job)
             raise

@@ -111,7 +111,7 @@ def _plan(params: ChannelParams, ask: Ask, parts: Services, work: MoveChannel) -
     return Plan((f"channel:{params.local_stream_name}",), params.model_dump(by_alias=True), work)
 
 
-CHANNEL: Final[dict[str, Any]] = {"localStreamName": "channel"}  # that of the demo
+CHANNEL: Final[dict[str, Any]] = {"localStreamName": "channel"}  # the file of the demo
 
 KINDS: Final = (
     Kind(

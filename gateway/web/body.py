@@ -69,7 +69,7 @@ async def invite(request: web.Request) -> None:
 async def read(request: web.Request) -> bytes:
     """The body, whole. Raises `Failure` `too-slow` when it does not come, and then the connection ends."""
     if request.content.is_eof():
-        return await request.read()  # it has all come, as small ones do: no timer
+        return await request.read()  # the whole body is there, as small ones are: no timer is needed
     if (request.content_length or 0) > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
     try:

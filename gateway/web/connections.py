@@ -35,7 +35,7 @@ class _Place:
 
     transport: asyncio.Transport
     busy: bool = False
-    waits: bool = False  # for the client, when it was looked at last
+    waits: bool = False  # whether it waited for the client at the last look
     since: float = 0.0
     taken: int = 0
     received: int = 0

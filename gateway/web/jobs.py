@@ -33,7 +33,7 @@ USUAL_LIMIT: Final = 100
 MOST_ALIKE: Final = 1000  # jobs of one millisecond
 ID: Final = re.compile(r"[0-9a-f]{32}")
 DATE: Final = re.compile(r"[0-9]{4}-")
-ONE: Final = "{id:(?!(?:find|find_all|terminate|cancel)$)[^/]+}"  # those are methods
+ONE: Final = "{id:(?!(?:find|find_all|terminate|cancel)$)[^/]+}"  # these are paths of methods, not ids
 ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -45,7 +45,7 @@ class OneJob(Exact):
 
 def _text(value: Any) -> Any:
     if not isinstance(value, str) or not DATE.match(value):
-        raise ValueError("a time begins with a date")  # and is no number, which pydantic would take for seconds
+        raise ValueError("a time begins with a date")  # not a number, which pydantic would take for seconds
     return value
 
 

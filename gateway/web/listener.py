@@ -19,10 +19,10 @@ from gateway.web.connections import Connections
 log = logging.getLogger(__name__)
 
 # Seconds for the head of a request, the first or the next. Over those for which proxies keep an idle connection (nginx
-# 60, Go and Traefik 90, Caddy 120): who closes it just when the other sends makes an error of a good request.
+# 60, Go and Traefik 90, Caddy 120). Closed while the proxy sends, it would turn a good request into an error.
 SILENCE: Final = 130.0
-HANDSHAKE: Final = 10  # seconds for that of TLS
-FAREWELL: Final = 3  # seconds for its end
+HANDSHAKE: Final = 10  # seconds for the handshake of TLS
+FAREWELL: Final = 3  # seconds for the end of TLS
 AT_ONCE: Final = 64 * 1024  # bytes that are read of one connection before others have their turn
 LINGER: Final = 5.0  # seconds in which the rest of a body that nobody reads may come, so that its answer is seen
 SMALL: Final = 64 * 1024  # bytes of such a rest after which the connection goes on; after more of it, it ends
@@ -167,7 +167,7 @@ class HttpConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to a request that no handler can be asked about. It ends the connection."""
-        del message  # it quotes what came
+        del message  # its text quotes what came
         if isinstance(exc, ConnectionError):
             raise exc  # the client has gone in the middle of its request: there is nobody to tell, and nothing to log
         if request.writer.output_size > 0:

@@ -35,6 +35,6 @@ OURS: Final[dict[StatusWord, Status]] = {
     StatusWord.PROCESSED_REMOTE: Status.LIVE,
     StatusWord.UNPUBLISHED: Status.STOPPED,
 }
-# Said of a camera it means what is above. Where WCS has all streams together, they are what viewers get, and who stops
+# In the routes of one kind it means what is above. In those of all streams WCS means what viewers get, and who stops
 # them wants to be rid of viewers: here no stream is one.
 OF_VIEWERS: Final = StatusWord.PLAYING

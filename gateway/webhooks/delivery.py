@@ -203,7 +203,7 @@ class Delivery:
         self.outcomes["failed"] += 1
         log.warning("webhook-failed", extra=self._about(parcel, why))
         if self._loop.time() < self._resume_at:
-            return  # it was under way when another one failed
+            return  # this delivery was under way when another one failed
         self._failures += 1
         pause = min(FIRST_PAUSE * 2 ** min(self._failures - 1, 16), LONGEST_PAUSE)
         self._resume_at = self._loop.time() + max(least, pause * random.uniform(0.8, 1.0))  # nosec B311

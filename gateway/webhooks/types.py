@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-# A job's are its states, a stream's its statuses.
+# The types of a job are its states, those of a stream its statuses.
 TYPES: Final = (
     "job.pending",
     "job.running",

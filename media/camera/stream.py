@@ -154,8 +154,8 @@ class CameraStream(KeptStream):
         try:
             await self._try(lambda: self._parts.turns.turn(self._host), self._spec)
         except Fault as fault:
-            # Its traceback holds this frame, and this frame holds it: a camera that stays away for days would leave
-            # such a knot for the collector at each attempt, and the loop would stand still while it is undone.
+            # Its traceback refers to this frame, and this frame to it. A camera that stays away for days would leave
+            # such a circle for the collector at each attempt, and collecting them stops the event loop.
             return fault.with_traceback(None)
         self.move(Status.LIVE)
         return None

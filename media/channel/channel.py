@@ -29,7 +29,7 @@ from media.watermark import Watermark
 log = logging.getLogger(__name__)
 
 LINGER: Final = 20.0  # seconds that a file which has ended is still served, so that its last segments can be fetched
-ATTEMPTS: Final = 3  # at packaging files that change meanwhile, before a job gives up
+ATTEMPTS: Final = 3  # tries at packaging files that change meanwhile, before a job gives up
 
 
 class ChannelStream(KeptStream):
@@ -48,9 +48,9 @@ class ChannelStream(KeptStream):
         self._kept = kept
         self.mark: Watermark | None = None
         self._seen_mark: Watermark | None = None  # what the playlist before had, as long as the join is waited for
-        self._reel: Playlist | None = None  # after a fault the one that broke, for what it was
+        self._reel: Playlist | None = None  # after a fault: the one that broke, kept for what is known of it
         self._ring: ChannelRing | None = None
-        self._before: ChannelRing | None = None  # the one off air because a file changed while it was packaged
+        self._before: ChannelRing | None = None  # the ring that went off air because a file changed meanwhile
         self._remaking = Remaking(identity.id, self.take, self._keep_mark)
         self._join = JoinWatch(lambda: self.on_change(self), parts.wall)
         self._broken: asyncio.Future[Fault] = self._loop.create_future()

@@ -38,8 +38,8 @@ class ChannelRing:
         self._files = {id(loop): files}
         self._paused_at: float | None = None
         self._closed_at: int | None = None
-        self.recent = Recent()  # to be replaced by one that it shares with other channels
-        self._token = object()  # stands for this ring in it
+        self.recent = Recent()  # replaced by a store that it shares with other channels
+        self._token = object()  # stands for this ring in `recent`
         self._gates = Gates()
         self._complete: dict[int, Segment] = {}
         self._held = (0, 0)  # the oldest chunk at hand when last looked, and the number behind the newest one
@@ -160,7 +160,7 @@ class ChannelRing:
         return tuple(found)
 
     def _segment(self, stretch: Span, msn: int, head: int) -> Segment:
-        known = self._complete.get(msn)  # they stay as they are
+        known = self._complete.get(msn)  # whole segments stay as they are
         return known if known is not None else stretch.segment(msn, head)
 
     def bitrate(self) -> float | None:
@@ -187,7 +187,7 @@ class ChannelRing:
         A chunk that was in the window at the last look is given until the next look.
         """
         if len(self._stretches) > 1 and self._closed_at is None:
-            self._prune()  # a look of its own: what it closes is not found below
+            self._prune()  # this looks for itself: a file that it closes is not found below
         stretch = self._holder(number)
         if stretch is None:
             return None

@@ -6,7 +6,7 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-PULSE: Final = 0.5  # seconds between two looks at the time, whoever else looks
+PULSE: Final = 0.5  # seconds between two looks at the time, besides those of viewers
 LOST: Final = 2.0  # a step longer than this was no step of a running process: SIGSTOP, a suspended machine, overload
 
 
@@ -28,7 +28,7 @@ class SteadyClock:
         step = now - self._seen
         self._seen = now
         if step > LOST:
-            # Whoever looks first after the stop, a viewer or the pulse, finds it; the pulse is the usual step.
+            # A viewer or the timer finds the stop, whoever looks first. A step of PULSE is usual and not lost.
             self._lost += step - PULSE
             self.anchored += 1
             log.warning("channels-anchored-again", extra={"lost_s": round(step - PULSE, 3)})

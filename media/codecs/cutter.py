@@ -104,8 +104,8 @@ class Cutter:
         self._mapper = StampMapper(nominal=self._usual)
         self._keeper = RateKeeper(reorders=proof.reorder > 0)
         self._clock = VideoClock(proof.reorder, self._usual)
-        self._shift = 0  # what the keeper has added to the camera's clock, in video ticks
-        self._base: tuple[int, int] | None = None  # of the camera's stamps: asking PyAV makes a fraction each time
+        self._shift = 0  # what `_keeper` has added to the camera's clock, in video ticks
+        self._base: tuple[int, int] | None = None  # the camera's time base: PyAV makes a fraction each time
         self._audio_mapper: StampMapper | None = None
         self._audio_rate = 0  # of the camera's audio stamps, ticks a second
         self._audio_clock = AudioClock(sound.stream.codec_context.sample_rate, sound.samples) if sound else None

@@ -133,7 +133,7 @@ class Overlay:
         entry = pixels.source(graph, frame)
         main = pixels.chain(graph, entry, *filters)
         beside = pixels.source(graph, logo)
-        # One picture and its end: without the end, framesync waits for a second one for ever.
+        # One picture, and then the end of its stream: without it, framesync waits for a second picture for ever.
         overlay = graph.add("overlay", f"x={box.x}:y={box.y}:format=yuv420:eof_action=repeat")
         main.link_to(overlay, 0, 0)
         beside.link_to(overlay, 0, 1)

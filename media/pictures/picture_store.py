@@ -58,7 +58,7 @@ class Pictures:
         folder.mkdir(parents=True, exist_ok=True)
         self._in_use = in_use
         self._on_media = on_media
-        self._disk = ThreadPoolExecutor(1, "pictures")  # its own: a folder that hangs holds up nobody else's calls
+        self._disk = ThreadPoolExecutor(1, "pictures")  # its own: a folder that hangs holds up no others
         self._taken: Counter[str] = Counter()
         self._turn = asyncio.Lock()  # pictures are taken before or after the store is tidied, never meanwhile
         self._known: OrderedDict[Seen, Picture] = OrderedDict()

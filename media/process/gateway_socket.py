@@ -28,7 +28,7 @@ class GatewaySocket:
         self.grace = 0.0  # seconds that the end may take, once it was asked for
         self.stopping = False  # True once the gateway has asked for an end: to be looked at between packets
         self._stopping = threading.Event()
-        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # its sender keeps it short
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()  # no bound: the sender sends little
 
     def rest(self, seconds: float) -> bool:
         """Sleeps for so many seconds, or until the gateway asks for an end. Returns whether it has asked."""

@@ -112,7 +112,7 @@ class RateKeeper:
         self._out = 0.0
         self._window_at = 0.0
         self._least_raw = inf  # the least lateness of this window, seconds, by the camera's clock
-        self._least_out = inf  # and by ours
+        self._least_out = inf  # the least lateness of this window, seconds, by our clock
         self._before: float | None = None
         self._usual = 0.0  # the least lateness of the first window: what is there from the start is no drift
         self._factor = 1.0

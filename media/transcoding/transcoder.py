@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 5.0  # seconds without a word from a worker after which it counts as hung
 STARVED: Final = 3.0  # seconds without a frame out after which there is no picture
-OVERLOAD: Final = 1.0  # seconds of lag over which it is said
-CHECK: Final = 0.5  # seconds between two looks at all that
+OVERLOAD: Final = 1.0  # seconds of lag after which the record says so
+CHECK: Final = 0.5  # seconds between two looks at these limits
 
 
 @dataclass(frozen=True, slots=True)

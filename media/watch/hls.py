@@ -139,7 +139,7 @@ def bandwidth(pieces: Sequence[tuple[int, Fraction]], target_duration: int) -> B
     """
     seconds = sum((length for _, length in pieces), Fraction(0))
     if not seconds:
-        return Bandwidth(1, 1)  # BANDWIDTH is required, and zero divides by zero in clients
+        return Bandwidth(1, 1)  # BANDWIDTH is required, and clients divide by it
     average = ceil(8 * sum(size for size, _ in pieces) / seconds)
     return Bandwidth(max([average, *_run_rates(pieces, Fraction(target_duration))]), average)
 

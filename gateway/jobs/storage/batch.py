@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gateway.jobs.job import Claim, Record
 from gateway.jobs.storage.rows import Row, Statement
 
-Version = tuple[Record, bytes | None, Claim | None]  # of a job's record, without its result; that; whose key it has
+Version = tuple[Record, bytes | None, Claim | None]  # a job's record without its result; its result; its claim
 
 
 @dataclass(slots=True)

@@ -68,14 +68,14 @@ class Store:
         self._accepted: set[str] = set()
         self.failures = 0  # writes that failed
         self.rescues = 0  # databases that were lost while they were open, and made anew
-        self.rescued = ""  # what happened to the last of these
-        # Called after that: `keeping` in a thread, to write files anew that lay beside; `remembering` on the event
-        # loop, to save everything again that memory holds, which is all there is where rows could not be read.
+        self.rescued = ""  # what happened to the last lost database
+        # Called after a database was made anew: `keeping` in a thread, to write the files beside it anew; `remembering`
+        # on the loop, to save all that memory holds, which is all there is where rows could not be read.
         self.keeping: list[Callable[[], None]] = []
         self.remembering: list[Callable[[], None]] = []
         self._lost = ""  # why a database that is lost cannot be made anew
         self._looked: float | None = None  # the loop's time at which the files were looked at last
-        self._turn = asyncio.Lock()  # of who writes, or makes the database anew
+        self._turn = asyncio.Lock()  # held by who writes, or makes the database anew
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -368,7 +368,7 @@ class Store:
         try:
             return await self._loop.run_in_executor(thread, call, *args)
         except StoreError:
-            raise  # says already what to do
+            raise  # its text says already what to do
         except Exception as error:
             detail = f"the store {self.path} cannot be used: {error}"
             advice = "free the disk, or move the file away (a new one is made) or restore a copy of it"

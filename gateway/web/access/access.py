@@ -35,10 +35,10 @@ from media.stream import playback
 REALM: Final = 'realm="Reelgate", charset="UTF-8"'
 COOKIE: Final = "reelgate_play"
 PAGE: Final = 3600  # seconds for which a player page that was opened with a key may fetch, as its scripts have no key
-TOKEN: Final = web.RequestKey("play_token", str)  # that of the address, when it is what let the request in
-PAGE_TOKEN: Final = web.RequestKey("page_token", str)  # that of a player page which was opened with a key
-GRANT: Final = web.RequestKey("grant", partial[bool])  # says whether what let a request in is good still
-GUARD: Final = web.RequestKey("guard", partial[bool])  # says whether its answer is for those with a key alone
+TOKEN: Final = web.RequestKey("play_token", str)  # the play token of the address, when it let the request in
+PAGE_TOKEN: Final = web.RequestKey("page_token", str)  # the play token of a player page that was opened with a key
+GRANT: Final = web.RequestKey("grant", partial[bool])  # a function: whether the key or token of a request is still good
+GUARD: Final = web.RequestKey("guard", partial[bool])  # a function: whether the answer is only for those with a key
 TRIES: Final = 20  # wrong keys from one address within WINDOW, before it is told to wait
 WINDOW: Final = 60.0  # seconds
 MOST_ADDRESSES: Final = 10_000

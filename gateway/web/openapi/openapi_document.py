@@ -33,7 +33,7 @@ TITLES: Final = {
     416: "There is no such part",
     503: "Not just now",
 }
-ANNOTATIONS: Final = ("default", "description", "examples", "title")  # of a schema: what does not validate
+ANNOTATIONS: Final = ("default", "description", "examples", "title")  # keys of a schema that do not validate
 # From an answer that holds a job to what can be done with it.
 LINKS: Final = {
     name: {"operationId": operation, "parameters": {"id": "$response.body#/id"}}

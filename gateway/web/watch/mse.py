@@ -79,7 +79,7 @@ async def show(
     except ConnectionError:
         return  # the viewer has gone
     finally:
-        # Before the farewell: the closing handshake needs to read for itself.
+        # Before the socket is closed: the closing handshake reads by itself.
         listener.cancel()
         await asyncio.gather(listener, return_exceptions=True)
     # After `stuck` the close frame waits behind what was not taken; a viewer that takes it in time learns the reason.

@@ -87,7 +87,7 @@ async def motion(
                     return response
                 await arrival(ring, ring.head, limits.tick)
             shown = ring.newest_key()
-            with suppress(Fault):  # of one that cannot be made just now, the one before is shown
+            with suppress(Fault):  # when a picture cannot be made just now, the one before is shown
                 still = await stills.take(ring, viewer=viewer(request))
     except TimeoutError:
         if transport is not None:

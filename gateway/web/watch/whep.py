@@ -71,7 +71,7 @@ class Whep:
         """Ends the session when it may not go on. Nothing passes through here that could ask by itself."""
         if session.gone.done() or self._broadcasts is None:
             return
-        # First of all: whatever goes wrong with this look, there is another one.
+        # At the beginning, so that there is another look whatever goes wrong with this one.
         next_look = asyncio.get_running_loop().call_later(self._tick, self._watch_over, name, session, may_watch)
         if not may_watch():
             next_look.cancel()

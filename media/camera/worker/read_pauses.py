@@ -2,11 +2,11 @@
 
 from typing import Final
 
-NAP: Final = 0.1  # seconds: what one may always take; longer only until a chunk is due
+NAP: Final = 0.1  # seconds of a pause that is always allowed; a longer one only until a chunk is due
 LONGEST: Final = 0.3  # seconds: a chunk is about that long, and nothing is late when its last picture is read at once
-HELD: Final = 64 * 1024  # bytes that any socket holds while nobody reads: a camera of a high bitrate allows no long nap
+HELD: Final = 64 * 1024  # bytes that any socket holds while nobody reads: a high bitrate allows no long pause
 JITTER: Final = 0.02  # seconds by which packets are later than usual without being late
-LEAST: Final = 0.02  # seconds: what is taken when a chunk is overdue, so that a busy machine is not made busier
+LEAST: Final = 0.02  # seconds of a pause when a chunk is overdue, so that a busy machine is not made busier
 IDLE: Final = 0.02  # seconds that a packet took if its reader surely had nothing else to read
 WAITED: Final = 0.003  # seconds that a packet took if it was not there yet
 BEHIND: Final = 0.4  # seconds later than the promptest pictures at which there is work to catch up with

@@ -29,7 +29,7 @@ STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera 
 PATIENCE: Final = 3  # a camera of few frames a second may miss this many
 FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobody knows how slow the camera is
 CARRIED: Final = frozenset({"h264", "hevc"})
-NICE: Final = 5  # whoever transcodes waits for those who only carry
+NICE: Final = 5  # a worker that transcodes has less priority than those that only copy
 LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
 STATS_EVERY: Final = 0.95  # seconds: every second look
 FAREWELL: Final = 2 / 3  # of the time that the gateway gives for the end: what a camera has to answer TEARDOWN
@@ -76,7 +76,7 @@ class _Reader:
         self._packet_at: float | None = None
         self._bytes = self._told = self._left_out = 0
         self._rate = inf  # bytes a second, once it was measured
-        self._naps = ReadPauses() if camera.transport != "udp" else None  # datagrams would be dropped
+        self._naps = ReadPauses() if camera.transport != "udp" else None  # by UDP it would lose datagrams
         self._gaps = GapMeter()
         self._second = float(self._video.time_base or 0)  # what one step of the camera's stamps is in seconds
         self._cutter: Cutter | None = None

@@ -83,7 +83,7 @@ class Recast:
         made.pts, made.time_base = self._count, self._encoder.time_base
         made.pict_type = PictureType.I if key else PictureType.NONE
         self._count += 1
-        for packet in self._encoder.encode(made):  # one for one: the encoder holds nothing back
+        for packet in self._encoder.encode(made):  # one packet for each picture: the encoder holds nothing back
             packet.pts = packet.dts = stamp
             packet.time_base = self._source.time_base or Fraction(1, 90000)
             yield packet

@@ -105,7 +105,7 @@ class Package:
             case Failed(code, phase, detail):
                 self.fault = Fault(code, detail, phase)
             case Finished():
-                pass  # the index on disk says all
+                pass  # the index on disk has all of it
             case _:
                 log.error("worker-message-unexpected", extra={"type": type(message).__name__})
 
@@ -362,7 +362,7 @@ class Library:
         """Has the package made by a worker. What has not become a package does not stay on the disk."""
         if package.holders:
             await self.on_disk(_make_folder, package.folder)
-        if package.holders:  # still: it may have been given back meanwhile
+        if package.holders:  # if it is still held: it may have been given back meanwhile
             await self._run_packager(package, path)
         else:
             package.fail(Fault("internal", "Nobody wants the package any more."))

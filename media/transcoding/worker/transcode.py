@@ -23,7 +23,7 @@ from media.timing.clock import VIDEO_RATE
 from media.timing.pace import Pace
 from media.transcoding.worker.ring_source import Coded, Fed, Heard, Input
 
-NICE: Final = 5  # encoding waits for those who only carry
+NICE: Final = 5  # a worker that encodes has less priority than those that only copy
 STATS_EVERY: Final = 1.0  # seconds
 FARTHEST: Final = 60 * VIDEO_RATE  # ticks ahead of now that a gap of the source may reach; beyond, its clock has jumped
 USUAL_FPS: Final = 30.0  # for a source that does not say

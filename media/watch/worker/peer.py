@@ -30,8 +30,8 @@ QUEUE: Final = 2 * BACKLOG  # packets that wait for one peer before it has to wa
 PATIENCE: Final = 15.0  # seconds until a peer must be connected
 CLOSING: Final = 2.0  # seconds for the library to close a connection
 HOLE: Final = 0.06  # seconds between two Opus packets from which on it is silence and no jitter
-# Where a peer says that it may be reached. To knock there would be to knock at doors of a stranger's choice; the peer
-# knocks here (its checks carry a password that only it was told), and is answered where its checks come from.
+# Where a peer says that it may be reached. Nothing is sent there, since a stranger chose these addresses. The peer
+# sends its checks here, with a password that only it was told, and is answered where they come from.
 UNHEARD: Final = ("a=candidate:", "a=end-of-candidates")
 
 
@@ -121,7 +121,7 @@ class Peer:
         try:
             async with asyncio.timeout(CLOSING):
                 await self._connection.close()
-        except Exception:  # whatever a stranger's text has set off in the library
+        except Exception:  # any exception that a stranger's text may raise in the library
             owners = [each.sender for each in self._connection.getTransceivers()]
             self._transports |= {each.transport for each in owners if each.transport is not None}
             with suppress(TimeoutError):

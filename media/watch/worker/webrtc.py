@@ -138,7 +138,7 @@ class _Show:
                 await peer.leaves()
         except OperationError:
             self._tell(session, refused="codec-unsupported", detail="The offer has no H.264 that this stream fits.")
-        except Exception as error:  # whatever a stranger's text sets off in the library
+        except Exception as error:  # any exception that a stranger's text may raise in the library
             detail = f"The offer cannot be answered ({type(error).__name__})."
             self._tell(session, refused="bad-request", detail=detail)
         finally:
