@@ -159,6 +159,7 @@ class Stream(ABC):
         identity = self.identity
         return {
             "id": identity.id,
+            "mediaSessionId": identity.id,
             "name": identity.name,
             "localStreamName": identity.name,
             "kind": identity.kind,

@@ -20,13 +20,13 @@ from gateway.kinds.kind import Exact
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import may_see, owner, sees_all
-from gateway.web.context import BASE, Context, by_alias, job_path
+from gateway.web.context import BASE, Context, job_path
 from gateway.web.durable import GRACE, on_disk
 from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.paging import PageParams, cursor, linked, no_cursor, position
 from gateway.web.problems import reads_prefer
 from gateway.web.selection import refuse_query, selection
-from gateway.web.submit import FOREVER, RETRY_AFTER, Outcome
+from gateway.web.submit import RETRY_AFTER, Outcome
 
 MAX_LIMIT: Final = 1000
 USUAL_LIMIT: Final = 100
@@ -163,8 +163,6 @@ class _Jobs:
         job_id = request.match_info["id"]
         record = await self._known(request, job_id)
         job = self.face.supervisor.get(job_id)
-        if by_alias(request) and job is not None:
-            await self.face.supervisor.wait(job, FOREVER)
         if job is not None:
             await self._promised(job, 0.0)
             return Outcome.of(self.face.supervisor, job).response(request)
@@ -180,8 +178,8 @@ class _Jobs:
         if job is None or job.state.terminal:
             if job is not None:
                 await self._promised(job, preferences.wait)
-            return _cancelled(request, record)
-        return await self._cancel(request, job, preferences)
+            return _cancelled(record)
+        return await self._cancel(job, preferences)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Cancels a job that goes on; forgets one that has ended (204, and 410 from then on)."""
@@ -191,7 +189,7 @@ class _Jobs:
         await self._known(request, job_id)
         job = self.face.supervisor.get(job_id)
         if job is not None and not job.state.terminal:
-            return await self._cancel(request, job, preferences)
+            return await self._cancel(job, preferences)
         try:
             async with asyncio.timeout(preferences.wait + GRACE):
                 await self.face.supervisor.delete(job_id)
@@ -200,14 +198,14 @@ class _Jobs:
             raise Failure("store-failing", detail, retry_after=STORE_RETRY_AFTER) from None
         return web.Response(status=204)
 
-    async def _cancel(self, request: web.Request, job: Job, preferences: Preferences) -> web.StreamResponse:
+    async def _cancel(self, job: Job, preferences: Preferences) -> web.StreamResponse:
         supervisor = self.face.supervisor
         supervisor.cancel(job.id)
         until = asyncio.get_running_loop().time() + preferences.wait
-        held = await supervisor.wait(job, FOREVER if by_alias(request) else preferences.wait)
-        response = _cancelled(request, supervisor.records.of(job))
+        held = await supervisor.wait(job, preferences.wait)
+        response = _cancelled(supervisor.records.of(job))
         await self._promised(job, until - asyncio.get_running_loop().time())
-        return _applied(response, preferences if held and not by_alias(request) else None)
+        return _applied(response, preferences if held else None)
 
     async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
         """One job, now or after a long poll: until its end, or with If-None-Match until any change."""
@@ -272,13 +270,11 @@ def _shown(record: Record) -> web.Response:
     return response
 
 
-def _cancelled(request: web.Request, record: Record) -> web.Response:
+def _cancelled(record: Record) -> web.Response:
     """200 when the job has ended as CANCELLED, 202 while it is still being stopped (job-contract.md, "Cancel")."""
     if record["state"] in (State.DONE, State.FAILED):
         detail = f"The job is {record['state']}; a stream that it made is ended by its own terminate."
         raise Failure("job-already-finished", detail, job=record)
-    if record["httpStatus"] is None and by_alias(request):
-        return Outcome(record["id"], None, record).response(request)
     response = _shown(record)
     if record["httpStatus"] is None:
         response.set_status(202)

@@ -10,11 +10,14 @@ from gateway.kinds.kind import Kind
 from gateway.web import body, dashboard_page, docs_page, files, jobs, prefix, problems, streams, submit
 from gateway.web.access import access, cors, principal, rate_limit, security, session
 from gateway.web.access.outer import PROXIES, Proxies, public
-from gateway.web.context import BASE, Context, with_alias
+from gateway.web.context import BASE, Context
 from gateway.web.media_use import MediaUse
 from gateway.web.observe import events, figures, health, metrics
 from gateway.web.openapi import openapi_document
 from gateway.web.watch import play, whep
+from gateway.web.watch.viewers import Viewers
+from gateway.web.wcs import methods as wcs
+from gateway.web.wcs.stat import Statistics
 from media.channel.packages.probes import Probes
 
 MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
@@ -43,11 +46,15 @@ def application(
     use = face.media_use or MediaUse(settings.media_dir, face.parts.catalog, face.supervisor.active)
     media = files.routes(settings.media_dir, use, settings.media_max_bytes, Probes(face.parts.workers))
     records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
-    api = with_alias([*methods, *records, *media, *access.routes(guard), *session.routes(guard)])
-    pages = [*openapi_document.routes(kinds), *docs_page.routes(), *dashboard_page.routes()]
+    api = [*methods, *records, *media, *access.routes(guard), *session.routes(guard)]
+    viewers = Viewers(face.parts.catalog, limits.caps)
+    statistics = Statistics(face, viewers)
+    pages = [*openapi_document.routes(kinds), *docs_page.routes(), *map(statistics.before, dashboard_page.routes())]
     state = [*health.routes(face), *metrics.routes(face.metrics)]
-    watching = play.routes(face.parts.catalog, limits, play.Makers(face.parts.stills, face.parts.broadcasts))
-    app.add_routes([_uninvited(route) for route in (*api, *pages, *state, *watching)])
+    makers = play.Makers(face.parts.stills, face.parts.broadcasts)
+    watching = play.routes(face.parts.catalog, limits, makers, viewers)
+    old = wcs.routes(face, viewers, kinds)
+    app.add_routes([_uninvited(route) for route in (*api, *pages, *state, *watching, *old)])
     app.router.add_options(play.WHEP, whep.options)
     app.on_response_prepare.extend([security.harden, access.keep_private, access.keep_token])
     return app

@@ -29,7 +29,7 @@ async def selection(request: web.Request, model: type[E]) -> E:
         return body.parse(model, sent)[0]
     if sent:
         raise body.wrong(dict.fromkeys(sent, "A GET takes nothing from its body: it belongs into the query string."))
-    return body.parse(model, _asked(request))[0]
+    return body.parse(model, asked(request))[0]
 
 
 def refuse_query(request: web.Request) -> None:
@@ -38,7 +38,7 @@ def refuse_query(request: web.Request) -> None:
         raise body.wrong(dict.fromkeys(request.query, _NOT_HERE))
 
 
-def _asked(request: web.Request) -> dict[str, Any]:
+def asked(request: web.Request) -> dict[str, Any]:
     """The query string as if it had been a body. Raises `Failure` for a name that is there twice."""
     twice = [name for name in dict.fromkeys(request.query) if len(request.query.getall(name)) > 1]
     if twice:

@@ -20,7 +20,7 @@ from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import owner
-from gateway.web.context import BASE, Context, by_alias, job_path, versioned
+from gateway.web.context import BASE, Context, job_path
 from gateway.web.durable import GRACE, on_disk
 from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.problems import reads_prefer, render, request_id
@@ -28,8 +28,9 @@ from media.catalog import Catalog
 from media.process.workers import TRACE
 
 RETRY_AFTER: Final = "1"  # seconds, on every answer about a job that goes on
-FOREVER: Final = 1e6  # seconds that a caller by the alias may be held; its job ends long before
+FOREVER: Final = 1e6  # seconds; a job ends long before
 
+UNSAVED: Final = "The job was accepted, but its record is not on disk yet: what it did is lost if the gateway ends now."
 KEY_HEADER: Final = "Idempotency-Key"
 LONGEST_KEY: Final = 255
 # RFC 8941 3.3.3: a string is printable ASCII between quotes, in which \" and \\ stand for " and \.
@@ -41,6 +42,11 @@ TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-
 def handler(kind: Kind, face: Context) -> Handler:
     """The handler of one job method."""
     return _Method(kind, face).answer
+
+
+async def carried_out(request: web.Request, kind: Kind, face: Context, content: dict[str, Any]) -> "Outcome":
+    """A job for a caller who knows no jobs: how it has ended. Raises `Failure` when there is none, or no end of it."""
+    return await _Method(kind, face).to_the_end(request, content)
 
 
 class _Method:
@@ -71,6 +77,27 @@ class _Method:
             return await self._hold(request, job, preferences)
         return await self._replay(request, earlier, preferences)
 
+    async def to_the_end(self, request: web.Request, content: dict[str, Any]) -> "Outcome":
+        """Admits a job and waits until it has ended, as long as that may take. Raises `Failure`, also `draining`."""
+        reads_prefer(request)
+        preferences = prefer.parse(request.headers.getall("Prefer", []), self._face.prefer)
+        self._face.metrics.asked(preferences)
+        try:
+            if not self._face.supervisor.can_wait:
+                raise Failure("capacity-exceeded", "Too many callers wait already; try again later.", retry_after=1)
+            job = await self._admit(request, content, preferences, None)
+        except Failure as failure:
+            self._face.metrics.refused(self._kind.name, failure.code)
+            raise
+        await self._face.supervisor.wait(job, FOREVER)
+        outcome = Outcome.of(self._face.supervisor, job)
+        if outcome.goes_on:  # only a shutdown wakes it before
+            raise Failure("draining", "The gateway is shutting down before the job has ended.")
+        if not await on_disk(self._face.store, job.id, GRACE):
+            raise Failure("store-failing", UNSAVED, retry_after=STORE_RETRY_AFTER)
+        self._face.metrics.answered(self._kind.name, 200 if outcome.result else int(outcome.record["error"]["status"]))
+        return outcome
+
     async def _admit(
         self, request: web.Request, content: dict[str, Any], preferences: Preferences, claim: Claim | None
     ) -> Job:
@@ -81,8 +108,6 @@ class _Method:
         check_free(face.parts.catalog, plan.names)
         if face.media_use is not None:
             face.media_use.check_still(plan.files)
-        if by_alias(request) and not face.supervisor.can_wait:
-            raise Failure("capacity-exceeded", "Too many callers are waiting already; try again later.", retry_after=1)
         draft = _draft(request, kind, plan, (job_id, preferences, claim))
         TRACE.set(draft.trace)
         return face.supervisor.submit(draft, plan.work)
@@ -93,10 +118,7 @@ class _Method:
         """Waits for the job as long as the caller wants to, and says how it stands."""
         face = self._face
         until = asyncio.get_running_loop().time() + preferences.wait
-        if by_alias(request):
-            await face.supervisor.wait(job, FOREVER)
-            preferences = replace(preferences, wait_sent=False)
-        elif not await face.supervisor.wait(job, preferences.wait):
+        if not await face.supervisor.wait(job, preferences.wait):
             preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next.
         outcome = Outcome.of(face.supervisor, job)
@@ -179,7 +201,7 @@ def _claim(request: web.Request, content: dict[str, Any]) -> Claim | None:
         detail = f'The {KEY_HEADER} must be one string in quotes, of 1 to {LONGEST_KEY} characters: "8e03-…".'
         raise Failure("bad-request", detail)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    asked = f"{request.method} {versioned(request.path)} {canonical}"
+    asked = f"{request.method} {request.path} {canonical}"
     # Two keys may choose the same words; each is a scope of its own.
     scope = f"{key}:" if (key := owner(request)) else ""
     return Claim(scope + match[1], hashlib.sha256(asked.encode()).hexdigest())
@@ -226,8 +248,6 @@ class Outcome:
             response.headers[hdrs.CONTENT_LOCATION] = f"{job_path(self.job_id)}/result"
         elif self.record["error"] is not None:
             response = render(request, self.record["error"], instance=job_path(self.job_id), job=self.record)
-        elif by_alias(request):
-            response = self._shutting_down(request)
         else:
             response = web.json_response(self.record, status=202)
             response.headers[hdrs.LOCATION] = job_path(self.job_id)
@@ -236,17 +256,10 @@ class Outcome:
 
     def unsaved(self, request: web.Request, record: Record) -> web.Response:
         """The answer when the job's record could not be written: nothing that a restart could take back is promised."""
-        detail = "The job was accepted, but its record is not on disk yet: what it did is lost if the gateway ends now."
-        error = Failure("store-failing", detail).record()
+        error = Failure("store-failing", UNSAVED).record()
         response = self._about(render(request, error, instance=job_path(self.job_id), job=record))
         response.headers[hdrs.RETRY_AFTER] = str(STORE_RETRY_AFTER)
         return response
-
-    def _shutting_down(self, request: web.Request) -> web.Response:
-        """A caller by the alias is not answered 202, and only a shutdown wakes it before its job has ended."""
-        detail = "The gateway is shutting down before the job has ended."
-        error = Failure("draining", detail).record()
-        return render(request, error, instance=job_path(self.job_id), job=self.record)
 
     def _about(self, response: web.Response) -> web.Response:
         response.headers["Job-Id"] = self.job_id

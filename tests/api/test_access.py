@@ -25,8 +25,7 @@ from gateway.auth.play_tokens import PlayTokens, Ticket
 from gateway.settings import Settings
 from gateway.web.access.access import TRIES, WINDOW, Tries
 from gateway.web.access.principal import SESSION
-from gateway.web.access.scopes import PUBLIC, scope_of
-from gateway.web.context import versioned
+from gateway.web.access.scopes import PUBLIC, STAT, scope_of
 from gateway.web.dashboard_page import ASSET, PAGES
 from tests.api.conftest import Answer
 from tests.api.test_bad_input import check_problem
@@ -95,11 +94,11 @@ async def test_a_stranger_gets_nothing_but_health_and_the_static_page(guarded: G
         if answer.status == 401:
             assert answer.headers.getall("WWW-Authenticate")[0].startswith("Bearer")
         else:
-            opened.add(versioned(route) if route.startswith("/rest-api/") else route)
+            opened.add(route)
     assert opened == PUBLIC
     sessions = {f"{BASE}/session", f"{BASE}/session/start", f"{BASE}/session/end"}
     assert {"/livez", "/readyz", "/assets/{file}", "/favicon.ico", ASSET, *PAGES, *sessions} == PUBLIC
-    for path in ("/no/such/thing", f"{BASE}/no/such/method", "/metrics", "/openapi.json", "/docs", "/live/x/mse"):
+    for path in ("/no/such/thing", f"{BASE}/no/such/method", "/metrics", "/openapi.json", "/docs", "/live/x/mse", STAT):
         check_problem(await guarded.ask("GET", path), 401, "unauthorized")
     assert "key is needed" in (await guarded.ask("GET", f"{BASE}/stream/find_all")).body["detail"]
 
@@ -131,6 +130,10 @@ async def test_the_table_of_scopes_holds_cell_by_cell(guarded: Guarded) -> None:
         ("POST", f"{BASE}/jobs/terminate", Scope.CONTROL),
         ("POST", f"{BASE}/rtsp/startup", Scope.CONTROL),
         ("POST", "/rest-api/vod/terminate", Scope.CONTROL),
+        ("POST", "/rest-api/rtsp/startup", Scope.CONTROL),
+        ("GET", "/rest-api/stream/find_all", Scope.READ),
+        ("POST", "/rest-api/{absent}", Scope.READ),
+        ("GET", STAT, Scope.READ),
         ("GET", f"{BASE}/media/{{name}}", Scope.READ),
         ("PUT", f"{BASE}/media/{{name}}", Scope.CONTROL),
         ("DELETE", f"{BASE}/media/{{name}}", Scope.CONTROL),

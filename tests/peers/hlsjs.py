@@ -1,9 +1,6 @@
 """hls.js in Chromium as a viewer: an independent HLS player, installed by npm into an ignored folder."""
 
-import asyncio
-import fcntl
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,22 +8,10 @@ from typing import Any, Final
 
 from playwright.async_api import Page, Route
 
-from tests.peers import chromium, ffmpeg
+from tests.peers import chromium, npm
 from tests.peers.chromium import Viewer
 
-FOLDER: Final = Path(__file__).parent
-SCRIPT: Final = FOLDER / "node_modules/hls.js/dist/hls.min.js"
-INSTALL: Final = (
-    "npm",
-    "install",
-    "--no-package-lock",
-    "--no-audit",
-    "--no-fund",
-    "--ignore-scripts",
-    "--fetch-timeout=60000",  # ms; where the registry is slow or away for a moment, it asks twice again
-    "--fetch-retries=2",
-    "--loglevel=error",
-)
+SCRIPT: Final = "hls.js/dist/hls.min.js"
 PAGE: Final = """<!doctype html><video muted></video><script src="hls-player.js"></script><script>
 const video = document.querySelector("video");
 const hls = new Hls(%s);
@@ -54,16 +39,8 @@ window.hls = hls;
 
 
 async def installed() -> Path:
-    """The player's script; fetched once, however many test processes ask for it."""
-    folder = os.open(FOLDER, os.O_RDONLY)
-    try:
-        await asyncio.to_thread(fcntl.flock, folder, fcntl.LOCK_EX)
-        if not SCRIPT.exists():
-            status, _, err = await ffmpeg.run(*INSTALL, "--prefix", str(FOLDER), seconds=270)
-            assert status == 0, err
-    finally:
-        os.close(folder)
-    return await asyncio.to_thread(SCRIPT.resolve)
+    """The player's script."""
+    return await npm.installed(SCRIPT)
 
 
 @asynccontextmanager

@@ -11,8 +11,6 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from gateway.kinds import KINDS
 from gateway.web.openapi.openapi_document import document
 
-# What the alias without the version answers is what the version answers.
-ALIAS = re.compile(r"^/rest-api/(?!v3/)")
 # The kinds of tests/support/fakes.py answer as one whose result may be anything.
 FAKES = re.compile(r"^/rest-api/v3/(fake|other)/startup$")
 
@@ -45,7 +43,7 @@ def check(method: str, path: str, status: int, headers: Any, body: Any) -> None:
 def check_head(method: str, path: str, status: int, headers: Any) -> str | None:
     """As `check`, before there is a body. Gives where in the document this answer is."""
     path = path.partition("?")[0]
-    path = FAKES.sub("/rest-api/v3/stream/snapshot", ALIAS.sub("/rest-api/v3/", path))
+    path = FAKES.sub("/rest-api/v3/stream/snapshot", path)
     template = next((template for pattern, template in patterns() if pattern.fullmatch(path)), None)
     operation = described()["paths"].get(template, {}).get(method.lower())
     if operation is None:

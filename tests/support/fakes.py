@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
@@ -20,8 +21,8 @@ from gateway.jobs.retention import Retention
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Params, Plan, Services
 from gateway.prefer import PreferLimits as PreferLimits
-from gateway.web import jobs, problems, submit
-from gateway.web.context import Context, with_alias
+from gateway.web import body, jobs, problems, submit
+from gateway.web.context import UNVERSIONED, Context
 from gateway.web.observe import events, health, metrics
 from gateway.web.observe.events import News
 from gateway.web.observe.metrics import Metrics
@@ -138,8 +139,9 @@ class World:
         face = Context(self.supervisor, self.archive, parts, PREFER, self.feed, self.metrics, self.readiness)
         kinds = [self._kind("fake", "camera"), self._kind("other", "file")]
         methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
+        to_the_end = [web.post(UNVERSIONED + kind.path, partial(_to_the_end, kind, face)) for kind in kinds]
         self.app = web.Application(middlewares=[problems.middleware])
-        self.app.add_routes(with_alias([*methods, *jobs.routes(face), *events.routes(face)]))
+        self.app.add_routes([*methods, *to_the_end, *jobs.routes(face), *events.routes(face)])
         self.app.add_routes([*health.routes(face), *metrics.routes(self.metrics)])
 
     def wall(self) -> float:
@@ -212,3 +214,9 @@ async def serving(world: World, **runner: Any) -> AsyncIterator[World]:
             assert world.supervisor.broken() == []
     finally:
         await server.cleanup()
+
+
+async def _to_the_end(kind: Kind, face: Context, request: web.Request) -> web.StreamResponse:
+    """For callers who know no jobs."""
+    outcome = await submit.carried_out(request, kind, face, await body.read_object(request))
+    return outcome.response(request)

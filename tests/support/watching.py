@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from gateway.jobs.failures import Failure
 from gateway.web.watch.play import NOTHING_MADE, Makers, PlayLimits, routes
+from gateway.web.watch.viewers import Viewers
 from media.ring import LiveRing, Ring, RingLimits
 
 
@@ -71,7 +72,12 @@ class Server(TestServer):
         return await super()._make_runner(**{**kwargs, "handler_cancellation": self._cancels})
 
 
-def an_app(streams: FakeStreams, limits: PlayLimits | None = None, makers: Makers = NOTHING_MADE) -> web.Application:
+def an_app(
+    streams: FakeStreams,
+    limits: PlayLimits | None = None,
+    makers: Makers = NOTHING_MADE,
+    viewers: Viewers | None = None,
+) -> web.Application:
     app = web.Application(middlewares=[problems])
-    app.add_routes(routes(streams, limits or PlayLimits(), makers))
+    app.add_routes(routes(streams, limits or PlayLimits(), makers, viewers))
     return app

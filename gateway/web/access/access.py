@@ -24,7 +24,7 @@ from gateway.kinds.kind import Exact
 from gateway.kinds.names import StreamName
 from gateway.web.access.outer import outer
 from gateway.web.access.principal import PRINCIPAL, SESSION, VIEWER, cookie
-from gateway.web.access.scopes import scope_of
+from gateway.web.access.scopes import STAT, scope_of
 from gateway.web.access.sites import acts_from_elsewhere
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import TokenRecord
@@ -238,7 +238,14 @@ def _bears(request: web.Request) -> bool:
 
 def _scope(request: web.Request) -> Scope | None:
     resource = request.match_info.route.resource
-    return Scope.READ if resource is None else scope_of(request.method, resource.canonical)
+    if resource is None:
+        return Scope.READ
+    return scope_of(request.method, STAT if asks_for_figures(request) else resource.canonical)
+
+
+def asks_for_figures(request: web.Request) -> bool:
+    """Whether the dashboard's address is asked for the statistics of WCS, which are as `/metrics` to strangers."""
+    return request.path == "/" and request.query.get("action") == "stat"
 
 
 def _is_page(request: web.Request) -> bool:

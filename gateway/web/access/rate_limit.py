@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.jobs.failures import Failure
-from gateway.web.context import ALIAS
+from gateway.web.context import UNVERSIONED
 
 MOST_CALLERS: Final = 10_000  # the one that was silent for longest is forgotten first: its bucket is the fullest
 
@@ -42,7 +42,7 @@ def middleware(rate: float, caller: Callable[[web.Request], str]) -> Middleware:
 
     @web.middleware
     async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(f"{ALIAS}/"):
+        if not request.path.startswith(f"{UNVERSIONED}/"):
             return await handler(request)
         if not buckets:
             buckets.append(Buckets(rate, asyncio.get_running_loop().time))

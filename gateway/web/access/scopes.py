@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.auth.keys import Scope
-from gateway.web.context import BASE, versioned
+from gateway.web.context import BASE
 from gateway.web.dashboard_page import ASSET, PAGES
 
 # What anybody may see, also with keys on: whether the gateway lives, and the static page that asks for a key.
@@ -15,7 +15,9 @@ _PREFIXES: Final = (
     ("/live/", Scope.PLAY),
     (f"{BASE}/stream/play_token", Scope.PLAY),
 )
-_READS: Final = frozenset({"find", "find_all", "history"})  # methods that change nothing, also by POST
+# Methods that change nothing, also by POST; `{absent}` stands for those of WCS that are not here.
+_READS: Final = frozenset({"find", "find_all", "history", "{absent}"})
+STAT: Final = "/?action=stat"  # no path of its own: the address of the dashboard, which is public, with a query
 
 
 def scope_of(method: str, route: str) -> Scope | None:
@@ -23,12 +25,11 @@ def scope_of(method: str, route: str) -> Scope | None:
 
     What no rule knows needs `control`, so that a new method is guarded before anybody thinks of it.
     """
-    path = versioned(route) if route.startswith("/rest-api/") else route
-    if path in PUBLIC:
+    if route in PUBLIC:
         return None
     for beginning, scope in _PREFIXES:
-        if path.startswith(beginning):
+        if route.startswith(beginning):
             return scope
-    if method in ("GET", "HEAD", "OPTIONS") or path.rpartition("/")[2] in _READS:
+    if method in ("GET", "HEAD", "OPTIONS") or route.rpartition("/")[2] in _READS:
         return Scope.READ
     return Scope.CONTROL

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -50,6 +50,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.lag = 0.0
+        self.connections: Sized = ()
         self._accepted = self._total("jobs_accepted", "Jobs accepted", "kind")
         self._refused = self._total("jobs_refused", "Requests for jobs that made none", "kind", "reason")
         self._finished = self._total("jobs_finished", "Jobs that ended", "kind", "outcome", "reason")
@@ -86,6 +87,7 @@ class Metrics:
 
     def watch_connections(self, connections: Connections) -> None:
         """Begins to count the connections at each scrape."""
+        self.connections = connections
         self.registry.register(_Connections(connections))
 
     def watch_health(self, readiness: Readiness) -> None:

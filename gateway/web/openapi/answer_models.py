@@ -165,6 +165,7 @@ class StreamRecord(Answer):
     """A stream: being there. It lives on after the job that made it, until it is terminated."""
 
     id: str
+    media_session_id: str = Field(description="The id, by the name that WCS has for it.")
     name: str = Field(examples=["lobby"])
     local_stream_name: str
     kind: str = Field(examples=["rtsp"])

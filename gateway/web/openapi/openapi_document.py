@@ -53,8 +53,8 @@ Open cameras, loop files as live channels, check pictures; watch all of it in an
 Methods marked **job** answer `200` with the result when it is there within `Prefer: wait`, `202` with a job when it is
 not, and the mapped error when it failed. `GET /jobs/{id}/result` gives later what the method would have answered.
 
-Every error is a problem document (RFC 9457); its `code` is stable. The same methods are there below `/rest-api`
-without a version for old clients; these are never answered 202.
+Every error is a problem document (RFC 9457); its `code` is stable. The calls of WCS 5.2, below `/rest-api`
+without a version, are not in this document.
 """
 
 

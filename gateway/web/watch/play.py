@@ -17,7 +17,7 @@ from gateway.web.watch import pictures, progressive
 from gateway.web.watch.immutable import UNCHANGING, Lasting, answer
 from gateway.web.watch.low_latency import Edge, EdgeLimits, Written, directives
 from gateway.web.watch.mse import ViewerLimits, arrival, is_gone, show
-from gateway.web.watch.viewers import Streams, ViewerCaps, Viewers
+from gateway.web.watch.viewers import Streams, ViewerCaps, Viewers, Way
 from gateway.web.watch.whep import Whep
 from media.chunk import Chunk, Init
 from media.pictures.stills import Stills
@@ -57,9 +57,14 @@ class Makers:
 NOTHING_MADE: Final = Makers()
 
 
-def routes(streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE) -> list[web.RouteDef]:
-    """All routes of watching, with the pages. Failures are raised as `Failure`: a middleware renders them."""
-    play = _Play(streams, limits, makers)
+def routes(
+    streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE, viewers: Viewers | None = None
+) -> list[web.RouteDef]:
+    """All routes of watching, with the pages; `viewers` holds who watches, where somebody else asks for that.
+
+    Failures are raised as `Failure`: a middleware renders them.
+    """
+    play = _Play(streams, limits, makers, viewers or Viewers(streams, limits.caps))
     return [
         # What is asked for most comes first: the router tries one after the other.
         web.get(f"{LIVE}/media.m3u8", play.media),
@@ -84,11 +89,11 @@ def routes(streams: Streams, limits: PlayLimits, makers: Makers = NOTHING_MADE) 
 class _Play:
     """The handlers. Every wait in them ends at a limit, or within a tick of the client's going away."""
 
-    def __init__(self, streams: Streams, limits: PlayLimits, makers: Makers) -> None:
+    def __init__(self, streams: Streams, limits: PlayLimits, makers: Makers, viewers: Viewers) -> None:
         self._streams = streams
         self._limits = limits
         self._stills = makers.stills
-        self._viewers = Viewers(streams, limits.caps)
+        self._viewers = viewers
         self._whep = Whep(makers.broadcasts, self._viewers, limits.viewer.tick)
         self._edges: WeakKeyDictionary[Ring, Edge] = WeakKeyDictionary()
 
@@ -145,7 +150,7 @@ class _Play:
         if not socket.can_prepare(request):
             raise Failure("bad-request", "This address speaks WebSocket only; a browser's page does it for you.")
         ring, _ = await self._held(request, lambda ring: ring.newest_key())
-        with self._viewers.watching(request.match_info["name"]):
+        with self._viewers.watching(request, Way.MSE):
             await socket.prepare(request)
             name = request.match_info["name"]
             await show(request, socket, ring, lambda: self._streams.ring(name), limits)
@@ -165,7 +170,7 @@ class _Play:
 
     async def film(self, request: web.Request) -> web.StreamResponse:
         ring, _ = await self._held(request, lambda ring: ring.newest_key())
-        with self._viewers.watching(request.match_info["name"]):
+        with self._viewers.watching(request, Way.MP4):
             return await progressive.serve(request, ring, self._is_current(request, ring), self._limits.viewer)
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
@@ -177,7 +182,7 @@ class _Play:
 
     async def pictures(self, request: web.Request) -> web.StreamResponse:
         ring, stills = self._ring(request), self._taker()
-        with self._viewers.watching(request.match_info["name"]):
+        with self._viewers.watching(request, Way.MJPEG):
             return await pictures.motion(request, stills, ring, self._is_current(request, ring), self._limits.viewer)
 
     def _taker(self) -> Stills:

@@ -12,7 +12,7 @@ from gateway.jobs.failures import Failure
 from gateway.kinds.kind import as_failure
 from gateway.web import body
 from gateway.web.access.access import TOKEN, grant
-from gateway.web.watch.viewers import Viewers
+from gateway.web.watch.viewers import Viewers, Way
 from media.chunk import Chunk
 from media.ring import Ring
 from media.watch import whep
@@ -53,7 +53,7 @@ class Whep:
             raise Failure("codec-unsupported", reason)
         name, text = request.match_info["name"], await _text(request)
         with ExitStack() as stack:
-            stack.enter_context(self._viewers.watching(name))
+            stack.enter_context(self._viewers.watching(request, Way.WHEP))
             with as_failure():
                 session = await self._broadcasts.open(name, rings, Offer(text, _reached(request)))
             self._sessions[name, session.id] = session

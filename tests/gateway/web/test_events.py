@@ -55,9 +55,9 @@ class Reader:
         await asyncio.wait({self.task})
 
 
-async def listen(world: World, last: str | None = None, path: str = f"{BASE}/events") -> Reader:
+async def listen(world: World, last: str | None = None) -> Reader:
     headers = {} if last is None else {"Last-Event-ID": last}
-    response = await world.session.get(path, headers=headers, timeout=aiohttp.ClientTimeout(total=None))
+    response = await world.session.get(f"{BASE}/events", headers=headers, timeout=aiohttp.ClientTimeout(total=None))
     assert (response.status, response.content_type) == (200, "text/event-stream")
     assert response.headers["Cache-Control"] == "no-store"
     return Reader(response)
@@ -169,11 +169,6 @@ async def test_a_shutdown_ends_the_line_after_the_last_event(world: World) -> No
     await asyncio.sleep(0.1)
     assert reader.ended
     assert reader.events[-1][2]["state"] == "CANCELLED"
-    await reader.close()
-
-
-async def test_the_alias_has_the_events_too(world: World) -> None:
-    reader = await listen(world, path="/rest-api/events")
     await reader.close()
 
 

@@ -14,6 +14,7 @@ from gateway.auth.play_tokens import PlayTokens
 from gateway.web.access.access import Access, middleware
 from gateway.web.watch.mse import ViewerLimits
 from gateway.web.watch.play import Makers, PlayLimits
+from gateway.web.watch.viewers import ViewerCaps, Viewers
 from media.pictures.stills import Format, Still, Stills
 from media.ring import Ring
 from media.watch.whep import Broadcasts, Offer, Rings, WhepSession
@@ -78,13 +79,14 @@ class Watching:
         if not keyless:
             self.file.make("somebody", (Scope.READ,))  # so that keys are needed
         self.sessions = Sessions()
+        self.seats = Viewers(self.streams, ViewerCaps())
 
     def client(self) -> TestClient[Any, Any]:
         """One whose stream goes on."""
         self.streams.rings["sendable"] = a_ring("avc1.1")
         Feeder(self.streams.add("yard")).feed_until(2)
         makers = Makers(Taker(), cast(Broadcasts, self.sessions))
-        app = an_app(self.streams, PlayLimits(viewer=ViewerLimits(tick=0.05)), makers)
+        app = an_app(self.streams, PlayLimits(viewer=ViewerLimits(tick=0.05)), makers, self.seats)
         app.middlewares.append(middleware(self.access))
         return TestClient(Server(app))
 
@@ -150,6 +152,27 @@ async def test_a_viewer_who_came_before_the_first_key_was_made_sees_no_more(tmp_
         said = await watching
         if how == "mse":
             assert said == (ENDS, 1008)
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_a_viewer_who_is_told_to_go_sees_no_more_and_others_do(tmp_path: Path, how: str) -> None:
+    here = Watching(tmp_path, keyless=True)
+    async with here.client() as client, asyncio.timeout(60):
+        first = asyncio.create_task(watch(client, how, {}))
+        await until(lambda: here.viewers == 1, 30)
+        (seat,) = here.seats.seats()
+        second = asyncio.create_task(watch(client, how, {}))
+        await until(lambda: here.viewers == 2, 30)
+        here.seats.end(seat.id)
+        assert [each.id != seat.id for each in here.seats.seats()] == [True]
+        await until(lambda: here.viewers == 1, 30)
+        if how == "mse":
+            assert await first == (ENDS, 1008)
+            assert not second.done()
+        here.seats.end(here.seats.seats()[0].id)
+        here.seats.end("nobody")
+        await until(lambda: here.viewers == 0, 30)
+        await asyncio.gather(first, second)
 
 
 @pytest.mark.parametrize("why", ["its time", "its key"])

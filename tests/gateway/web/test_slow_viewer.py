@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from pytest_aiohttp import AiohttpClient
 from gateway.jobs.failures import Failure
 from gateway.web.watch.mse import ViewerLimits
 from gateway.web.watch.play import PlayLimits
-from gateway.web.watch.viewers import PLAYERS, ViewerCaps, Viewers
+from gateway.web.watch.viewers import PLAYERS, ViewerCaps, Viewers, Way
 from tests.support.feeding import Feeder
 from tests.support.processes import until
 from tests.support.watching import FakeStreams, Server, an_app
@@ -82,9 +83,14 @@ async def test_a_viewer_at_8_kilobytes_a_second_among_100_takes_nothing_from_the
 def test_the_caps_hold_for_a_stream_and_for_all_of_them() -> None:
     streams = FakeStreams()
     viewers = Viewers(streams, ViewerCaps(per_stream=2, total=3))
-    with viewers.watching("a"), viewers.watching("a"), viewers.watching("b"):
+
+    def watching(name: str) -> AbstractContextManager[None]:
+        request = make_mocked_request("GET", "/", match_info={"name": name}, app=web.Application())
+        return viewers.watching(request, Way.MP4)
+
+    with watching("a"), watching("a"), watching("b"):
         for name, what in (("a", "The stream has 2"), ("b", "There are 3")):
-            with pytest.raises(Failure, match=what) as refused, viewers.watching(name):
+            with pytest.raises(Failure, match=what) as refused, watching(name):
                 pass
             assert refused.value.code == "capacity-exceeded"
         assert viewers.total == 3
@@ -113,6 +119,31 @@ async def test_an_hls_player_counts_for_as_long_as_it_asks_again() -> None:
         assert await load("three") == 200
         await asyncio.sleep(16)
         assert streams.watching == {"yard": 0}
+
+
+@pytest.mark.looptime
+async def test_an_hls_player_that_is_told_to_go_is_refused_for_a_while() -> None:
+    streams = FakeStreams()
+    Feeder(streams.add("yard")).feed_until(2)
+    limits = PlayLimits(caps=ViewerCaps(absence=15))
+    viewers = Viewers(streams, limits.caps)
+    async with TestClient(Server(an_app(streams, limits, viewers=viewers))) as client:
+
+        async def load(player: str) -> int:
+            response = await client.get("/live/yard/media.m3u8", headers={"User-Agent": player})
+            return response.status
+
+        assert [await load("one"), await load("two")] == [200, 200]
+        first, second = viewers.seats()
+        viewers.end(first.id)
+        for _ in range(2):
+            assert viewers.seats() == [second]
+            assert [await load("one"), await load("two")] == [403, 200]
+            await asyncio.sleep(7)
+        await asyncio.sleep(2)
+        assert [await load("one"), await load("two")] == [200, 200]
+        assert len(viewers.seats()) == 2
+        viewers.close()
 
 
 async def test_a_caller_that_gives_itself_many_names_does_not_fill_a_stream() -> None:
