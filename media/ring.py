@@ -104,10 +104,10 @@ AWAY: Final = Fraction(3, 2)  # target durations without a chunk after which the
 class LiveRing:
     """The ring that a live source appends to. `clock` gives Unix time; it is asked only where a run of chunks begins.
 
-    `steady` gives seconds that never jump. With it, a source that sends nothing leaves gap segments behind, each of a
-    target duration, one less than the window at the most, so that players wait instead of giving up. The target
-    duration is that of the first complete segment and stays (a player may rely on it): what would be longer is cut, at
-    a key frame or not. Only a single chunk that is longer raises it.
+    `steady` gives seconds that never jump. With it, a source that sends nothing leaves gap segments behind, so that
+    players wait instead of giving up. Each gap is one target duration long, and there are fewer of them than a window
+    has segments. The target duration is that of the first complete segment. It stays, since a player may rely on it: a
+    segment that would be longer is cut, at a key frame or not. Only a single chunk that is longer raises it.
 
     Held at any time: at most `window + spare` complete segments and the open one, and at most `max_bytes` (or one
     chunk, if that alone is larger). Whole segments leave, oldest first. `segments()` is all that is held;

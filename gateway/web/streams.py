@@ -26,10 +26,10 @@ UNSAVED: Final = "What was asked for is stopped, but that is not on disk yet: it
 class Filter(Exact):
     """Which streams are meant: all that is said must fit, and null says nothing.
 
-    `mediaSessionId` is another word for `id`; `name`, `localStreamName` and `toStream` are words for the stream's name;
-    `remoteStreamName` is the name of what a transcoder reads. `uri` is a list's as it was given, or one of those in it.
-    `status` may be a word of WCS. Every stream here is published: `published` false means none. `display` is taken and
-    changes nothing.
+    `mediaSessionId` is another word for `id`. `name`, `localStreamName` and `toStream` are words for the stream's name.
+    `remoteStreamName` is the name of what a transcoder reads. `uri` is an address; of a list of files, the list as it
+    was given or one of its addresses. `status` may be a word of WCS. Every stream here is published, so `published`
+    false fits none. `display` is taken and changes nothing.
     """
 
     id: str | None = None
@@ -77,8 +77,8 @@ class Filter(Exact):
 
 
 class AnyKindFilter(Filter):
-    """The filter of `/stream/*`: as those of one kind, and `kind` is rtsp, vod or transcoder. The status PLAYING, by
-    which WCS means viewers here, is that of none.
+    """The filter of `/stream/*`. Its `kind` is rtsp, vod or transcoder. The status PLAYING fits no stream here: WCS
+    means viewers by it.
     """
 
     kind: str | None = None

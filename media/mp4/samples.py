@@ -20,11 +20,11 @@ _LENGTH_AT: Final = {"h264": 4, "hevc": 21}  # of lengthSizeMinusOne in avcC and
 class Samples:
     """The samples of one track. `codec` is `h264` or `hevc`; `config` its `avcC` or `hvcC`, or Annex B.
 
-    Out come NAL units behind lengths of as many bytes as `config` says, or four:
+    They come out as NAL units behind lengths of as many bytes as `config` says, or four, with these changes:
 
-    * SEI whose messages do not fit into it goes: FFmpeg passes over it, Chromium's decoder refuses the picture.
+    * SEI whose messages do not fit into it is left out: FFmpeg ignores it, Chromium's decoder refuses the picture.
     * Start codes, where a muxer forgot lengths, become lengths.
-    * `no_output_of_prior_pics_flag` goes: it would take the last pictures of the round before.
+    * `no_output_of_prior_pics_flag` is cleared: it would take away the last pictures of the round before.
     """
 
     def __init__(self, codec: str, config: bytes) -> None:

@@ -34,9 +34,9 @@ class Stamp(NamedTuple):  # a frozen dataclass takes three times as long to make
 class StampMapper:
     """Presentation times that go on whatever the camera's clock does; ticks of `rate` in and out, decode order.
 
-    Plain wraps, jumps, and single stamps that are hours away leave no trace: a step of over five seconds (or over two
-    frames, where those are longer) that the time of arrival does not explain is replaced by one frame. When three such
-    stamps agree with one another the clock was set anew and goes on from there. A step that arrival explains is a real
+    Plain wraps, jumps, and single stamps that are hours away leave no trace. A step of over five seconds (or over two
+    frames, where those are longer) is replaced by one frame, unless the time of arrival explains it. When three such
+    stamps agree with one another, the clock was set anew and goes on from there. A step that arrival explains is a real
     gap and is kept. A frame without a stamp comes one frame after the one before, until a stamp says where it was.
     """
 

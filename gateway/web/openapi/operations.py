@@ -32,10 +32,10 @@ JOB_STATUSES: Final = tuple(status for status in STATUSES if status not in (405,
 class Operation:
     """One method of one path; `path` is the router's.
 
-    `results` maps a status to a model, to `Many` of it, to a media type, or to None for an empty answer; `statuses` are
-    those of problems, beside those that all guarded operations have. `job`: admits one; `prefer`: knows all of Prefer;
-    `strict`: knows its `handling` alone; `etag`: knows If-None-Match; `resumes`: knows Last-Event-ID; `paged`: the
-    answer may have a Link to the next page.
+    `results` maps a status to a model, to `Many` of it, to a media type, or to None for an empty answer. `statuses` are
+    those of problems, besides those that all guarded operations have. `job`: it makes a job. `prefer`: it reads all of
+    Prefer; `strict`: only `handling`. `etag`: it reads If-None-Match; `resumes`: Last-Event-ID. `paged`: the answer may
+    have a Link to the next page.
     """
 
     method: str

@@ -76,9 +76,9 @@ class Seat:
 class Viewers:
     """Every viewer in one place: connections for as long as they last, HLS players for as long as they ask again.
 
-    An HLS player holds no connection and may not be told apart by a cookie or a mark in its addresses, which would end
-    what a cache in between is good for; so its address and its name (User-Agent) stand for it, and two equal players
-    behind one address count as one. A caller chooses that name, so an address has a bound of names.
+    An HLS player holds no connection. A cookie or a mark in its addresses would tell it from others, but would make
+    each answer one of its own, and caches useless. So its address and its name (User-Agent) stand for it, and two equal
+    players behind one address count as one. A caller chooses that name, so the names of one address have a bound.
     """
 
     def __init__(self, streams: Streams, caps: ViewerCaps) -> None:

@@ -47,12 +47,12 @@ class _Asked:
 
 
 class Relay:
-    """Serves whoever comes first with `url`, which nobody else is told; everything else is closed.
+    """Serves whoever comes first with `url`, which nobody else is told; all other connections are closed.
 
     The one connection to the camera goes to its checked address. Requests are sent on under the camera's own address
-    and with the answer to its challenge; media pass as they are, and what the camera says is written anew (`cleaned`):
-    it must not choose where FFmpeg sends. FFmpeg does not see a challenge that can be answered, and a redirect ends it
-    all (`redirected`). Raises `OSError` when the camera cannot be connected to.
+    and with the answer to its challenge. Media passes as it is. What the camera says is written anew (`cleaned`), since
+    it must not choose where FFmpeg sends. FFmpeg does not see a challenge that can be answered. A redirect ends the
+    relay (`redirected`). Raises `OSError` when the camera cannot be connected to.
     """
 
     def __init__(self, camera: CameraSpec) -> None:

@@ -30,10 +30,10 @@ class Watchdog:
     """A thread beside a reader that blocks in FFmpeg. `with Watchdog(...) as lookout:` reads, and `lookout.fault` says
     why it was made to end, if it was.
 
-    `look` is called twice a second with monotonic time, and raises `Fault` when the time is over. It is believed at the
-    second time in a row: where all of the process stood still, the reader first gets to read what has come meanwhile.
-    `line.hang_up` makes the reader's stream end; `line.cut` lets go of a reader that waits until it can write. One that
-    goes on after that has its process ended around it.
+    `look` is called twice a second with monotonic time, and raises `Fault` when the time is over. It counts when it
+    raises twice in a row: if the whole process stood still, the reader first gets to read what has come meanwhile.
+    `line.hang_up` makes the reader's stream end; `line.cut` lets go of a reader that waits until it can write. If the
+    reader still goes on after that, its process is ended.
     """
 
     def __init__(self, channel: GatewaySocket, look: Callable[[float], None], line: Line) -> None:

@@ -122,10 +122,10 @@ class Head:
 class Index:
     """A whole package: round 0 of a loop of `length` ticks.
 
-    Audio of a loop is rarely a whole number of frames, so a round comes in variants; `counts` says how many frames each
-    holds. Round `n` takes variant `cycle[n % len(cycle)]`, or, without a cycle, the first one with as many frames as
-    the grid has room for between its start and the next one's. `size` is that of the data file. `warnings` are pairs
-    of a code and a sentence.
+    The audio of a loop is rarely a whole number of frames, so a round comes in variants; `counts` says how many frames
+    each variant holds. Round `n` takes variant `cycle[n % len(cycle)]`. Without a cycle it takes the first variant with
+    as many frames as the grid has room for between its start and the start of the next round. `size` is that of the
+    data file. `warnings` are pairs of a code and a sentence.
     """
 
     head: Head

@@ -18,14 +18,14 @@ HALF: Final = Fraction(1, 2)
 class PlaylistTimeline:
     """The `Timeline` of a list of files, as arithmetic on the loops of its files.
 
-    `timescale` has a whole number of ticks in one of every file's, so where each file begins is exact, however many
-    rounds later. Every file begins a segment. It begins behind a discontinuity where its init is another one than that
-    of the file before it in the list, or its pictures come earlier or later behind their sound.
+    One tick of every file is a whole number of ticks of `timescale`, so where each file begins is exact, however many
+    rounds later. Every file begins a segment. A file begins behind a discontinuity if its init is another than that of
+    the file before it, or if its pictures come earlier or later behind their sound.
 
-    The audio of all files with the same frames is on one endless grid: a file begins at the frame nearest to where its
-    pictures do, and of its audio variants that one is played which ends where the next file begins.
+    The audio of all files with the same frames is on one endless grid. A file begins at the frame of the grid that is
+    nearest to its first picture, and its audio variant is the one that ends where the next file begins.
 
-    It grows while its files are packaged: what counts is up to the first one whose package is not whole.
+    The list grows while its files are packaged: it reaches up to the first file whose package is not whole.
     """
 
     def __init__(self, loops: Sequence[Loop]) -> None:

@@ -107,11 +107,12 @@ def audio_form(stream: AudioStream, first: bytes) -> AudioForm:
 
 
 class AudioSlots:
-    """The audio frames of one round in consecutive slots from its start; what the file has no frame for is silent.
+    """The audio frames of one round in consecutive slots from its start; a slot for which the file has no frame is
+    silent.
 
-    Slot 0 is the frame that sounds when the first picture is shown (at `start` seconds), or the nearest to it; `phase`
-    is how much later than the picture it begins, in samples, and may be negative: no less than `-lead` seconds, for
-    nothing is decoded before time 0. `frame` is samples in a slot.
+    Slot 0 is the frame that sounds when the first picture is shown (at `start` seconds), or the nearest to it. `phase`
+    is how much later than the picture it begins, in samples. It may be negative, but no less than `-lead` seconds,
+    since nothing is decoded before time 0. `frame` is samples in a slot.
     """
 
     def __init__(self, form: AudioForm, sounds: Iterator[SoundFrame], start: Fraction, lead: Fraction = HALF) -> None:

@@ -89,10 +89,10 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     """The task of a worker. `spec`: `path` of the file, `folder` of the package (it exists), both absolute; `mark`, if
     there is one, as `Mark.stored` takes it.
 
-    Up go `TaskProgress` with `recoding` if there is something to recode: it goes on when an `Order` comes; then with
-    `head` and `seconds`, then with `chunk` and `done` for each chunk; `Ready` once there is something to play (the
-    first segment, or so much that the rest will be there in time); `WarningRaised`; `Finished` when the index is on
-    disk.
+    It sends these messages. `TaskProgress` with `recoding`, if tracks have to be encoded: it goes on when an `Order`
+    comes. `TaskProgress` with `head` and `seconds`. `TaskProgress` with `chunk` and `done` for each chunk. `Ready` once
+    there is something to play: the first segment, or so much that the rest will be there in time. `WarningRaised`.
+    `Finished` when the index is on disk.
     """
     options = Options(mark=Mark.stored(spec.get("mark")))
     pace = Headstart(options.segment)
