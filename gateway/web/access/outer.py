@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"
 HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*")
 FORWARDED: Final = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix")
+TOLD: Final = (*FORWARDED, "Forwarded")
 _PAIR: Final = re.compile(r'\s*([A-Za-z]+)=(?:"([^"]*)"|([^";,\s]*))\s*(;|,|$)')
 
 
@@ -33,7 +35,7 @@ class Outer:
     proxied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Proxies:
     """The networks of proxies that are trusted, and the address at which those are asked, where it is set."""
 
@@ -73,9 +75,11 @@ def _as_seen(request: web.BaseRequest) -> Outer:
 
 
 def _outer(request: web.BaseRequest, proxies: Proxies) -> Outer:
-    seen, peer = _as_seen(request), _address(request.remote or "")
-    if peer is None or not proxies.trusts(peer):
+    seen, peer = _as_seen(request), _trusted(proxies, request.remote or "")
+    if peer is None:
         return seen
+    if proxies.public is None and not any(name in request.headers for name in TOLD):
+        return Outer(seen.address, seen.scheme, seen.host, proxied=True)
     told = _told(request.headers)
     address = str(_caller(peer, told.chain, proxies))
     scheme, host, prefix = proxies.public or (
@@ -84,6 +88,13 @@ def _outer(request: web.BaseRequest, proxies: Proxies) -> Outer:
         told.prefix.rstrip("/") if PREFIX.fullmatch(told.prefix.rstrip("/")) else "",
     )
     return Outer(address, scheme, host, prefix, proxied=True)
+
+
+@lru_cache(maxsize=1024)  # few addresses ask again and again
+def _trusted(proxies: Proxies, text: str) -> Address | None:
+    """The address of a peer, if it is a trusted proxy's."""
+    peer = _address(text)
+    return peer if peer is not None and proxies.trusts(peer) else None
 
 
 @dataclass(frozen=True, slots=True)
