@@ -19,12 +19,12 @@ def status_of(call: Call, status: int) -> int:
 
 
 def failed(request: web.Request, call: Call, failure: Failure) -> web.Response:
-    """A problem document (RFC 9457) as everywhere; its code and its detail are ours."""
+    """The answer to a call that failed: a problem document (RFC 9457) with a status of WCS, and our code and detail."""
     return job_failed(request, call, failure.record(), failure.retry_after)
 
 
 def job_failed(
     request: web.Request, call: Call, record: dict[str, Any], retry_after: int | None = None
 ) -> web.Response:
-    """The same for the error that a job has ended with."""
+    """The answer to a call whose job has ended with this error: a problem document (RFC 9457) with a status of WCS."""
     return render(request, record | {"status": status_of(call, int(record["status"]))}, retry_after)

@@ -34,7 +34,7 @@ class Call:
 
     @property
     def path(self) -> str:
-        """`rtsp/startup`."""
+        """The path below `/rest-api/`, such as `rtsp/startup`."""
         return f"{self.object}/{self.method}"
 
     @property

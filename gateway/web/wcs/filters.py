@@ -47,7 +47,9 @@ class WcsFilter:
 
     @classmethod
     def of(cls, wcs_object: str, content: dict[str, Any]) -> "WcsFilter":
-        """Raises `Failure` `invalid-field` for what is no filter: passed over it would mean more."""
+        """Reads a filter. Raises `Failure` `invalid-field` for what is none: if it were ignored, more would be
+        meant.
+        """
         known, errors, said = FIELDS[wcs_object], dict[str, str](), dict[str, Any]()
         ids, display = content.get(IDS), content.get(DISPLAY, [])
         for name, value in content.items():
@@ -72,7 +74,7 @@ class WcsFilter:
 
     @property
     def selects(self) -> bool:
-        """Whether it says which: something that does not fit all that is published."""
+        """Whether the filter says anything that does not fit all that is published."""
         told = {name: FLAGS.get(value, value) if isinstance(value, str) else value for name, value in self.said.items()}
         return self.ids is not None or any(name not in OF_ALL or value != OF_ALL[name] for name, value in told.items())
 

@@ -95,7 +95,7 @@ class _Call:
         return web.json_response([each.members for each in found], headers=FRESH)
 
     async def _job(self, request: web.Request, kind: Kind, content: dict[str, Any]) -> web.StreamResponse:
-        """Empty, or the members of the result that WCS has."""
+        """The answer after a job: empty, or the members of the result that WCS has."""
         outcome = await carried_out(request, kind, self.face, content)
         if outcome.result is None:
             return job_failed(request, self.call, outcome.record["error"])
@@ -132,7 +132,7 @@ class _Call:
 
 
 async def _measure(found: list[_Found]) -> None:
-    """Adds `metrics` to each."""
+    """Adds `metrics` to each of the objects."""
     for each in found:
         each.members["metrics"] = await metrics_of(each.stream, each.seat.way if each.seat else None)
         await asyncio.sleep(0)  # a thousand streams in one go would hold up the others

@@ -15,7 +15,9 @@ WHOLE: Final = frozenset({Way.HLS, Way.MSE, Way.MP4, Way.MJPEG})
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Of the newest whole segment: seconds, frames, bytes, and frames that are shown before one that came earlier."""
+    """What was measured of the newest whole segment: seconds, frames, bytes, and frames that are shown before one that
+    came earlier.
+    """
 
     seconds: float
     frames: int
@@ -24,8 +26,10 @@ class _Measured:
 
 
 async def metrics_of(stream: Stream, way: Way | None = None) -> dict[str, Any]:
-    """Of what comes in, or of what a viewer gets `way`. Sizes in pixels, VIDEO_RATE in kbit/s, VIDEO_FPS a second;
-    VIDEO_B_FRAMES is of the newest whole segment, VIDEO_LOST counts RTP packets.
+    """The metrics of what comes in, or of what a viewer gets `way`.
+
+    Sizes in pixels, VIDEO_RATE in kbit/s, VIDEO_FPS a second; VIDEO_B_FRAMES is of the newest whole segment, VIDEO_LOST
+    counts RTP packets.
     """
     record = stream.record()
     video = record.get("video") or {}
@@ -44,7 +48,7 @@ async def metrics_of(stream: Stream, way: Way | None = None) -> dict[str, Any]:
 
 
 async def _newest(ring: Ring) -> _Measured | None:
-    """None while there is no whole segment, or when it leaves the ring just now."""
+    """What was measured of the newest whole segment; None while there is none, or when it leaves the ring just now."""
     segment = next((each for each in reversed(ring.segments()) if each.complete and not each.gap), None)
     if segment is None or not segment.seconds:
         return None

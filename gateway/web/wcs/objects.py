@@ -86,12 +86,12 @@ def pull_agent(stream: Stream) -> Members:
 
 
 def vod_agent(stream: Stream) -> Members:
-    """A channel; of a list of files `uri` is a list."""
+    """The members of a channel; of a list of files `uri` is a list."""
     return _agent(stream, "vod") | {"loop": bool(stream.record()["loop"])}
 
 
 def transcoder_agent(stream: Stream) -> Members:
-    """A transcoder; of its encoder what was asked for."""
+    """The members of a transcoder; of its encoder they have what was asked for."""
     record = stream.record()
     asked = record["encoder"]
     mark = (record["watermark"] or {}).get("file")
@@ -138,5 +138,5 @@ def _codec(track: Members) -> str:
 
 
 def _sound(audio: Members) -> str:
-    """`mpeg4-generic/48000/2`, as WCS shows it since 5.2.1619."""
+    """The codec of the sound as WCS shows it since 5.2.1619: `mpeg4-generic/48000/2`."""
     return "/".join(str(part) for part in (_codec(audio), audio.get("sampleRate"), audio.get("channels")) if part)

@@ -92,7 +92,9 @@ class Statistics:
         return web.RouteDef(route.method, route.path, either, route.kwargs)
 
     def _answer(self, request: web.Request) -> web.Response:
-        """Text, or JSON with `format=json`; `groups` (with commas between) are those wanted, all without it."""
+        """The statistics as text, or as JSON with `format=json`. `groups` (with commas between) are those wanted;
+        without it, all.
+        """
         wanted = [name for name in request.query.get("groups", "").split(",") if name]
         seen = self._seen()
         shown = {
@@ -128,7 +130,7 @@ def _lines(shown: dict[tuple[str, str], dict[str, int]]) -> Iterator[str]:
 
 
 def _memory() -> dict[str, int]:
-    """MiB, by the names of proc_meminfo(5); nothing where there is no such file."""
+    """The machine's memory in MiB, by the names of proc_meminfo(5); nothing where there is no such file."""
     try:
         lines = MEMORY.read_text().splitlines()
     except OSError:
