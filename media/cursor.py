@@ -35,6 +35,7 @@ class Cursor:
         self._needs_key = True
         self._init_id = ""
         self._skipped: Fraction | None = None
+        self._excused = Fraction(0)  # seconds behind that are not the reader's fault, and are not made good yet
 
     def follow(self, ring: Ring) -> None:
         """Goes on in another ring of the stream, from its newest key frame; nothing happens if it is the same one."""
@@ -51,12 +52,16 @@ class Cursor:
         """Whether the next chunk is not there yet."""
         return self.number >= self.ring.head
 
-    async def step(self) -> Step | None:
-        """The next chunk for the reader; None when there is none now: ask again, after a wait if it `waits`."""
+    async def step(self, *, idle: bool = False) -> Step | None:
+        """The next chunk for the reader; None when there is none now: ask again, after a wait if it `waits`.
+
+        `idle` says that the reader has used all that it got. What it is behind then is not its fault, and is not held
+        against it: it may be `limit` seconds further behind, until it has caught up.
+        """
         chunk = await self.ring.chunk(self.number)
         if chunk is None and self.waits:
             return None
-        if chunk is None or self._is_late(chunk):
+        if chunk is None or self._is_late(chunk, idle):
             chunk = await self._moved(chunk)
             if chunk is None:
                 return None
@@ -67,11 +72,16 @@ class Cursor:
         self._needs_key, self._init_id, self._skipped = False, chunk.init.id, None
         return step
 
-    def _is_late(self, chunk: Chunk) -> bool:
+    def _is_late(self, chunk: Chunk, idle: bool) -> bool:
         if self._limit is None:
             return False
+        if idle or self._excused:
+            late = behind(self.ring, chunk)
+            self._excused = late if idle else min(self._excused, late)
         key = self.ring.newest_key()
-        return key is not None and key > chunk.number and behind(self.ring, chunk) > self._limit
+        if key is None or key <= chunk.number:
+            return False
+        return behind(self.ring, chunk) > self._limit + self._excused
 
     async def _moved(self, late: Chunk | None) -> Chunk | None:
         """The newest key frame's chunk. If there is none, None, and the next key frame is awaited.

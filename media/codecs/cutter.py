@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from media.chunk import Init
 from media.codecs import libav
 from media.codecs.aac_encoder import CameraSound
+from media.codecs.early_sound import EarlySound
 from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
@@ -107,6 +108,7 @@ class Cutter:
         self._shift = 0  # what `_keeper` has added to the camera's clock, in video ticks
         self._base: tuple[int, int] | None = None  # the camera's time base: PyAV makes a fraction each time
         self._audio_mapper: StampMapper | None = None
+        self._early = EarlySound()  # what has come before the first picture has its place
         self._audio_rate = 0  # of the camera's audio stamps, ticks a second
         self._audio_clock = AudioClock(sound.stream.codec_context.sample_rate, sound.samples) if sound else None
         self._held: list[_Frame] = []  # the first frames, until the unstamped one among them can be placed
@@ -158,6 +160,7 @@ class Cutter:
         if len(self._held) >= wanted and stamped:
             for each in _with_first_stamps(self._held, self._usual):
                 self._place(each)
+                self._hear_early(each)
             self._held, self._placed = [], True
 
     def _ticks(self, packet: "Packet[Any]") -> int | None:
@@ -171,18 +174,33 @@ class Cutter:
         return (2 * pts * self._base[0] + self._base[1]) // (2 * self._base[1])
 
     def audio(self, packet: "Packet[Any]") -> None:
-        """Takes one packet of sound. Packets from before the first picture are dropped."""
-        if self._sound is None or self._audio_clock is None or self._origin is None:
+        """Takes one packet of sound. It is kept until the first picture has its place, which may take two pictures."""
+        if self._sound is None:
             return
         self._heard_at = time.monotonic()
+        if self._origin is None:
+            self._early.keep(packet, self._heard_at)
+        else:
+            self._take_sound(packet, self._audio_seconds(packet, self._heard_at))
+
+    def _hear_early(self, first: "_Frame") -> None:
+        """Takes the sound that was kept; what is before the first picture is dropped."""
+        for packet, arrival in self._early.taken():
+            seconds = self._audio_seconds(packet, arrival)
+            if seconds is not None and seconds * VIDEO_RATE >= first.decode:
+                self._take_sound(packet, seconds)
+
+    def _take_sound(self, packet: "Packet[Any]", seconds: float | None) -> None:
+        if self._sound is None or self._audio_clock is None:
+            return
         try:
-            for frame in self._sound.frames(packet, self._audio_seconds(packet)):
+            for frame in self._sound.frames(packet, seconds):
                 self._hear(frame.data, self._audio_clock.stamp(frame.seconds), self._sound.samples)
         except ValueError as error:
             self._sound = None
             self._channel.send(WarningRaised("audio-unsupported", f"The camera's audio is left out: {error}."))
 
-    def _audio_seconds(self, packet: "Packet[Any]") -> float | None:
+    def _audio_seconds(self, packet: "Packet[Any]", arrival: float) -> float | None:
         """When the packet sounds, on the stream's timeline; None when the camera does not say."""
         if packet.pts is None or self._origin is None:
             return None
@@ -191,7 +209,7 @@ class Cutter:
                 return None
             self._audio_rate = round(1 / packet.time_base)
             self._audio_mapper = StampMapper(self._audio_rate, self._audio_rate // 50)
-        pts = self._audio_mapper.map(packet.pts, time.monotonic())
+        pts = self._audio_mapper.map(packet.pts, arrival)
         return pts / self._audio_rate + (self._shift - self._origin) / VIDEO_RATE
 
     def _hear(self, data: bytes, stamp: int | None, samples: int) -> None:

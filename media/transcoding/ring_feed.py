@@ -1,7 +1,8 @@
 """Carries the chunks of a stream's ring to a worker, no faster than it uses them.
 
 A worker that is too slow is not waited for: what it cannot keep up with is left out in whole groups of pictures, from
-key frame to key frame, and said.
+key frame to key frame, and said. A worker that was sent all that there was, and has used it, is not too slow, however
+much comes at once then: the source, or this process, stood still.
 """
 
 import asyncio
@@ -44,6 +45,7 @@ class RingFeed:
         self._sent: deque[_Sent] = deque()
         self._used = 0
         self._room = asyncio.Event()
+        self._caught_up = False  # the worker has been sent all that there was
         self.left_out = 0.0  # seconds of the source
 
     async def source(self) -> Init:
@@ -87,8 +89,9 @@ class RingFeed:
         if self._cursor is None:
             self._cursor = Cursor(ring, BEHIND)
         self._cursor.follow(ring)
-        step = await self._cursor.step()
-        if step is None and self._cursor.waits:
+        step = await self._cursor.step(idle=self._caught_up and not self._sent)
+        self._caught_up = step is None and self._cursor.waits
+        if self._caught_up:
             await _arrival(ring, self._cursor.number)
         return step
 

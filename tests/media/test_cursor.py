@@ -105,6 +105,42 @@ async def test_a_late_reader_goes_on_at_the_newest_key_frame_and_is_told_how_muc
     assert (step.chunk.number, step.resumed, step.skipped) == (10, True, Fraction(36, 10))
 
 
+async def test_a_reader_that_waited_for_what_comes_all_at_once_gets_all_of_it() -> None:
+    ring = a_ring()
+    feeder = Feeder(ring)  # chunks of 0.4 s, a key frame every 2 s
+    feeder.feed()
+    cursor = Cursor(ring, LIMIT)
+    await all_steps(cursor)
+    feeder.feed(12)  # the source stood still for 4.8 s
+    first = await cursor.step(idle=True)
+    rest = [first, *await all_steps(cursor)]
+    assert [step.chunk.number for step in rest if step is not None] == list(range(1, 13))
+
+
+async def test_a_reader_that_falls_further_behind_than_what_was_not_its_fault_is_late() -> None:
+    ring = a_ring()
+    feeder = Feeder(ring)
+    feeder.feed()
+    cursor = Cursor(ring, LIMIT)
+    await all_steps(cursor)
+    feeder.feed(9)  # 3.6 s at once
+    assert await cursor.step(idle=True) is not None
+    feeder.feed(5)  # and 2 s while it used 0.4 s
+    step = await cursor.step()
+    assert step is not None
+    assert (step.chunk.number, step.skipped) == (2, None)
+    feeder.feed(3)
+    step = await cursor.step()
+    assert step is not None
+    assert step.skipped is not None
+    feeder.feed(1)
+    await all_steps(cursor)
+    feeder.feed(12)  # what was excused before was made good since
+    step = await cursor.step()
+    assert step is not None
+    assert step.skipped is not None
+
+
 async def test_what_has_left_the_ring_is_skipped_also_for_a_reader_without_a_limit() -> None:
     ring = a_ring(max_bytes=4000)
     feeder = Feeder(ring)
