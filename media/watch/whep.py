@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,16 +72,18 @@ class WhepSession:
     answer: "asyncio.Future[str]"
     gone: "asyncio.Future[None]"
     asked_at: float = 0.0
+    who: str = ""
     connected: bool = False
     leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a viewer asks with: its SDP, and the address of this machine at which it came."""
+    """What a viewer asks with: its SDP, and the address of this machine at which it came; `who` it counts for."""
 
     sdp: str
     address: str
+    who: str = ""
 
 
 class Broadcasts:
@@ -135,9 +138,9 @@ class _Broadcast:
 
     async def open(self, offer: Offer) -> WhepSession:
         """A session for the offer. Raises the faults that `Broadcasts.open` names."""
-        self._make_room()
+        self._make_room(offer.who)
         session = WhepSession(
-            uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time()
+            uuid.uuid4().hex, self._loop.create_future(), self._loop.create_future(), self._loop.time(), offer.who
         )
         self._sessions[session.id] = session
         answered = False
@@ -153,17 +156,20 @@ class _Broadcast:
                 self.end(session.id)
         return session
 
-    def _make_room(self) -> None:
-        """Sees that there is a place for one more. Who has asked and does not connect gives way. Fault:
-        `capacity-exceeded`.
+    def _make_room(self, who: str) -> None:
+        """Finds a place for one more viewer. Fault: `capacity-exceeded`.
+
+        Where all places are taken, a viewer that has asked and does not connect gives way; else the newest one of
+        somebody who has over half of the places, to anybody else.
         """
         staying = [session for session in self._sessions.values() if not session.leaving]
         if len(staying) >= PEERS:
             late = self._loop.time() - COMING
-            waited_for = next((each for each in staying if not each.connected and each.asked_at <= late), None)
-            if waited_for is not None:
-                self.end(waited_for.id)
-                staying.remove(waited_for)
+            waited_for = [each for each in staying if not each.connected and each.asked_at <= late]
+            gives_way = waited_for[0] if waited_for else _one_of_many(staying, who)
+            if gives_way is not None:
+                self.end(gives_way.id)
+                staying.remove(gives_way)
         if len(staying) >= PEERS or len(self._sessions) >= SEATS:
             raise Fault("capacity-exceeded", f"The stream has {PEERS} viewers by WebRTC; MSE and HLS take more.")
 
@@ -284,6 +290,14 @@ class _Broadcast:
         if not self._sessions:
             self.over = True
             self._enough.set()
+
+
+def _one_of_many(sessions: list[WhepSession], who: str) -> WhepSession | None:
+    """The newest session of the one who has over half of the places, unless that is `who`."""
+    ((most, count),) = Counter(each.who for each in sessions).most_common(1)
+    if most == who or count <= PEERS // 2:
+        return None
+    return next(each for each in reversed(sessions) if each.who == most)
 
 
 async def _arrival(cursor: Cursor) -> None:

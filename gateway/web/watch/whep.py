@@ -12,6 +12,8 @@ from gateway.jobs.failures import Failure
 from gateway.kinds.kind import as_failure
 from gateway.web import body
 from gateway.web.access.access import TOKEN, grant
+from gateway.web.access.outer import outer
+from gateway.web.access.principal import viewer
 from gateway.web.watch.viewers import Viewers, Way
 from media.chunk import Chunk
 from media.ring import Ring
@@ -55,12 +57,12 @@ class Whep:
         with ExitStack() as stack:
             stack.enter_context(self._viewers.watching(request, Way.WHEP))
             with as_failure():
-                session = await self._broadcasts.open(name, rings, Offer(text, _reached(request)))
+                session = await self._broadcasts.open(name, rings, Offer(text, _reached(request), _who(request)))
             self._sessions[name, session.id] = session
-            viewer = stack.pop_all()
+            place = stack.pop_all()
 
-        viewer.callback(self._sessions.pop, (name, session.id))
-        session.gone.add_done_callback(lambda _: viewer.close())
+        place.callback(self._sessions.pop, (name, session.id))
+        session.gone.add_done_callback(lambda _: place.close())
         self._watch_over(name, session, grant(request))
         token = request.get(TOKEN)  # the one that was checked: what else is in the address gets into no header
         location = f"/live/{quote(name, safe='')}/whep/{session.id}" + (f"?token={token}" if token else "")
@@ -97,6 +99,11 @@ async def _text(request: web.Request) -> str:
         return (await body.read(request)).decode()
     except UnicodeDecodeError:
         raise Failure("bad-request", "The offer is not UTF-8.") from None
+
+
+def _who(request: web.Request) -> str:
+    """Whom a viewer's place counts for: its token and its address, as a page may give one token to all its viewers."""
+    return f"{viewer(request)} {outer(request).address}"
 
 
 def _reached(request: web.Request) -> str:

@@ -209,6 +209,30 @@ async def test_who_is_answered_and_does_not_connect_gives_way_where_all_places_a
     assert all(each.gone.done() for each in viewers)
 
 
+async def test_who_has_over_half_of_the_places_gives_one_to_another_and_none_to_itself(
+    workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whep, "PEERS", 4)
+    ring = a_group(*[100_000] * CHUNKS)
+    broadcasts = Broadcasts(cast(Workers, workers))
+
+    async def asks(who: str) -> asyncio.Task[WhepSession]:
+        task = asyncio.create_task(broadcasts.open("yard", lambda: ring, Offer("v=0", "127.0.0.1", who)))
+        await asyncio.wait({task}, timeout=0.01)
+        return task
+
+    held = [await asks("many") for _ in range(4)]
+    assert await refusal_of(await asks("many")) == "capacity-exceeded"
+    others = [await asks("one"), await asks("two")]  # nobody answers as yet; they have their places
+    assert not any(each.done() for each in (*held, *others))
+    kept = broadcasts._running["yard"]._sessions.values()
+    assert [each.who for each in kept if not each.leaving] == ["many", "many", "one", "two"]
+    assert await refusal_of(await asks("three")) == "capacity-exceeded"
+    for each in (*held, *others):
+        each.cancel()
+    await broadcasts.close()
+
+
 async def test_a_worker_that_says_nothing_for_too_long_is_ended_and_its_viewers_are_told(
     workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
