@@ -10,13 +10,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway import __version__, call, demo, garbage, logs, settings_file
+from gateway import __version__, call, demo, garbage, handed_in, logs, settings_file
 from gateway.app import Gateway, longest_end
 from gateway.auth import keys_command
 from gateway.auth.jwts import JwtError
 from gateway.auth.keys import Keys
 from gateway.auth.seal import KeyFileError
 from gateway.ending import Ending
+from gateway.handed_in import HandedInError
 from gateway.jobs.storage.database import StoreError
 from gateway.settings import FILE, Settings
 from gateway.settings_file import SettingsFileError
@@ -72,10 +73,16 @@ async def serve(settings: Settings) -> int:
     if reason:
         print(f"reelgate: refusing to listen on {settings.http_host}: {reason}", file=sys.stderr)
         return 2
+    try:
+        sockets = handed_in.taken()
+        handed_in.reached_by(sockets, loopback_only=settings.loopback_only)
+    except HandedInError as error:
+        print(f"reelgate: {error}", file=sys.stderr)
+        return 2
     if (warning := raise_file_limit()) is not None:
         print(f"reelgate: {warning}", file=sys.stderr)
     stop = asyncio.Event()
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, sockets)
     ending = Ending(longest_end(settings), stop.set, gateway.hurry)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, gateway.reload)
     return ending.done(await _served(gateway, stop))

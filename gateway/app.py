@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 import os
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from fractions import Fraction
 from typing import Final, Self
@@ -75,10 +76,14 @@ HANDLER_GRACE: Final = 1.0  # seconds that answers under way get after the jobs 
 
 
 class Gateway:
-    """A running gateway: `async with Gateway(settings) as gateway:`; `gateway.url` is where it listens."""
+    """A running gateway: `async with Gateway(settings) as gateway:`; `gateway.url` is where it listens.
 
-    def __init__(self, settings: Settings) -> None:
+    `sockets` listen already: it takes what comes by them, and opens none of its own.
+    """
+
+    def __init__(self, settings: Settings, sockets: Sequence[socket.socket] = ()) -> None:
         self.settings = settings
+        self._sockets = sockets
         self.url = ""
         self._supervising = False
         self.keys = Keys(settings.keys_file)
@@ -162,6 +167,8 @@ class Gateway:
         await self._listen(stack)
         # Pushed last, called first: jobs end, then the streams and with them the viewers, then the listener.
         self._closing(stack, "streams", self.catalog.close)
+        if self._sockets:  # who comes from now on waits there for the next gateway
+            stack.push_async_callback(self._stop_listening)
         stack.push_async_callback(self.supervisor.drain, settings.jobs_drain_timeout)
 
     @staticmethod
@@ -260,10 +267,18 @@ class Gateway:
         context = self.tls.context if self.tls is not None else None
         self.connections = Connections(most_connections(settings.http_max_connections))
         self.metrics.watch_connections(self.connections)
-        site = Site(runner, self.connections, settings.http_host, settings.http_port, ssl_context=context)
-        await site.start()
-        host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
+        place = settings.http_host, settings.http_port
+        listening: Sequence[socket.socket | None] = self._sockets or [None]
+        self._sites = [Site(runner, self.connections, *place, sock=sock, ssl_context=context) for sock in listening]
+        for site in self._sites:
+            await site.start()
+        reached = runner.addresses[0][0] if self._sockets else settings.http_host
+        host = f"[{reached}]" if ":" in reached else reached
         self.url = f"{'http' if context is None else 'https'}://{host}:{runner.addresses[0][1]}"
+
+    async def _stop_listening(self) -> None:
+        for site in self._sites:
+            await site.stop()
 
 
 def _ailing() -> str | None:

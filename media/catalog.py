@@ -23,6 +23,7 @@ class Catalog:
 
     def __init__(self) -> None:
         self.listeners: list[StreamListener] = []
+        self.leaving = False  # the process ends: what streams there are go on when it is back
         self._named: dict[str, Stream] = {}
         self._by_id: dict[str, Stream] = {}
         self._stopped: dict[str, Stream] = {}
@@ -68,6 +69,7 @@ class Catalog:
 
     async def close(self) -> None:
         """Ends every stream without forgetting that it is wanted."""
+        self.leaving = True
         self.listeners.clear()
         await asyncio.gather(*(self._closed(stream) for stream in self.streams()))
 
@@ -77,6 +79,10 @@ class Catalog:
         if ring is not None:
             self._named[name].demanded()
         return ring
+
+    def comes(self, name: str) -> bool:
+        """Whether a living stream has that name, to be seen now or soon."""
+        return self.holder(name) is not None
 
     def peek(self, name: str) -> Ring | None:
         """The ring of the stream of that name, for a look in passing: no source that rests is woken."""

@@ -14,7 +14,7 @@ from media.chunk import Chunk, Init, in_seconds
 class Segment:
     """A run of chunks that starts at a key frame wherever the source allows: what HLS calls a media segment.
 
-    `msn` is its media sequence number (RFC 8216, section 4.3.3.2): from 0, one more each. Its chunks are `first` up to
+    `msn` is its media sequence number (RFC 8216, section 4.3.3.2): one more each. Its chunks are `first` up to
     and without `first + count`. `decode_time` and `duration` are ticks of `init.timescale`; `wall` is the Unix time at
     which its first sample was (or will have been) live. `complete` is false only for the newest one, still growing.
     `independent`: it starts at a key frame. `gap`: the source was away for so long; there are no chunks in it.
@@ -95,6 +95,29 @@ class RingLimits:
     max_bytes: int = 64 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class RingStart:
+    """Where a ring's numbers begin: its first segment's, and how many discontinuities there were before it.
+
+    `broken`: the first segment is behind a discontinuity itself, as it goes on what another process has begun.
+    """
+
+    msn: int = 0
+    discontinuities: int = 0
+    broken: bool = False
+
+    @classmethod
+    def at(cls, wall: float, broken: bool) -> "RingStart":
+        """Numbers that are higher than all those of a ring of this stream that was made earlier, by Unix time `wall`.
+
+        Nothing needs to be remembered for that, so it holds after SIGKILL too: a player keeps its place by them.
+        """
+        made = max(0, int((wall - NUMBERED_SINCE) * NUMBERS))
+        return cls(made, made, broken)
+
+
+NUMBERS: Final = 2  # a second, of those made from the time: more than a ring has segments in one, as a mean
+NUMBERED_SINCE: Final = 1_577_836_800.0  # 2020-01-01: some players count in 32 bits
 CHUNK_OVERHEAD: Final = 512  # bytes charged for a chunk beside its data, so that a storm of tiny chunks is bounded too
 EVEN: Final = Fraction(85, 100)  # a chunk under this part of the longest one is short (rfc8216bis, EXT-X-PART)
 LONGEST_FIRST: Final = Fraction(10)  # seconds; a first segment without a second key frame is cut then
@@ -115,9 +138,14 @@ class LiveRing:
     """
 
     def __init__(
-        self, limits: RingLimits, clock: Callable[[], float], steady: Callable[[], float] | None = None
+        self,
+        limits: RingLimits,
+        clock: Callable[[], float],
+        steady: Callable[[], float] | None = None,
+        start: RingStart = RingStart(),
     ) -> None:
         self._limits = limits
+        self._start = start
         self._clock = clock
         self._steady = steady
         self._heard = 0.0  # steady time of the newest chunk
@@ -129,7 +157,7 @@ class LiveRing:
         self._keys: deque[int] = deque()
         self._run_start = 0  # decode time and Unix time at which the current run of chunks began
         self._run_wall = 0.0
-        self._discontinuities = 0
+        self._discontinuities = start.discontinuities
         self._target = max(1, _rounded(limits.segment))
         self._settled = False  # the target duration is
         self._ended = False
@@ -152,7 +180,7 @@ class LiveRing:
 
     @property
     def discontinuities(self) -> int:
-        """How many segments that began with a discontinuity have left."""
+        """How many segments that began with a discontinuity have left, and those before the ring's start."""
         return self._discontinuities
 
     @property
@@ -219,8 +247,8 @@ class LiveRing:
         """Adds the next chunk, `decode_time` and `duration` in ticks of `init.timescale`, and wakes who waits for it.
 
         What does not follow from the chunk before (another init, another decode time) is a discontinuity whether the
-        source says so or not; the very first chunk never is one. Raises ValueError when the ring has ended or the
-        duration is not positive.
+        source says so or not; the very first chunk only with a `broken` start. Raises ValueError when the ring has
+        ended or the duration is not positive.
         """
         if self._ended:
             raise ValueError("a ring that has ended takes no more chunks")
@@ -232,7 +260,7 @@ class LiveRing:
             init = newest.init if newest.init.id == init.id else init  # one object, whoever made it
             discontinuity = discontinuity or self._gaps > 0 or not _follows(newest, init, decode_time)
         else:
-            discontinuity = False
+            discontinuity = self._start.broken
         chunk = Chunk(self._head, init, decode_time, duration, independent, data, discontinuity)
         self._add(chunk)
         self._evict()
@@ -322,7 +350,7 @@ class LiveRing:
             ended_at = last.wall + float(last.seconds) if last else 0.0
             self._run_start, self._run_wall = chunk.decode_time, max(self._clock(), ended_at)
         return Segment(
-            msn=last.msn + 1 if last else 0,
+            msn=last.msn + 1 if last else self._start.msn,
             first=chunk.number,
             count=1,
             init=chunk.init,

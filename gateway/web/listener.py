@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import resource
+import socket
 import ssl
 import uuid
 from asyncio.sslproto import SSLProtocol
@@ -227,12 +228,19 @@ class _Bare(web.Response):
 
 
 class Site(web.TCPSite):
-    """Listens. `runner` has been set up, and has an application."""
+    """Listens, on `sock` if one is given. `runner` has been set up, and has an application."""
 
     def __init__(
-        self, runner: web.AppRunner, connections: Connections, *place: Any, silence: float = SILENCE, **how: Any
+        self,
+        runner: web.AppRunner,
+        connections: Connections,
+        *place: Any,
+        silence: float = SILENCE,
+        sock: socket.socket | None = None,
+        **how: Any,
     ) -> None:
         super().__init__(runner, *place, backlog=BACKLOG, **how)
+        self._sock = sock
         self._connections = connections
         self._silence = silence
 
@@ -248,4 +256,7 @@ class Site(web.TCPSite):
             connection = HttpConnection(self._connections, server, loop, self._silence)
             return connection if self._ssl_context is None else Sealed(connection, loop, self._ssl_context)
 
-        self._server = await loop.create_server(protocol, self._host, self._port, backlog=self._backlog)
+        if self._sock is not None:
+            self._server = await loop.create_server(protocol, sock=self._sock, backlog=self._backlog)
+        else:
+            self._server = await loop.create_server(protocol, self._host, self._port, backlog=self._backlog)

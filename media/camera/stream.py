@@ -20,7 +20,7 @@ from media.process.calibration import Calibration
 from media.process.capacity import Load
 from media.process.messages import ChunkMade, InitMade
 from media.process.workers import Workers
-from media.ring import LiveRing, Ring, RingLimits
+from media.ring import LiveRing, Ring, RingLimits, RingStart
 from media.stream import ENDED, Identity, Status, audio_record, timestamp, video_record
 from media.timing.backoff import REFUSED_LOGIN, Backoff
 
@@ -73,7 +73,8 @@ class CameraStream(KeptStream):
         self._parts = parts
         self._manner = manner or Manner()
         self._host = urlsplit(spec.uri).hostname or ""
-        self._ring = LiveRing(parts.ring, parts.wall, self._loop.time)
+        start = RingStart.at(parts.wall(), broken=status is not Status.LIVE)  # one that comes back goes on
+        self._ring = LiveRing(parts.ring, parts.wall, self._loop.time, start)
         self._epoch = self._loop.time()
         self._end = 0.0  # decode time at the end of the newest chunk, in seconds
         self._init: Init | None = None

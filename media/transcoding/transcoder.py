@@ -28,7 +28,7 @@ from media.process.messages import (
     WarningRaised,
 )
 from media.process.workers import Worker, Workers
-from media.ring import LiveRing, Ring, RingLimits
+from media.ring import LiveRing, Ring, RingLimits, RingStart
 from media.stream import ENDED, Identity, Status, audio_record, video_record
 from media.supervision import ended, supervise
 from media.timing.backoff import Doubling
@@ -120,7 +120,8 @@ class TranscodedStream(KeptStream):
         self.mark = mark
         self.on_phase: Callable[[str], None] = lambda _: None
         self._parts = parts
-        self._ring = LiveRing(parts.ring, parts.wall)
+        start = RingStart.at(parts.wall(), broken=status is not Status.LIVE)  # one that comes back goes on
+        self._ring = LiveRing(parts.ring, parts.wall, start=start)
         self._epoch = self._loop.time()
         self._end = 0.0
         self._init: Init | None = None

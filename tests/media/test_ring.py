@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from media.chunk import Chunk, Init
-from media.ring import CHUNK_OVERHEAD, LiveRing, RingLimits
+from media.ring import CHUNK_OVERHEAD, LiveRing, RingLimits, RingStart
 from tests.support.feeding import TIMESCALE, Feeder, an_init
 
 
@@ -352,3 +352,18 @@ def test_any_source_stays_within_the_bounds_and_the_segments_add_up(
             assert other.decode_time == one.decode_time + one.duration
     gone = fed[: held[0].first] if held else []
     assert ring.discontinuities == sum(chunk.discontinuity for chunk in gone)
+
+
+def test_numbers_made_from_the_time_go_on_behind_those_of_an_earlier_ring() -> None:
+    """Two a second: also where every segment lasted but half a second, and a clock before 2020 breaks nothing."""
+    earlier = Feeder(LiveRing(RingLimits(), Clock(1_700_000_000.0), start=RingStart.at(1_700_000_000.0, broken=False)))
+    earlier.feed_until(10)
+    newest = earlier.ring.segments()[-1].msn
+    wall = 1_700_000_000.0 + float(10 * earlier.ring.segments()[0].seconds)
+    later = Feeder(LiveRing(RingLimits(), Clock(wall), start=RingStart.at(wall, broken=True)))
+    later.feed_until(2)
+    first, second = later.ring.segments()[:2]
+    assert (first.msn > newest, second.msn) == (True, first.msn + 1)
+    assert (first.discontinuity, second.discontinuity) == (True, False)
+    assert later.ring.discontinuities > earlier.ring.discontinuities + 10
+    assert RingStart.at(0.0, broken=False) == RingStart()

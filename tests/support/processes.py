@@ -1,7 +1,9 @@
 """What the kernel says of processes, for tests that must know that one is gone."""
 
 import asyncio
-from collections.abc import Callable
+import socket
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +16,24 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+HAND_IN = """
+import os, sys
+numbers, count, pid, *command = sys.argv[1:]
+kept = [os.dup(int(number)) for number in numbers.split(",")]
+for number, each in enumerate(kept, 3):
+    os.dup2(each, number)
+    os.set_inheritable(number, True)
+os.environ.update(LISTEN_FDS=count, LISTEN_PID=pid or str(os.getpid()))
+os.execv(command[0], command)
+"""
+
+
+def handing_in(sockets: Sequence[socket.socket], count: str = "", pid: str = "") -> list[str]:
+    """What comes before a command so that it gets these sockets, which it is to be passed, as systemd hands them in."""
+    numbers = ",".join(str(each.fileno()) for each in sockets)
+    return [sys.executable, "-c", HAND_IN, numbers, count or str(len(sockets)), pid]
 
 
 def below(pid: int) -> list[int]:

@@ -21,9 +21,16 @@ class FakeStreams:
     rings: dict[str, Ring] = field(default_factory=dict)
     watching: dict[str, int] = field(default_factory=dict)
     came: dict[str, int] = field(default_factory=dict)
+    leaving: bool = False
+    coming: set[str] = field(default_factory=set)
+    looked: int = 0
 
     def ring(self, name: str) -> Ring | None:
         return self.rings.get(name)
+
+    def comes(self, name: str) -> bool:
+        self.looked += 1
+        return name in self.rings or name in self.coming
 
     def peek(self, name: str) -> Ring | None:
         return self.rings.get(name)

@@ -10,6 +10,8 @@ const VEILS = {
   away: ["Waiting for the picture", "The source is away at the moment; this goes on by itself."],
   slow: ["The connection is too slow", "Trying again."],
   ended: ["The stream has ended", ""],
+  restarting: ["The gateway is restarting", "This goes on by itself."],
+  gone: ["The gateway cannot be reached", "This goes on by itself."],
   missing: ["There is nothing to see", "It plays here as soon as there is."],
   blocked: ["Press play", "This browser plays only when asked."],
 };

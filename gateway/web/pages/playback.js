@@ -18,7 +18,7 @@ export function mediaSource() {
 /**
  * Events: `state` (detail: the state), `tracks` (detail: the server's init message), `unplayable` (detail: MIME),
  * `refused` (detail: why the gateway lets this page have no socket).
- * States: connecting, buffering, live, away, ended, missing, locked, slow.
+ * States: connecting, buffering, live, away, ended, missing, locked, slow, restarting and gone (the gateway, both).
  */
 export class Playback extends EventTarget {
   constructor(video, address) {
@@ -78,7 +78,7 @@ export class Playback extends EventTarget {
   }
 
   #connect() {
-    if (this.state !== "refused") this.#state("connecting"); // what is wrong stays to be read
+    if (!["refused", "restarting", "gone"].includes(this.state)) this.#state("connecting"); // what is wrong stays to be read
     this.queue = [];
     this.opened = false;
     performance.mark("socket");
@@ -105,11 +105,12 @@ export class Playback extends EventTarget {
     if (this.stopped) return;
     clearTimeout(this.retry); // a picture that breaks while its socket is away asks for no second one
     const wait = BACKOFF[Math.min(this.attempts++, BACKOFF.length - 1)] * (0.75 + Math.random() / 2);
-    this.retry = setTimeout(() => this.#connect(), this.ending ? Math.max(wait, ENDED) : wait);
+    this.retry = setTimeout(() => this.#connect(), this.ending === "ended" ? Math.max(wait, ENDED) : wait);
     if (code === 4008) this.#state("slow");
-    else if (this.ending) this.#state("ended");
-    else if (this.opened && code !== 1008) this.#state("away");
+    else if (this.ending) this.#state(this.ending);
+    else if (this.opened && code !== 1008 && code !== 1006) this.#state("away");
     else {
+      if (this.opened && code === 1006) this.#state("gone"); // as it looks; a socket handed in may take the question
       const [why, words] = await this.#why();
       if (this.stopped) return;
       if (!words) this.#state(why);
@@ -124,10 +125,10 @@ export class Playback extends EventTarget {
     // A failed handshake hides its status from scripts; the page's own address has it too, and with a key a new token.
     try {
       const { status } = await fetch(location.href, { method: "HEAD", cache: "no-store" });
-      const state = { 401: "locked", 404: "missing" }[status] ?? "away";
+      const state = { 401: "locked", 404: "missing", 502: "gone", 503: "restarting", 504: "gone" }[status] ?? "away";
       return [state, state === "away" ? await this.#refusal() : ""];
     } catch {
-      return ["away", ""]; // the gateway itself is
+      return [this.state === "restarting" ? "restarting" : "gone", ""];
     }
   }
 
@@ -144,7 +145,7 @@ export class Playback extends EventTarget {
     const now = performance.now();
     if (typeof data === "string") {
       const said = JSON.parse(data);
-      this.ending = said.type === "end" && said.reason === "ended";
+      this.ending = said.type === "end" && ["ended", "restarting"].includes(said.reason) ? said.reason : null;
       if (said.type === "end") return;
       this.queue.push(said);
     } else {

@@ -14,6 +14,8 @@ const STATES = {
   buffering: ["Buffering", "warn", "", ""],
   live: ["Live", "good", "", ""],
   away: ["Waiting", "warn", "Waiting for the picture", "The source is away at the moment. This page goes on by itself."],
+  restarting: ["Restarting", "warn", "The gateway is restarting", "This page goes on by itself."],
+  gone: ["Waiting", "warn", "The gateway cannot be reached", "It may be restarting. This page goes on by itself."],
   slow: ["Too slow", "warn", "The connection is too slow", "Trying again."],
   ended: ["Ended", "", "The stream has ended", "Should it begin again, so does this page."],
   missing: ["No stream", "bad", "There is no stream of this name", "It will play here as soon as there is one."],

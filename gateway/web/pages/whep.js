@@ -4,13 +4,15 @@ const BACKOFF = [500, 1_000, 2_000, 4_000, 8_000]; // ms
 const LOST = 6_000; // ms without a picture until the connection counts as lost
 const GONE = 2_000; // the same where the other side has stopped answering: the gateway ends a session so
 
+const GATEWAY = "the gateway cannot be reached";
+
 /** Whether this browser can. */
 export function webRtc() {
   return "RTCPeerConnection" in window;
 }
 
 /**
- * Events: `state` (connecting, buffering, live, away, missing, locked), `tracks`, and `unplayable` with the reason when
+ * Events: `state` (connecting, buffering, live, away, missing, locked, restarting, gone), `tracks`, and `unplayable` with the reason when
  * the server or the browser cannot.
  */
 export class WhepPlayback extends EventTarget {
@@ -46,7 +48,7 @@ export class WhepPlayback extends EventTarget {
   }
 
   async #connect() {
-    this.#state("connecting");
+    if (!["restarting", "gone"].includes(this.state)) this.#state("connecting");
     const peer = new RTCPeerConnection();
     this.peer = peer;
     this.frames = 0;
@@ -68,14 +70,16 @@ export class WhepPlayback extends EventTarget {
       this.video.srcObject = stream;
       this.video.play().catch(() => this.#state("blocked"));
     } catch (error) {
-      if (this.peer === peer) this.#lost("away", error);
+      if (this.peer === peer) this.#lost(error.cause === GATEWAY ? "gone" : "away");
     }
   }
 
   /** The answer, or null when there is none and what follows from it has been done. */
   async #post(sdp) {
     const headers = { "Content-Type": "application/sdp" };
-    const response = await fetch(this.address, { method: "POST", headers, body: sdp });
+    const response = await fetch(this.address, { method: "POST", headers, body: sdp }).catch((error) => {
+      throw new Error(error.message, { cause: GATEWAY });
+    });
     if (response.status === 201) {
       this.session = new URL(response.headers.get("Location"), location.href);
       if (!this.peer) this.#end();
@@ -84,6 +88,7 @@ export class WhepPlayback extends EventTarget {
     const problem = await response.json().catch(() => ({}));
     if (response.status === 404) this.#lost("missing");
     else if (response.status === 401) this.#lost("locked");
+    else if (problem.code === "draining") this.#lost("restarting");
     else if (response.status >= 500 && response.status !== 501) this.#lost("away");
     else this.#refused(problem.detail ?? response.statusText);
     return null;

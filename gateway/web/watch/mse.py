@@ -5,8 +5,9 @@ Text messages are JSON objects with a `type`; binary ones are an init (the first
     init           {id, mime, codecs, video, audio, time}: an init follows, then the chunk that begins at `time`
     skip           {seconds, time}: the viewer was too slow; so much (0: unknown) is left out, a key frame is next
     discontinuity  {time}: the next chunk, at `time`, does not follow the one before
-    end            {reason}: `ended`, `replaced` (connect again), or `unauthorized` (the token's time is over, or the
-                   key was revoked); a close with code 1000, 1012 or 1008 comes next
+    end            {reason}: `ended`, `replaced` (connect again), `restarting` (the gateway is, and the stream goes on
+                   when it is back), or `unauthorized` (the token's time is over, or the key was revoked); a close with
+                   code 1000, 1012, 1012 or 1008 comes next
 
 `time` is the decode time in seconds. The client need say nothing, and nothing that it says is heard; a ping is answered
 with the next message.
@@ -47,6 +48,14 @@ class ViewerLimits:
     silence: float = 25.0
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What is asked while somebody watches: the stream's `ring` now, and whether the gateway is `leaving`."""
+
+    ring: Callable[[], Ring | None]
+    leaving: Callable[[], bool] = lambda: False
+
+
 def is_gone(request: web.BaseRequest) -> bool:
     """Whether the client has closed the connection: handlers are not cancelled for that, they look."""
     return request.transport is None or request.transport.is_closing()
@@ -64,7 +73,7 @@ async def show(
     request: web.Request,
     socket: web.WebSocketResponse,
     ring: Ring,
-    current: Callable[[], Ring | None],
+    current: Current,
     limits: ViewerLimits,
 ) -> None:
     """Serves a prepared socket until the viewer leaves, is stuck or may not watch any longer, or the ring ends or is
@@ -97,7 +106,7 @@ class _Viewer:
         self._cursor = Cursor(ring, limits.behind)
         self._limits = limits
 
-    async def run(self, current: Callable[[], Ring | None], may_watch: Callable[[], bool]) -> int:
+    async def run(self, current: Current, may_watch: Callable[[], bool]) -> int:
         """Sends until there is a reason to close, and returns its code.
 
         Raises TimeoutError when the viewer is stuck, ConnectionError when it vanished while something was sent.
@@ -110,7 +119,10 @@ class _Viewer:
             if not may_watch():
                 await self._text({"type": "end", "reason": "unauthorized"})
                 return WSCloseCode.POLICY_VIOLATION
-            now = current()
+            if current.leaving():
+                await self._text({"type": "end", "reason": "restarting"})
+                return WSCloseCode.SERVICE_RESTART
+            now = current.ring()
             if now is not None and now is not ring:
                 await self._text({"type": "end", "reason": "replaced"})
                 return WSCloseCode.SERVICE_RESTART

@@ -16,7 +16,7 @@ from gateway.web.access.access import still_good
 from gateway.web.watch import pictures, progressive
 from gateway.web.watch.immutable import UNCHANGING, Lasting, answer
 from gateway.web.watch.low_latency import Edge, EdgeLimits, Written, directives
-from gateway.web.watch.mse import ViewerLimits, arrival, is_gone, show
+from gateway.web.watch.mse import Current, ViewerLimits, arrival, is_gone, show
 from gateway.web.watch.viewers import Streams, ViewerCaps, Viewers, Way
 from gateway.web.watch.whep import Whep
 from media.chunk import Chunk, Init
@@ -30,6 +30,8 @@ LIVE: Final = "/live/{name:[^/]+}"
 LIVE_BARE: Final = r"/live/{name:[^/]+(?<!\.mp4)(?<!\.jpg)(?<!\.mjpeg)}"
 WHEP: Final = f"{LIVE}/whep"
 SHORTLY: Final = 2.0  # seconds that a picture is waited for: right after the start of a stream one is on its way
+COMING: Final = 0.1  # seconds between two looks whether a stream has come back that is to be there after a restart
+NOTHING_YET: Final = "The stream has no picture to show yet; ask again."
 MEASURED: Final = 4  # newest segments whose bytes are counted for BANDWIDTH
 
 T = TypeVar("T")
@@ -99,7 +101,9 @@ class _Play:
 
     async def page(self, request: web.Request) -> web.StreamResponse:
         # The page itself waits for a stream that is not there (yet), so it is sent whole; the status tells the truth.
-        status = 200 if self._streams.ring(request.match_info["name"]) else 404
+        name = request.match_info["name"]
+        status = 200 if self._streams.ring(name) or self._streams.comes(name) else 404
+        status = 503 if self._streams.leaving else status
         return static.page(request, "player.html", status)
 
     async def index(self, request: web.Request) -> web.StreamResponse:
@@ -114,12 +118,18 @@ class _Play:
         want = directives(request.query)
         ring, _ = await self._held(request, lambda ring: any(one.complete for one in ring.segments()) or None)
         self._viewers.asked(request.match_info["name"], request)
-        return await self._edge(ring).playlist(request, want, self._is_current(request, ring))
+        try:
+            return await self._edge(ring).playlist(request, want, self._is_current(request, ring))
+        finally:
+            self._check_stays()  # else what was held would end with EXT-X-ENDLIST
 
     async def part(self, request: web.Request) -> web.StreamResponse:
         ring, number = self._ring(request), int(request.match_info["number"])
         edge, token = self._edge(ring), request.query.get("s", "")
-        chunk = await edge.part(request, number, token, self._is_current(request, ring))
+        try:
+            chunk = await edge.part(request, number, token, self._is_current(request, ring))
+        finally:
+            self._check_stays()
         return self._send(request, chunk.init, [chunk], f'"{token}-{number}"')
 
     async def init(self, request: web.Request) -> web.StreamResponse:
@@ -153,7 +163,8 @@ class _Play:
         with self._viewers.watching(request, Way.MSE):
             await socket.prepare(request)
             name = request.match_info["name"]
-            await show(request, socket, ring, lambda: self._streams.ring(name), limits)
+            current = Current(lambda: self._streams.ring(name), lambda: self._streams.leaving)
+            await show(request, socket, ring, current, limits)
         return socket
 
     async def whep_offer(self, request: web.Request) -> web.StreamResponse:
@@ -200,12 +211,24 @@ class _Play:
             self._edges[ring] = Edge(ring, limits)
         return self._edges[ring]
 
+    def _check_stays(self) -> None:
+        """Raises `Failure` (`draining`) while the gateway is ending."""
+        if self._streams.leaving:
+            raise Failure("draining", "The gateway is restarting; the stream goes on then. Ask again.", retry_after=1)
+
     def _ring(self, request: web.Request) -> Ring:
         name = request.match_info["name"]
+        self._check_stays()
         ring = self._streams.ring(name)
-        if ring is None:
-            raise Failure("not-found", f"There is no stream named {name!r} to watch.")
-        return ring
+        if ring is not None:
+            return ring
+        if self._streams.comes(name):  # right after a restart, say
+            raise Failure("no-keyframe-yet", NOTHING_YET, retry_after=2)
+        raise Failure("not-found", f"There is no stream named {name!r} to watch.")
+
+    def _is_coming(self, request: web.Request) -> bool:
+        name = request.match_info["name"]
+        return not self._streams.leaving and self._streams.ring(name) is None and self._streams.comes(name)
 
     def _window(self, ring: Ring) -> hls.Window | None:
         listed = hls.window(ring.segments(), ring.discontinuities, self._limits.window, ring.target_duration)
@@ -219,14 +242,18 @@ class _Play:
         loop = asyncio.get_running_loop()
         until = loop.time() + min(most, self._limits.hold)
         while True:
+            left = until - loop.time()
+            late = left <= 0 or is_gone(request)
+            tick = min(left, self._limits.viewer.tick)
+            if not late and self._is_coming(request):
+                await asyncio.sleep(min(tick, COMING))
+                continue
             ring = self._ring(request)  # again each time: a reconnect brings another one
             value = found(ring)
             if value is not None:
                 return ring, value
-            left = until - loop.time()
-            if left <= 0 or is_gone(request):
-                raise Failure("no-keyframe-yet", "The stream has no picture to show yet; ask again.", retry_after=2)
-            tick = min(left, self._limits.viewer.tick)
+            if late:
+                raise Failure("no-keyframe-yet", NOTHING_YET, retry_after=2)
             await (asyncio.sleep(tick) if ring.ended else arrival(ring, ring.head, tick))
 
     def _send(self, request: web.Request, init: Init, chunks: Sequence[Chunk], etag: str) -> web.StreamResponse:

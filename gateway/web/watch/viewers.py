@@ -26,8 +26,15 @@ OTHERS: Final = "\n"  # the name of those, which no header can have
 class Streams(Protocol):
     """The streams that may be watched, by name."""
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the gateway is ending: a stream's end is none then, for it goes on when the gateway is back."""
+
     def ring(self, name: str) -> Ring | None:
         """The stream's current ring; None when there is no such stream or nothing to see of it."""
+
+    def comes(self, name: str) -> bool:
+        """Whether there is a stream of that name, to be seen now or soon: one that comes back after a restart."""
 
     def peek(self, name: str) -> Ring | None:
         """The stream's current ring, for a look in passing: unlike `ring` it wakes no source that rests."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient
 from aiohttp.typedefs import Handler
 from pytest_aiohttp import AiohttpClient
@@ -199,6 +199,31 @@ async def test_a_held_playlist_goes_on_with_the_ring_of_a_reconnect(client: Clie
     Feeder(streams.add("yard")).feed_until(1)
     old.close()
     assert (await held).status == 200
+
+
+async def test_a_stream_that_comes_back_after_a_restart_is_waited_for_and_not_unknown(
+    client: Client, streams: FakeStreams
+) -> None:
+    streams.coming.add("yard")
+    assert await code_of(client, "/live/yard/segment-1.m4s") == (503, "no-keyframe-yet")
+    assert (await client.get("/live/yard/")).status == 200
+    held = asyncio.create_task(client.get("/live/yard/media.m3u8"))
+    await until(lambda: streams.looked > 2)
+    Feeder(streams.add("yard")).feed_until(3)
+    assert (await held).status == 200
+
+
+async def test_while_the_gateway_ends_all_that_is_asked_for_of_a_stream_is_told_so(
+    client: Client, streams: FakeStreams
+) -> None:
+    Feeder(streams.add("yard")).feed_until(3)
+    streams.leaving = True
+    for path in ("index.m3u8", "media.m3u8", "segment-0.m4s", "part-0.m4s"):
+        assert await code_of(client, f"/live/yard/{path}") == (503, "draining")
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await client.ws_connect("/live/yard/mse")
+    assert refused.value.status == 503
+    assert (await client.get("/live/yard/")).status == 503
 
 
 @pytest.mark.parametrize("cancels", [False, True])
