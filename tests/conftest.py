@@ -4,13 +4,17 @@ import asyncio
 import os
 import shutil
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.api import Api
 from tests.support.conforming import judge_every_answer
+from tests.support.torture_cameras import gateway
 
 IN_CI = os.environ.get("CI") == "true"
 SOAK = os.environ.get("REELGATE_SOAK") == "1"
@@ -77,3 +81,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if reporter and IN_CI and skipped and exitstatus == pytest.ExitCode.OK:
         reporter.write_line(f"{len(skipped)} skipped in CI: that is a failure", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`: with empty folders. Tests that need another one have a fixture of this name."""
+    return gateway(tmp_path)
+
+
+@pytest.fixture
+async def api(gateway_here: AbstractAsyncContextManager[Api]) -> AsyncIterator[Api]:
+    """A client of `gateway_here`, which runs as long as the test."""
+    async with gateway_here as running:
+        yield running

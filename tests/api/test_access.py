@@ -27,8 +27,8 @@ from gateway.web.access.access import TRIES, WINDOW, Tries
 from gateway.web.access.principal import SESSION
 from gateway.web.access.scopes import PUBLIC, STAT, scope_of
 from gateway.web.dashboard_page import ASSET, PAGES
-from tests.api.conftest import Answer
 from tests.api.test_bad_input import check_problem
+from tests.support.api import Answer
 
 ROOT = Path(__file__).parents[2]
 BASE = "/rest-api/v3"

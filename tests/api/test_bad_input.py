@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.jobs.failures import FAILURES
-from tests.api.conftest import Answer, Api
+from tests.support.api import Answer, Api
 from tests.support.conforming import described
 
 VOD = "/vod/startup"

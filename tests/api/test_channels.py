@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from tests.api.conftest import Answer, Api
+from tests.support.api import Answer, Api
 from tests.support.processes import until
 
 pytestmark = pytest.mark.media

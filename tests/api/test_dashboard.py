@@ -11,9 +11,9 @@ from gateway.app import Gateway
 from gateway.auth.keys import KeyFile, Scope
 from gateway.settings import Settings
 from media.faultcamera.server import Camera
-from tests.api.conftest import Api
 from tests.peers.black_hole import black_hole
 from tests.peers.chromium import chromium
+from tests.support.api import Api
 from tests.support.operator import DESK, PHONE, operator
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]

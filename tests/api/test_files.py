@@ -22,8 +22,8 @@ from gateway.web.media_use import MediaUse
 from media.catalog import Catalog
 from media.channel.packages.probes import Probes
 from media.process.workers import Workers
-from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
+from tests.support.api import Answer, Api
 from tests.support.processes import until
 
 MEDIA = "/rest-api/v3/media"

@@ -11,8 +11,8 @@ import pytest
 from gateway.web.status_words import OURS, StatusWord
 from media.faultcamera.server import Camera
 from media.stream import Status
-from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
+from tests.support.api import Answer, Api
 from tests.support.conforming import described
 
 ROOT = Path(__file__).parents[2]

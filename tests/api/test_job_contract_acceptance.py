@@ -13,8 +13,8 @@ import pytest
 from gateway.app import Gateway
 from gateway.settings import Settings
 from media.faultcamera.server import Camera
-from tests.api.conftest import Api
 from tests.conftest import SOAK
+from tests.support.api import Api
 from tests.support.processes import open_files, until
 
 pytestmark = pytest.mark.media

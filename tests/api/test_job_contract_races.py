@@ -15,7 +15,7 @@ from gateway.app import Gateway
 from gateway.settings import Settings
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CameraSettings, ClipSettings
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.processes import open_files, until
 
 pytestmark = pytest.mark.media

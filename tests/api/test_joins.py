@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from media.faultcamera.clip import marks
-from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.peers.chromium import viewer
+from tests.support.api import Api
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 

@@ -17,8 +17,8 @@ from gateway.settings import Settings
 from media.channel.channel import ChannelStream
 from media.process.messages import Message, StartTask
 from media.process.workers import OnMessage, Worker
-from tests.api.conftest import Api
 from tests.support import clips
+from tests.support.api import Api
 from tests.support.clips import Clip
 from tests.support.hls_checker import PlaylistChecker
 from tests.support.processes import state, until

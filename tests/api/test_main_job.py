@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from media.faultcamera.server import Camera
-from tests.api.conftest import Api
 from tests.peers import ffmpeg, gst
 from tests.peers.chromium import viewer
+from tests.support.api import Api
 
 pytestmark = pytest.mark.media
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from gateway.app import Gateway
 from gateway.settings import Settings
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.webhook_receiver import SECRET
 
 pytestmark = pytest.mark.media

@@ -11,7 +11,7 @@ from gateway.app import Gateway
 from gateway.settings import Settings
 from media.chunk import Chunk
 from media.ring import Ring
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.processes import until
 
 pytestmark = pytest.mark.media

@@ -13,8 +13,8 @@ from gateway.kinds import KINDS
 from gateway.web import dashboard_page
 from gateway.web.openapi.openapi_document import document
 from gateway.web.submit import KEY
-from tests.api.conftest import Api
 from tests.peers.chromium import chromium
+from tests.support.api import Api
 from tests.support.conforming import check, described
 
 # Pages and watching are described in the guide.

@@ -13,8 +13,8 @@ import pytest
 from gateway.app import Gateway
 from gateway.settings import Settings
 from media.channel.channel import ChannelStream
-from tests.api.conftest import Api
 from tests.support import clips
+from tests.support.api import Api
 from tests.support.clips import Clip
 from tests.support.processes import until
 from tests.torture.test_files import long_file

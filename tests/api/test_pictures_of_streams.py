@@ -16,8 +16,8 @@ from gateway.web.watch.mse import ViewerLimits
 from gateway.web.watch.play import PlayLimits
 from media.faultcamera.server import Camera
 from media.pictures.stills import Stills
-from tests.api.conftest import Api
 from tests.peers import ffmpeg
+from tests.support.api import Api
 from tests.support.processes import until
 
 pytestmark = pytest.mark.media

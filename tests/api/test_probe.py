@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from media.channel.packages.probes import AT_ONCE, Probes
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.clips import Clip, make
 
 pytestmark = pytest.mark.media

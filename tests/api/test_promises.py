@@ -13,9 +13,9 @@ import pytest
 
 from gateway.settings import Settings
 from media.faultcamera.server import Camera
-from tests.api.conftest import Api
 from tests.peers import ffmpeg
 from tests.peers.black_hole import black_hole
+from tests.support.api import Api
 from tests.support.processes import below, open_files, state, until
 from tests.support.served import call, gateway_process
 

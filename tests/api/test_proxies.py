@@ -11,8 +11,8 @@ import pytest
 
 from gateway.settings import Settings
 from gateway.web.access.access import TRIES
-from tests.api.conftest import Answer
 from tests.api.test_access import BASE, Guarded, guard
+from tests.support.api import Answer
 
 pytestmark = pytest.mark.media
 

@@ -18,8 +18,8 @@ import trustme
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.web.access.cors import EXPOSED
-from tests.api.conftest import Answer, Api
 from tests.api.test_bad_input import check_problem
+from tests.support.api import Answer, Api
 from tests.support.listening import ask, listening
 from tests.support.processes import until
 from tests.support.served import gateway_process

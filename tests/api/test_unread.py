@@ -15,7 +15,7 @@ from gateway.web.media_use import MediaUse
 from media.catalog import Catalog
 from media.channel.packages.probes import Probes
 from media.process.workers import Workers
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.listening import narrow
 from tests.support.processes import until
 

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import Api
 from tests.api.test_main_job import check_video
 from tests.peers import ffmpeg
 from tests.peers.chromium import Viewer, viewer
 from tests.support import torture_pictures
+from tests.support.api import Api
 from tests.support.pictures import Pixel, png
 from tests.support.torture_pictures import GREY, change, put, start
 
@@ -43,13 +44,20 @@ def logo() -> bytes:
 PLACES = {(124, 70): RED[:3], (156, 70): FADED, (103, 53): GREY[:3], (176, 86): GREY[:3], (400, 300): GREY[:3]}
 
 
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with torture_pictures.gateway(tmp_path) as api:
+@asynccontextmanager
+async def prepared(folder: Path) -> AsyncIterator[Api]:
+    """A gateway with what these tests need on it."""
+    async with torture_pictures.gateway(folder) as api:
         put(api, "logo.png", logo())
         answer = await start(api, {"file": "logo.png", "x": 100, "y": 50})
         assert answer.status == 200, answer.body
         yield api
+
+
+@pytest.fixture
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`."""
+    return prepared(tmp_path)
 
 
 async def test_ffmpeg_sees_the_watermark_by_hls_and_every_frame(api: Api, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gateway.web.wcs.calls import ABSENT, CALLS
 from gateway.web.wcs.stat import GROUPS
 from media.faultcamera.server import Camera
 from media.stream import Status
-from tests.api.conftest import Answer, Api
+from tests.support.api import Answer, Api
 from tests.support.processes import until
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from playwright.async_api import Page
 from gateway.app import Gateway
 from gateway.settings import Settings
 from media.faultcamera.server import Camera
-from tests.api.conftest import Api
 from tests.peers import websdk
+from tests.support.api import Api
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 

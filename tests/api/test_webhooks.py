@@ -21,8 +21,8 @@ from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.webhooks import signature
 from gateway.webhooks.types import TYPES
-from tests.api.conftest import Api
 from tests.peers.black_hole import black_hole
+from tests.support.api import Api
 from tests.support.conforming import described
 from tests.support.processes import until
 from tests.support.served import call, gateway_process

@@ -10,8 +10,8 @@ from typing import Any, Final
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from tests.api.conftest import Answer
 from tests.peers.proxies import HOST, Place
+from tests.support.api import Answer
 
 CALLER: Final = "127.1.2.3"  # the address from which it calls
 

@@ -14,11 +14,11 @@ from yarl import URL
 
 from gateway.settings import Settings
 from gateway.web.listener import SILENCE
-from tests.api.conftest import Answer
 from tests.api.test_access import BASE, Guarded, guard
 from tests.deploy.fronts import FRONTS, PORT, Served, served
 from tests.deploy.outside import CALLER
 from tests.peers.proxies import FOLDER, HOST
+from tests.support.api import Answer
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import av
 from av.container import InputContainer
 
-from gateway.app import Gateway
 from gateway.settings import Settings
 from media.chunk import Chunk
 from media.faultcamera.clip import marks
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CameraSettings, ClipSettings
-from tests.api.conftest import Answer, Api
+from tests.support.api import Answer, Api, running
 from tests.support.processes import until
 
 SMALL: dict[str, Any] = {"width": 160, "height": 120, "gop": 0.4, "bitrate": 100_000}
@@ -29,8 +27,8 @@ async def gateway(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     """A gateway of its own, below `folder`."""
     places: dict[str, Any] = {name: folder / name for name in ("media_dir", "data_dir", "cache_dir")}
     made = Settings(http_port=0, jobs_max_prefer_wait_time=30, **places, **settings)
-    async with Gateway(made) as running, aiohttp.ClientSession() as session:
-        yield Api(running, session)
+    async with running(made) as api:
+        yield api
 
 
 def camera(*faults: str, clip: dict[str, Any] | None = None, **settings: Any) -> Camera:

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import av
-from aiohttp import ClientSession
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from gateway.app import Gateway
 from gateway.settings import Settings
 from media.chunk import Chunk
 from media.ring import Ring
-from tests.api.conftest import Answer, Api
+from tests.support.api import Answer, Api, running
 from tests.support.pictures import Pixel
 
 WIDTH, HEIGHT = 640, 360
@@ -34,8 +32,7 @@ async def gateway(folder: Path, **settings: Any) -> AsyncIterator[Api]:
     grey(folder / "media" / "grey.mp4")
     places: dict[str, Any] = {"media_dir": folder / "media", "data_dir": folder / "data", "cache_dir": folder / "cache"}
     made = Settings(http_port=0, jobs_max_prefer_wait_time=30, **places, **settings)
-    async with Gateway(made) as running, ClientSession() as session:
-        api = Api(running, session)
+    async with running(made) as api:
         answer = await api.post("/vod/startup", {"uri": "vod-live://grey.mp4", "localStreamName": "grey", "loop": True})
         assert answer.status == 200, answer.body
         yield api

@@ -1,7 +1,6 @@
 """The camera rows that end in a picture: what viewers get of cameras as they are."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +12,10 @@ from media.chunk import Chunk
 from media.codecs import libav
 from media.faultcamera.clip.clip import make_tracks
 from media.faultcamera.settings import ClipSettings
-from tests.api.conftest import Api
 from tests.media.codecs.test_libav import raw
 from tests.media.faultcamera.test_rtp import unpack
 from tests.peers import ffmpeg
+from tests.support.api import Api
 from tests.support.processes import until
 from tests.support.torture_cameras import (
     SMALL,
@@ -36,12 +35,6 @@ from tests.support.torture_cameras import (
 pytestmark = pytest.mark.media
 
 FRAME = 0.04
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with gateway(tmp_path) as api:
-        yield api
 
 
 def check_times(shown: list[Shown], frame: float = FRAME) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,9 +14,9 @@ from urllib.parse import quote
 import pytest
 
 from media.faultcamera.settings import Scheme
-from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.peers.black_hole import black_hole
+from tests.support.api import Api
 from tests.support.camera_peers import Asked, answer, peer_that, redirect_to
 from tests.support.camera_peers import camera as healthy
 from tests.support.processes import only_worker, open_files, until
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.media
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with gateway(tmp_path, camera_keyframe_timeout=2, camera_parameters_timeout=1) as api:
-        yield api
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`."""
+    return gateway(tmp_path, camera_keyframe_timeout=2, camera_parameters_timeout=1)
 
 
 async def clean(api: Api, files: int) -> None:

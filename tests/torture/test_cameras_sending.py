@@ -6,7 +6,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,9 @@ from media.faultcamera.rtsp.message import CameraResponse as Said
 from media.faultcamera.rtsp.message import Request
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CameraSettings, ClipSettings
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.processes import until
-from tests.support.torture_cameras import gateway, start, status_becomes
+from tests.support.torture_cameras import start, status_becomes
 
 pytestmark = pytest.mark.media
 
@@ -24,13 +23,6 @@ CAMERA, GATEWAY, STRANGER = "127.0.0.3", "127.0.0.1", "127.0.0.2"
 SETTINGS = CameraSettings(host=CAMERA, clip=ClipSettings(160, 120, audio=False))
 
 Ears = dict[str, list[socket.socket]]
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    """A gateway."""
-    async with gateway(tmp_path) as running:
-        yield running
 
 
 @contextmanager

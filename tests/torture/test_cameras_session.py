@@ -3,13 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.api.conftest import Api
+from tests.support.api import Api
 from tests.support.processes import until
 from tests.support.torture_cameras import camera, chunks, gateway, media, record, start, status_becomes
 
@@ -19,9 +19,9 @@ GRACE = 5.0  # seconds: on a busy machine a TEARDOWN takes longer than a cancel 
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with gateway(tmp_path, jobs_cancel_grace=GRACE) as api:
-        yield api
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`."""
+    return gateway(tmp_path, jobs_cancel_grace=GRACE)
 
 
 async def test_C34_C35_C36_stale_sessions_keep_alives_and_teardown(api: Api) -> None:

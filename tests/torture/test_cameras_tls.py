@@ -1,15 +1,15 @@
 """Cameras over rtsps: with a certificate of their own they play, and where it is to be verified it is."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-from tests.api.conftest import Api
 from tests.peers.tls_front import behind_tls, certificate
+from tests.support.api import Api
 from tests.support.processes import until
 from tests.support.torture_cameras import camera, gateway, media, record, start, warnings
 
@@ -19,12 +19,11 @@ CA = trustme.CA()
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
     """A gateway that believes `CA` and nobody else."""
     file = tmp_path / "ca.pem"
     CA.cert_pem.write_to_path(str(file))
-    async with gateway(tmp_path, tls_ca=file) as api:
-        yield api
+    return gateway(tmp_path, tls_ca=file)
 
 
 @asynccontextmanager

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -28,25 +27,18 @@ from media.channel.playlist.loop import Loop
 from media.channel.span import SpanStart
 from media.mp4 import moov
 from media.ring import RingLimits
-from tests.api.conftest import Answer, Api
 from tests.conftest import SOAK
 from tests.media.channel.playlist.test_loop import make_index
 from tests.media.channel.worker.test_package_play import packaged
 from tests.support import clips, torture_pictures
+from tests.support.api import Answer, Api
 from tests.support.clips import Clip
 from tests.support.processes import only_worker, until
 from tests.support.served import call, gateway_process
-from tests.support.torture_cameras import gateway
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 
 FILE = "clip.mp4"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with gateway(tmp_path) as api:
-        yield api
 
 
 def folder(api: Api) -> Path:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from itertools import pairwise
@@ -20,8 +20,8 @@ from gateway.settings import Settings
 from media.channel.channel import ChannelStream
 from media.channel.channel_ring import ChannelRing
 from media.faults import Fault
-from tests.api.conftest import Answer, Api
 from tests.support import torture_pictures
+from tests.support.api import Answer, Api
 from tests.support.pictures import Pixel, plain
 from tests.support.processes import only_worker, until
 from tests.support.torture_pictures import GREY, put
@@ -32,12 +32,19 @@ RED: Pixel = (255, 0, 0, 255)
 BLUE: Pixel = (0, 0, 255, 255)
 
 
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with torture_pictures.gateway(tmp_path) as api:
+@asynccontextmanager
+async def prepared(folder: Path) -> AsyncIterator[Api]:
+    """A gateway with what these tests need on it."""
+    async with torture_pictures.gateway(folder) as api:
         put(api, "red.png", plain(RED, 80, 40))
         put(api, "blue.png", plain(BLUE, 80, 40))
         yield api
+
+
+@pytest.fixture
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`."""
+    return prepared(tmp_path)
 
 
 async def channel(api: Api, watermark: Any, name: str = "c", **more: Any) -> Answer:

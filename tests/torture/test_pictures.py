@@ -8,7 +8,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from gateway.kinds import mediafile
 from media.effects import pixels
 from media.pictures import picture_store as store
 from media.pictures.worker.read_picture import MAX_FILE
-from tests.api.conftest import Answer, Api
 from tests.support import torture_pictures
+from tests.support.api import Answer, Api
 from tests.support.pictures import Pixel, by_ffmpeg, chunk, encoded, header, pixels_of, plain, png, raw_png, with_exif
 from tests.support.torture_pictures import GREY, HEIGHT, WIDTH, change, check, put, start
 
@@ -31,9 +31,9 @@ CODES = {"image-corrupt", "image-too-large", "limits-exceeded"}
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with torture_pictures.gateway(tmp_path) as api:
-        yield api
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`."""
+    return torture_pictures.gateway(tmp_path)
 
 
 def test_w1_all_sorts_of_png_become_the_same_straight_colours() -> None:

@@ -12,9 +12,9 @@ import pytest
 from gateway.jobs import feed
 from gateway.jobs.storage import records
 from media.chunk import Chunk
-from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.support import torture_pictures
+from tests.support.api import Api
 from tests.support.pictures import Pixel, plain
 from tests.support.processes import only_worker
 from tests.support.torture_pictures import change, put, start

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from media.process.capacity import Capacity, Load
 from media.stream import Stream
 from media.transcoding import transcoder
 from media.transcoding.transcoder import TranscodedStream
-from tests.api.conftest import Answer, Api
 from tests.support import torture_pictures
+from tests.support.api import Answer, Api
 from tests.support.pictures import Pixel, plain
 from tests.support.processes import only_worker, until
 from tests.support.torture_pictures import GREY, HEIGHT, WIDTH, change, put, start
@@ -32,9 +32,9 @@ RED: Pixel = (255, 0, 0, 255)
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with torture_pictures.gateway(tmp_path) as api:
-        yield api
+def gateway_here(tmp_path: Path) -> AbstractAsyncContextManager[Api]:
+    """The gateway of the fixture `api`."""
+    return torture_pictures.gateway(tmp_path)
 
 
 @pytest.fixture
