@@ -278,6 +278,25 @@ def test_the_guide_has_the_table_of_calls_that_the_routes_are_made_from() -> Non
     assert {ours for _, ours in settings} <= set(Settings.model_fields)
 
 
-async def test_v3_has_the_id_by_its_other_name(api: Api) -> None:
-    started = await api.done("/vod/startup", {"uri": "vod-live://short.mp4", "localStreamName": "a", "loop": True})
-    assert started.body["mediaSessionId"] == started.body["id"]
+async def test_the_examples_of_v3_that_wcs_publishes_run_and_streams_have_the_id_by_its_other_name(api: Api) -> None:
+    body = {"uri": "vod-live://sample.mp4", "localStreamName": "test", "loop": True}
+    started = await api.post("/vod/startup", body, prefer="respond-async, wait=3, timeout=10")
+    assert started.status in (200, 202)
+    assert started.headers["Preference-Applied"].endswith("wait=3, timeout=10")
+    job = await api.ended(started.headers["Job-Id"])
+    found = (await api.post("/jobs/find", {"id": job["id"]})).body
+    assert (found["state"], found["result"]["localStreamName"], found["timeout"]) == ("DONE", "test", 10)
+    encoder = {"uri": "transcoder://tcode1", "remoteStreamName": "test", "localStreamName": "testT", "encoder": ENCODER}
+    made = await api.done("/transcoder/startup", encoder)
+    assert (made.body["mediaSessionId"], made.body["status"]) == (made.body["id"], "LIVE")
+    wcs: list[tuple[str, Any]] = [
+        ("/stream/find", {"mediaSessionId": made.body["id"], "published": True, "display": ["metrics"]}),
+        ("/transcoder/find", {"remoteStreamName": "test"}),
+        ("/vod/find", {"localStreamName": "test"}),
+        ("/vod/terminate", {"uri": "vod-live://sample.mp4", "localStreamName": "test"}),
+        ("/stream/terminate", {"mediaSessionId": made.body["id"]}),
+    ]
+    for path, members in wcs:
+        answer = await api.post(path, members)
+        assert (answer.status, len(answer.body)) == (200, 1), (path, answer.body)
+        assert answer.body[0]["mediaSessionId"] == answer.body[0]["id"]
