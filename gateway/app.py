@@ -67,7 +67,7 @@ from media.watch.whep import Broadcasts
 log = logging.getLogger(__name__)
 
 # Seconds that a shutdown may take at most before a warning is due: orchestrators usually kill after 30.
-PATIENCE: Final = 25.0
+LONGEST_SHUTDOWN: Final = 25.0
 CLOSING: Final = 8.0  # seconds for all that is closed after the jobs have ended, whatever a worker or a disk does
 CLOSING_ONE: Final = 2.0  # of these for one part, such as the streams
 STORE_TROUBLE: Final = "The store cannot be written: the disk of the data folder is full, broken or hangs."
@@ -316,7 +316,7 @@ def longest_end(settings: Settings) -> float:
 
 def _job_limits(settings: Settings) -> JobLimits:
     longest = longest_end(settings)
-    if longest > PATIENCE:
+    if longest > LONGEST_SHUTDOWN:
         log.warning("shutdown-may-be-cut-short", extra={"seconds": longest, "usual_patience": 30})
     return JobLimits(
         max_running=settings.jobs_max_running,

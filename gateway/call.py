@@ -14,7 +14,8 @@ from typing import Any, Final, TextIO
 import aiohttp
 from yarl import URL
 
-BASE: Final = "/rest-api/v3"
+from gateway.jobs.job import BASE
+
 BELOW: Final = BASE.removeprefix("/")  # of the gateway's root
 ID: Final = re.compile(r"[0-9a-f]{32}")  # of a job or a stream: text, even where it looks like 1234e56
 POLL: Final = 5  # seconds that a look at the job may be held

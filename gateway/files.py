@@ -1,7 +1,6 @@
 """The media folder: what is in it, what may come in, what goes; touches the disk, so it runs in threads."""
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
@@ -16,16 +15,14 @@ from typing import Final
 from gateway.atomic import sync_folder
 from gateway.jobs.failures import Failure
 from gateway.kinds.names import file_below
+from media.faults import DISK_FULL
+from media.mp4.boxes import FIRST
 
 UNFINISHED: Final = ".reelgate-upload-"  # what a file is called while it comes in; of no use after a crash
 MOST_LISTED: Final = 10_000
 DEEPEST: Final = 8  # folders within folders
 HEAD: Final = 16  # bytes by which a format is known
 RESERVED: Final = "find_all"  # `/media/find_all` is a method
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-# What an MP4 or QuickTime file may begin with, after the four bytes of a length.
-_FIRST_BOXES: Final = (b"ftyp", b"moov", b"moof", b"mdat", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot")
 
 # Format -> media type; one row for each format that some method can use.
 TYPES: Final = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -33,7 +30,7 @@ TYPES: Final = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg", "w
 
 def format_of(head: bytes) -> str | None:
     """What a file is by its first `HEAD` bytes; None for what no method can use. Its name does not count."""
-    if head[4:8] in _FIRST_BOXES:
+    if head[4:8] in FIRST:
         return "mp4"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
@@ -220,7 +217,7 @@ def _writing(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             raise Failure("capacity-exceeded", "The disk of the media folder is full.", retry_after=60) from None
         if isinstance(error, IsADirectoryError):
             raise Failure("file-not-regular", f"{name!r} is a folder.") from None

@@ -3,6 +3,9 @@
 import errno
 from typing import Final
 
+# What the system says when a disk, a quota or the largest size of a file is full.
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 # Phases of opening a camera, in order (docs/reference/errors.md).
 CAMERA_PHASES: Final = (
     "resolving",

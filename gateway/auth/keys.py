@@ -21,7 +21,7 @@ ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32  # 256 bits of the system's randomness: nothing to guess, so one round of SHA-256 is enough
 LONGEST_NAME: Final = 64
 LOOK_AGAIN: Final = 1.0  # seconds until a change of the file is noticed
-PATIENCE: Final = 0.2  # seconds that the event loop gives to one look; a disk that is well takes less than one ms
+LOOK_LIMIT: Final = 0.2  # seconds that the event loop gives to one look; a disk that is well takes less than one ms
 FOREVER: Final = 1e6  # seconds
 
 
@@ -192,7 +192,7 @@ class Keys:
                     raise
                 return
             # At the first look there is no older result that could count meanwhile.
-            patience = PATIENCE if self._looked else FOREVER
+            patience = LOOK_LIMIT if self._looked else FOREVER
         found = self._looking.result(patience)
         if found is not None:
             self._looking, self._looked = None, True

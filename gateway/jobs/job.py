@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 from gateway.jobs.failures import Failure
 from gateway.jobs.state import Phase, Reason, State
 
-LINKS: Final = "/rest-api/v3/jobs/"
+BASE: Final = "/rest-api/v3"  # of the API's paths
+LINKS: Final = f"{BASE}/jobs/"
 RESULT_LIMIT: Final = 64 * 1024
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 MOST_STAGES: Final = 32  # of which a record says how long they took

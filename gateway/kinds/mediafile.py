@@ -8,7 +8,7 @@ from gateway.jobs.failures import Failure
 from gateway.kinds.kind import Services
 from gateway.kinds.names import file_below
 
-PATIENCE: Final = 3.0  # seconds that a look at the media folder may take
+LOOK_LIMIT: Final = 3.0  # seconds that a look at the media folder may take
 
 
 async def media_file(name: str, field: str, missing: str, parts: Services) -> Path:
@@ -18,6 +18,6 @@ async def media_file(name: str, field: str, missing: str, parts: Services) -> Pa
     """
     look = parts.files.library.on_media(file_below, parts.settings.media_dir, name, field, missing)
     try:
-        return await asyncio.wait_for(look, PATIENCE)
+        return await asyncio.wait_for(look, LOOK_LIMIT)
     except TimeoutError:
-        raise Failure("source-timeout", f"The media folder has not answered for {PATIENCE:g} s.") from None
+        raise Failure("source-timeout", f"The media folder has not answered for {LOOK_LIMIT:g} s.") from None

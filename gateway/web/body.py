@@ -35,7 +35,7 @@ def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 TOO_DEEP: Final = "The body is nested too deeply."
-PATIENCE: Final = 10.0  # seconds for a body, which is small
+BODY_LIMIT: Final = 10.0  # seconds for a body, which is small
 _DECODER: Final = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_once)
 
 
@@ -73,11 +73,11 @@ async def read(request: web.Request) -> bytes:
     if (request.content_length or 0) > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(BODY_LIMIT):
             await invite(request)
             return await request.read()
     except TimeoutError:
-        raise Failure("too-slow", f"The body did not come within {PATIENCE:g} s; send the request again.") from None
+        raise Failure("too-slow", f"The body did not come within {BODY_LIMIT:g} s; send the request again.") from None
 
 
 async def read_object(request: web.Request, *, optional: bool = False) -> dict[str, Any]:

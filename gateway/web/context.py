@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.jobs import job
 from gateway.jobs.feed import Feed
 from gateway.jobs.ports import Archive
 from gateway.jobs.supervisor import Supervisor
@@ -12,8 +13,10 @@ from gateway.web.media_use import MediaUse
 from gateway.web.observe.metrics import Metrics
 from gateway.web.observe.readiness import Readiness
 
-BASE: Final = "/rest-api/v3"
 UNVERSIONED: Final = "/rest-api"  # the calls of WCS 5.2, see gateway/web/wcs
+
+
+BASE: Final = job.BASE
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from gateway.jobs.storage.database import StoreError
 log = logging.getLogger(__name__)
 
 GRACE: Final = 1.0  # seconds beyond a caller's `wait` that the disk gets; what it needs is some milliseconds
-PATIENCE: Final = 5.0  # seconds for calls that have no `wait`
+UNTIMED_LIMIT: Final = 5.0  # seconds for calls that have no `wait`
 RETRY_AFTER: Final = 5
 
 
@@ -30,7 +30,7 @@ async def all_on_disk(store: Archive, detail: str, **extra: object) -> None:
     when that is not so in time.
     """
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(UNTIMED_LIMIT):
             await store.flush()
     except (StoreError, TimeoutError) as error:
         log.error("change-not-saved", extra={"error": str(error) or "the disk has not answered in time"})

@@ -9,12 +9,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from gateway.jobs.failures import FAILURES, Failure
+from gateway.jobs.job import LINKS
 from gateway.jobs.storage.database import StoreError
 
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
-JOBS: Final = "/rest-api/v3/jobs/"
 TYPE_PREFIX: Final = "urn:reelgate:problem:"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 READS_PREFER: Final = web.RequestKey("reads_prefer", bool)
@@ -64,7 +64,7 @@ def render(request: web.Request, record: dict[str, Any], retry_after: int | None
     if retry_after is not None:
         headers[hdrs.RETRY_AFTER] = str(max(1, retry_after))
     if "holder" in record:
-        headers[hdrs.LINK] = f'<{JOBS}{record["holder"]}>; rel="monitor"'
+        headers[hdrs.LINK] = f'<{LINKS}{record["holder"]}>; rel="monitor"'
     body = json.dumps(content, ensure_ascii=False).encode()
     response = web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
     if record["code"] == "draining":

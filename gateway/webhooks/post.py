@@ -14,7 +14,7 @@ from media.faults import Fault
 from media.net.addresses import AddressPolicy
 from media.net.resolver import Resolve, system_resolver
 
-PATIENCE: Final = 15.0  # seconds that a receiver has to answer
+ANSWER_LIMIT: Final = 15.0  # seconds that a receiver has to answer
 LONGEST_WAIT: Final = 3600.0  # seconds that a receiver may ask for by Retry-After
 AGENT: Final = f"Reelgate/{__version__}"
 
@@ -39,7 +39,9 @@ class Reply:
 class Post:
     """Sends to receivers: `async with Post(policy) as post: await post(url, headers, body)`."""
 
-    def __init__(self, policy: AddressPolicy, patience: float = PATIENCE, resolve: Resolve = system_resolver) -> None:
+    def __init__(
+        self, policy: AddressPolicy, patience: float = ANSWER_LIMIT, resolve: Resolve = system_resolver
+    ) -> None:
         self._policy = policy
         self._patience = patience
         self._resolver = _Guard(policy, resolve)

@@ -36,7 +36,7 @@ STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chun
 UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
 PUTTING_AWAY: Final = (0.2, 0.8)  # seconds given to a camera that is still busy with the end of the preflight
 
-CARRIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.rtsp.sdp
+COPIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.rtsp.sdp
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +285,7 @@ def _check_offer(described: Described) -> bool:
     offered = [track.codec for track in described.tracks if track.media == "video"]
     if not offered:
         raise Fault("source-no-media", "The camera offers sound and no picture; check its profile.", "describing")
-    return CARRIED.isdisjoint(offered)
+    return COPIED.isdisjoint(offered)
 
 
 def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:

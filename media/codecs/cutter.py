@@ -22,8 +22,6 @@ from media.timing.cadence import Cadence
 from media.timing.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, StampMapper, VideoClock
 
 CHUNK: Final = VIDEO_RATE * 33 // 100  # ticks: what a chunk lasts, in whole frames and evenly divided (Cadence)
-VIDEO_TRACK: Final = 1
-AUDIO_TRACK: Final = 2
 AUDIO_WAIT: Final = 1.5  # seconds that declared audio may take to come before the picture goes without it
 AUDIO_SWITCH: Final = 60.0  # seconds between two changes of mind about audio, each a discontinuity
 LARGE_CHUNK: Final = 6 * 1024 * 1024  # bytes after which a chunk is cut before its time
@@ -331,10 +329,10 @@ class Cutter:
 
     def _send(self, chunk: "_Chunk") -> None:
         self._sequence += 1
-        data = fmp4.fragment(VIDEO_TRACK, self._sequence, chunk.start, chunk.video)
+        data = fmp4.fragment(fmp4.VIDEO_TRACK, self._sequence, chunk.start, chunk.video)
         if chunk.audio:
             self._sequence += 1
-            data += fmp4.fragment(AUDIO_TRACK, self._sequence, chunk.audio_start, chunk.audio)
+            data += fmp4.fragment(fmp4.AUDIO_TRACK, self._sequence, chunk.audio_start, chunk.audio)
         self._channel.send(ChunkMade(chunk.start, chunk.duration, chunk.independent, chunk.discontinuity, data))
 
     def _make_init(self, *, with_audio: bool) -> Init:

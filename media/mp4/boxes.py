@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
+
+# What an MP4 or QuickTime file may begin with, after the four bytes of a length.
+FIRST: Final = frozenset({b"ftyp", b"moov", b"moof", b"mdat", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot"})
 
 
 @dataclass(frozen=True, slots=True)

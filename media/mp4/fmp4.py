@@ -17,6 +17,9 @@ NON_SYNC: Final = 0x01010000
 TFHD_FLAGS: Final = 0x020000  # default-base-is-moof, section 8.8.7
 TRUN_FLAGS: Final = 0x000F01  # data offset; duration, size, flags and composition offset of each sample, section 8.8.8
 
+VIDEO_TRACK: Final = 1  # the track of the picture in every init and chunk of ours
+AUDIO_TRACK: Final = 2
+
 _HEAD: Final = struct.Struct(">I4s I4sII I4s I4sII I4sIQ I4sIII")
 _SAMPLE: Final = struct.Struct(">IIIi")
 _KINDS: Final = struct.Struct(">4x4s44x4s")  # of `_HEAD`: moof and tfdt

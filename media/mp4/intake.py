@@ -16,8 +16,6 @@ from media.faults import Fault
 from media.mp4 import boxes, picture_boxes
 from media.mp4.boxes import Box
 
-# What an MP4 or QuickTime file may begin with.
-_FIRST: Final = frozenset({b"ftyp", b"moov", b"moof", b"mdat", b"styp", b"sidx", b"free", b"skip", b"wide", b"pnot"})
 _MAX_BOXES: Final = 1_000_000  # at the top level: a day of fragments of 0.2 s, twice
 _MAX_INDEX: Final = 512 * 1024 * 1024  # bytes of one moov or moof
 _METADATA: Final = frozenset({b"udta", b"meta"})  # 14496-12 sections 8.10.1 and 8.11.1
@@ -139,7 +137,7 @@ def survey(fd: int) -> Survey:
     has_index = False
     samples = 0
     for number, (at, box) in enumerate(_top_level(fd, found.size)):
-        if number == 0 and box.kind not in _FIRST:
+        if number == 0 and box.kind not in boxes.FIRST:
             raise _not_media("This is no MP4 or QuickTime file.")
         if not box.whole:
             found.truncated = True

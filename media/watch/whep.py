@@ -14,6 +14,7 @@ from media.chunk import Chunk
 from media.cursor import Cursor, Step
 from media.faults import Fault
 from media.mp4 import moov
+from media.mp4.fmp4 import VIDEO_TRACK
 from media.mp4.fragments import fragments
 from media.process.framing import MAX_BODY
 from media.process.messages import ChunkMade, InitMade, Message, Order, StartTask, StopTask, TaskProgress
@@ -23,7 +24,7 @@ from media.ring import Ring
 ANSWER: Final = 10.0  # seconds for the answer to an offer
 FAREWELL: Final = 1.0  # seconds for a worker's goodbyes
 ROOM: Final = 1024 * 1024  # bytes that may wait for a worker before it gets one more chunk
-PATIENCE: Final = 10.0  # seconds for a worker to read what waits for it: then it counts as hung
+READ_LIMIT: Final = 10.0  # seconds for a worker to read what waits for it: then it counts as hung
 TICK: Final = 1.0  # seconds until a replaced ring is noticed
 LARGEST: Final = 2_000_000  # bytes of one picture: browsers put together no more than 2048 packets
 PEERS: Final = 50  # of one stream: one core sends some 2 Mbit/s to about thirty
@@ -51,7 +52,7 @@ def refusal(chunk: Chunk) -> str | None:
         return f"WebRTC takes H.264 from here, and the stream is {video.codec}; MSE and HLS play it."
     if moov.orientation(chunk.init.data) != 1:
         return "The stream's picture is turned by its container, which WebRTC knows nothing of; MSE and HLS play it."
-    samples = [sample for each in fragments(chunk.data) if each.track == 1 for sample in each.samples]
+    samples = [sample for each in fragments(chunk.data) if each.track == VIDEO_TRACK for sample in each.samples]
     if len(chunk.data) > MAX_BODY or max((len(sample.data) for sample in samples), default=0) > LARGEST:
         return f"A picture of the stream has over {LARGEST / 1e6:.0f} MB, too much for WebRTC; MSE and HLS play it."
     if len({sample.offset for sample in samples}) > 1:
@@ -259,7 +260,7 @@ class _Broadcast:
 
     async def _has_room(self) -> bool:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(READ_LIMIT):
                 await self._worker.room(ROOM)
         except TimeoutError:
             log.warning("worker-hung", extra={"pid": self._worker.pid, "task": self._worker.task})

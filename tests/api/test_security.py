@@ -216,7 +216,7 @@ async def test_a_body_that_says_it_is_as_it_is_is_taken(api: Api) -> None:
 async def test_a_body_that_does_not_come_is_not_waited_for(
     api: Api, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.web.body.PATIENCE", 0.1)
+    monkeypatch.setattr("gateway.web.body.BODY_LIMIT", 0.1)
     host, port = api.gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{{".encode())

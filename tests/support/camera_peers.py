@@ -214,3 +214,16 @@ async def fault_of(spec: CameraSpec, policy: AddressPolicy = HERE, resolve: Reso
     with pytest.raises(Fault) as caught:
         await preflight(spec, policy, lambda phase: None, resolve)
     return caught.value
+
+
+def spec_for(peer: Peer, timeout: float = 5.0) -> CameraSpec:
+    """A camera at the peer's port."""
+    return CameraSpec(f"rtsp://127.0.0.1:{peer.port}/live?channel=1", connect_timeout=timeout)
+
+
+async def fault_with(reply: Reply, timeout: float = 5.0) -> Fault:
+    """What a preflight of a peer that answers so ends with; the peer has seen its client go then."""
+    async with peer_that(reply) as peer:
+        fault = await fault_of(spec_for(peer, timeout))
+        await peer.gone()
+        return fault

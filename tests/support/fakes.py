@@ -116,7 +116,7 @@ class Answer:
         return json.loads(self.content)
 
 
-class World:
+class HttpWorld:
     """The face on a free port of loopback, with a client; `works`, `published` and `traces` are what the fakes did."""
 
     def __init__(self, limits: JobLimits = LIMITS, max_waiters: int = 512, keep: Keep | None = None) -> None:
@@ -198,7 +198,7 @@ class World:
 
 
 @asynccontextmanager
-async def serving(world: World, **runner: Any) -> AsyncIterator[World]:
+async def serving(world: HttpWorld, **runner: Any) -> AsyncIterator[HttpWorld]:
     """Serves a world until the end of the block; nothing of it is left afterwards."""
     server = web.AppRunner(world.app, access_log=None, shutdown_timeout=1.0, **runner)
     await server.setup()

@@ -18,7 +18,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.openapi.checks import UseAfterFree
 
-from gateway.web.problems import JOBS
+from gateway.jobs.job import LINKS
 
 ROUNDS: Final = 200  # at most; one of sequences has some hundred cases
 LONGEST: Final = 60  # seconds that any answer may take: only a method that hangs is cut off
@@ -124,7 +124,7 @@ def only_cancelled(failure: Any, before: list[Any]) -> bool:
 
     DELETE forgets one that has ended already (204); after that it must be gone.
     """
-    if not isinstance(failure, UseAfterFree) or not failure.free.startswith(f"DELETE {JOBS}"):
+    if not isinstance(failure, UseAfterFree) or not failure.free.startswith(f"DELETE {LINKS}"):
         return False
     asked = (f"{each.request.method} {urlsplit(each.request.uri).path}" for each in before)
     ended = [each.response for call, each in zip(asked, before, strict=True) if call == failure.free]

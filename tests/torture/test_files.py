@@ -451,7 +451,7 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
     back = threading.Event()
     real = file_identity.key
     monkeypatch.setattr(file_identity, "key", lambda path: back.wait(90) and real(path))  # stat(2) on a hung NFS
-    monkeypatch.setattr(mediafile, "PATIENCE", 90.0)  # of those who are cancelled before
+    monkeypatch.setattr(mediafile, "LOOK_LIMIT", 90.0)  # of those who are cancelled before
     try:
         hung = [
             (
@@ -463,7 +463,7 @@ async def test_V21_a_media_folder_that_hangs_holds_up_only_those_who_ask_for_it(
         assert ring is not None
         assert await ring.wait(ring.head)
         assert await ring.chunk(ring.head - 1) is not None
-        monkeypatch.setattr(mediafile, "PATIENCE", 0.3)
+        monkeypatch.setattr(mediafile, "LOOK_LIMIT", 0.3)
         late = await startup(api, FILE, "h")
         assert (late.status, late.body["code"]) == (504, "source-timeout")
         for job in hung:

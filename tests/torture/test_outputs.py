@@ -93,7 +93,7 @@ async def still() -> AsyncIterator[tuple[LiveRing, int]]:
 async def test_o3_five_hundred_blocked_reloads_whose_clients_vanish_leave_nothing(
     still: tuple[LiveRing, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(low_latency, "PATIENCE", 100)  # it is not for lack of it that they are let go
+    monkeypatch.setattr(low_latency, "HELD_TARGETS", 100)  # it is not for lack of it that they are let go
     ring, port = still
     before, sizes = _descriptors(), []
     for _ in range(4):

@@ -175,7 +175,7 @@ async def test_a_media_folder_that_does_not_answer_holds_up_neither_packages_nor
         return Path(os.devnull)
 
     monkeypatch.setattr(mediafile, "file_below", hangs)
-    monkeypatch.setattr(mediafile, "PATIENCE", 0.1)
+    monkeypatch.setattr(mediafile, "LOOK_LIMIT", 0.1)
     try:
         told = await asyncio.gather(*(check(api, "logo.png") for _ in range(3)), change_of_grey(api))
         assert {(answer.status, answer.body["code"]) for answer in told} == {(504, "source-timeout")}

@@ -20,7 +20,7 @@ from media.watch import hls
 from media.watch.parts import LowLatency, PartLog
 
 AHEAD: Final = 2  # segments past the newest one that may be asked for (rfc8216bis, 6.2.5.2)
-PATIENCE: Final = 3  # target durations that a reload or a part is held at the most (rfc8216bis, 6.2.5.2)
+HELD_TARGETS: Final = 3  # target durations that a reload or a part is held at the most (rfc8216bis, 6.2.5.2)
 BIG_NUMBER: Final = 18  # digits
 
 
@@ -188,7 +188,7 @@ class Edge:
 
     async def _until(self, request: web.Request, holds: Callable[[], bool], is_current: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
-        limit = loop.time() + PATIENCE * self._ring.target_duration
+        limit = loop.time() + HELD_TARGETS * self._ring.target_duration
         while not holds() and not self._ring.ended and is_current():
             left = limit - loop.time()
             if left <= 0 or is_gone(request):

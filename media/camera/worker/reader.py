@@ -26,9 +26,9 @@ from media.process.messages import Failed, Finished, Order, PhaseReached, Ready,
 from media.timing.clock import GapMeter
 
 STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera counts as gone
-PATIENCE: Final = 3  # a camera of few frames a second may miss this many
+MISSED_FRAMES: Final = 3  # a camera of few frames a second may miss this many
 FIRST_GAP: Final = 12.0  # seconds that a second frame may take: until then nobody knows how slow the camera is
-CARRIED: Final = frozenset({"h264", "hevc"})
+COPIED: Final = frozenset({"h264", "hevc"})  # video that is passed on as it is, in FFmpeg's words
 NICE: Final = 5  # a worker that transcodes has less priority than those that only copy
 LEAVE_WAIT: Final = 3.0  # seconds for the gateway to say whether there is room to transcode; it answers at once
 STATS_EVERY: Final = 0.95  # seconds: every second look
@@ -183,7 +183,7 @@ class _Reader:
             self._check_limits(now)
             return
         usual = self._gaps.usual
-        limit = FIRST_GAP if usual is None else max(STALL_TIMEOUT, PATIENCE * usual)
+        limit = FIRST_GAP if usual is None else max(STALL_TIMEOUT, MISSED_FRAMES * usual)
         if now - self._frame_at > limit:
             raise Fault("source-timeout", f"The camera has sent no picture for {limit:.0f} s.", "live")
 
@@ -220,11 +220,11 @@ class _Reader:
         streams = self._container.streams.video
         if not streams:
             raise Fault("source-no-media", "The camera offers no video.", "setup")
-        return next((each for each in streams if _codec(each) in CARRIED), streams[0])
+        return next((each for each in streams if _codec(each) in COPIED), streams[0])
 
     def _recast_of(self, video: VideoStream) -> Recast | None:
         """The packet transcoder for this video; None for a codec that is carried as it is."""
-        if _codec(video) in CARRIED:
+        if _codec(video) in COPIED:
             return None
         os.nice(NICE)
         try:

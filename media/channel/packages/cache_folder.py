@@ -1,6 +1,5 @@
 """The folder of packages on disk: how large each is, when it was last used, and its removal."""
 
-import errno
 import os
 import re
 import shutil
@@ -8,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from media.faults import Fault
+from media.faults import DISK_FULL, Fault
 
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _GONE: Final = ".gone"  # what is behind the name of a package that is being removed
 
@@ -64,7 +62,7 @@ def discard(folder: Path) -> None:
 
 def unwritable(error: OSError) -> Fault:
     """The fault of a package that could not be written or read. Room may be made, so it is worth another try."""
-    if error.errno in FULL:
+    if error.errno in DISK_FULL:
         detail = "The disk of cache_dir is full; make room, or lower cache_max_bytes."
         return Fault("capacity-exceeded", detail, "packaging")
     return Fault("internal", f"The cache folder cannot be read or written: {error.strerror}.", "packaging")

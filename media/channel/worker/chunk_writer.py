@@ -15,8 +15,6 @@ from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
 
-VIDEO_TRACK: Final = 1
-AUDIO_TRACK: Final = 2
 LONGEST_GROUP: Final = 12  # chunks: so much is gathered to be cut evenly, key frame or not
 
 
@@ -137,13 +135,15 @@ class RoundWriter:
         samples = [Sample(one.data, one.duration, one.key, one.pts - one.dts) for one in frames]
         samples[-1] = samples[-1]._replace(duration=samples[-1].duration + longer)
         self._last_shown = max(self._last_shown, *(one.pts for one in frames))
-        return _fragment(VIDEO_TRACK, self.length, samples)
+        return _fragment(fmp4.VIDEO_TRACK, self.length, samples)
 
     def _audio(self, begin: int, sounds: list[bytes]) -> bytes:
         grid = self._head.grid
         if grid is None or not sounds:
             return b""
-        return _fragment(AUDIO_TRACK, grid.base + begin * grid.frame, [Sample(one, grid.frame, True) for one in sounds])
+        return _fragment(
+            fmp4.AUDIO_TRACK, grid.base + begin * grid.frame, [Sample(one, grid.frame, True) for one in sounds]
+        )
 
     def _slot(self, ticks: int) -> Fraction:
         """A time of the round in audio frames from the round's first one."""

@@ -29,7 +29,7 @@ from media.mp4.intake import Survey
 from media.process.gateway_socket import GatewaySocket
 from media.process.messages import Finished, Ready, TaskProgress, WarningRaised
 
-PATIENCE: Final = 1.0  # seconds between two looks whether it may begin
+LOOK_EVERY: Final = 1.0  # seconds between two looks whether it may begin
 MARGIN: Final = 1.2  # how much faster than needed recoding must be before its channel begins
 NOTABLE: Final = Fraction(1, 10)  # seconds of audio or video left out or made up that are worth a warning
 
@@ -101,7 +101,7 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
         if isinstance(event, Recoding):
             os.nice(transcode_file.NICE)
             channel.send(TaskProgress({"recoding": True}))
-            while not channel.stopping and channel.receive(PATIENCE) is None:
+            while not channel.stopping and channel.receive(LOOK_EVERY) is None:
                 pass
             pace.begin()
         if channel.stopping:

@@ -21,7 +21,7 @@ from media.codecs import libav
 from media.effects import upright
 from media.faults import Fault
 from media.mp4 import moov
-from media.mp4.fmp4 import Sample
+from media.mp4.fmp4 import VIDEO_TRACK, Sample
 from media.mp4.fragments import fragments
 from media.process.messages import ChunkMade
 
@@ -77,7 +77,7 @@ class Fed:
         for fragment in fragments(chunk.body):
             time = fragment.decode_time
             for number, sample in enumerate(fragment.samples):
-                if fragment.track == 1:
+                if fragment.track == VIDEO_TRACK:
                     last = number == len(fragment.samples) - 1
                     pts = time + sample.offset
                     self.frames.append(

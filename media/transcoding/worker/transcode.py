@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from av.video.frame import VideoFrame
 
-from media.codecs.cutter import AUDIO_TRACK, CHUNK, VIDEO_TRACK, Epoch
+from media.codecs.cutter import CHUNK, Epoch
 from media.codecs.h264_encoder import Encoder, EncoderRate, PictureForm
 from media.effects.overlay import TICKS, Mark, Overlay
 from media.effects.upright import Upright
@@ -302,11 +302,11 @@ class Writer:
     def _cut(self) -> None:
         end = self._start + self._duration
         self._sequence += 1
-        data = fmp4.fragment(VIDEO_TRACK, self._sequence, self._start, self._samples)
+        data = fmp4.fragment(fmp4.VIDEO_TRACK, self._sequence, self._start, self._samples)
         heard = self._heard(end)
         if heard:
             self._sequence += 1
-            data += fmp4.fragment(AUDIO_TRACK, self._sequence, heard[0].time, [each.sample for each in heard])
+            data += fmp4.fragment(fmp4.AUDIO_TRACK, self._sequence, heard[0].time, [each.sample for each in heard])
         self._channel.send(ChunkMade(self._start, self._duration, self._samples[0].key, False, data))
         self._samples, self._duration = [], 0
         self._cadence.cut()

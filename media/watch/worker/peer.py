@@ -27,7 +27,7 @@ CODECS: Final[dict[MediaKind, str]] = {"video": "video/h264", "audio": "audio/op
 AT_ONCE: Final = 0.002  # seconds between the frames of a backlog: they are shown as fast as they can be decoded
 BACKLOG: Final = 1500  # frames since the last key frame that are kept for who comes next
 QUEUE: Final = 2 * BACKLOG  # packets that wait for one peer before it has to wait for a key frame
-PATIENCE: Final = 15.0  # seconds until a peer must be connected
+CONNECT_LIMIT: Final = 15.0  # seconds until a peer must be connected
 CLOSING: Final = 2.0  # seconds for the library to close a connection
 HOLE: Final = 0.06  # seconds between two Opus packets from which on it is silence and no jitter
 # Where a peer says that it may be reached. Nothing is sent there, since a stranger chose these addresses. The peer
@@ -90,7 +90,7 @@ class Peer:
     async def comes(self) -> bool:
         """Waits until the peer is connected (True), or will not be (False): it has left, or did not come in time."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(CONNECT_LIMIT):
                 await self._connected.wait()
         return self._connected.is_set() and not self.left
 

@@ -176,7 +176,7 @@ class _Show:
         for fragment in fragments(chunk.body):
             time = fragment.decode_time
             for sample in fragment.samples:
-                if fragment.track == 1:
+                if fragment.track == fmp4.VIDEO_TRACK:
                     data = b"".join(START_CODE + unit for unit in fmp4.split_prefixed(sample.data))
                     yield Unit("video", (self._sets if sample.key else b"") + data, base + time / scale, sample.key)
                 elif self._sound is not None and audio is not None:

@@ -15,14 +15,14 @@ from aiohttp import web
 
 from gateway import call
 from gateway.call import Call
-from tests.support.fakes import World, serving
+from tests.support.fakes import HttpWorld, serving
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with serving(World()) as world:
+async def world() -> AsyncIterator[HttpWorld]:
+    async with serving(HttpWorld()) as world:
         yield world
 
 
@@ -33,7 +33,7 @@ class Terminal(io.StringIO):
         return True
 
 
-async def run(world: World, *arguments: str, notes: io.StringIO | None = None) -> tuple[int, str, str]:
+async def run(world: HttpWorld, *arguments: str, notes: io.StringIO | None = None) -> tuple[int, str, str]:
     """The exit status, what went to standard output, what to standard error."""
     asked = call.parser().parse_intermixed_args(["--url", f"http://127.0.0.1:{world.port}", *arguments])
     output, notes = io.StringIO(), notes or io.StringIO()
@@ -42,13 +42,13 @@ async def run(world: World, *arguments: str, notes: io.StringIO | None = None) -
 
 
 @pytest.mark.looptime
-async def test_a_result_within_the_wait_is_printed(world: World) -> None:
+async def test_a_result_within_the_wait_is_printed(world: HttpWorld) -> None:
     status, output, notes = await run(world, "fake/startup", "name=lobby", "seconds=0.5", "--wait", "3")
     assert (status, json.loads(output), notes) == (0, {"name": "lobby", "slept": 0.5, "text": "höhe"}, "")
 
 
 async def test_a_gateway_below_a_path_is_called_there() -> None:
-    world, site = World(), web.Application()
+    world, site = HttpWorld(), web.Application()
     site.add_subapp("/cams/", world.app)
     world.app = site
     async with serving(world):
@@ -62,7 +62,7 @@ async def test_a_gateway_below_a_path_is_called_there() -> None:
 
 
 @pytest.mark.looptime
-async def test_a_job_that_takes_longer_is_followed_to_its_end(world: World) -> None:
+async def test_a_job_that_takes_longer_is_followed_to_its_end(world: HttpWorld) -> None:
     status, output, notes = await run(world, "/fake/startup", "seconds=13", "stages=2", "--wait", "1")
     assert (status, json.loads(output)["slept"]) == (0, 13.0)
     lines = notes.splitlines()
@@ -77,7 +77,7 @@ async def test_a_job_that_takes_longer_is_followed_to_its_end(world: World) -> N
 
 
 @pytest.mark.looptime
-async def test_the_place_in_the_queue_is_told_and_a_terminal_gets_one_line(world: World) -> None:
+async def test_the_place_in_the_queue_is_told_and_a_terminal_gets_one_line(world: HttpWorld) -> None:
     for _ in range(3):
         await world.start("wait=0", seconds=4)
     status, _, notes = await run(world, "fake/startup", "--wait", "1", notes=Terminal())
@@ -87,7 +87,7 @@ async def test_the_place_in_the_queue_is_told_and_a_terminal_gets_one_line(world
 
 
 @pytest.mark.looptime
-async def test_a_failure_is_told_with_its_reason_and_the_status_is_not_zero(world: World) -> None:
+async def test_a_failure_is_told_with_its_reason_and_the_status_is_not_zero(world: HttpWorld) -> None:
     status, output, notes = await run(world, "fake/startup", "way=fail", "seconds=3", "--wait", "1")
     assert (status, output) == (1, "")
     assert notes.splitlines()[-1] == "failed: 502 source-refused: The port is closed."
@@ -98,13 +98,13 @@ async def test_a_failure_is_told_with_its_reason_and_the_status_is_not_zero(worl
 
 
 @pytest.mark.looptime
-async def test_a_wish_that_was_not_granted_is_told(world: World) -> None:
+async def test_a_wish_that_was_not_granted_is_told(world: HttpWorld) -> None:
     _, _, notes = await run(world, "fake/startup", "--wait", "99", "--timeout", "10")
     assert notes == "wait=99 was not granted (applied: wait=5, timeout=10)\n"
 
 
 @pytest.mark.looptime
-async def test_a_job_need_not_be_followed_and_a_key_makes_it_one(world: World) -> None:
+async def test_a_job_need_not_be_followed_and_a_key_makes_it_one(world: HttpWorld) -> None:
     arguments = ("fake/startup", "seconds=9", "--wait", "0", "--no-follow", "--idempotency-key", 'say "hi"')
     first, second = await run(world, *arguments), await run(world, *arguments)
     assert first[0] == second[0] == 0
@@ -112,13 +112,13 @@ async def test_a_job_need_not_be_followed_and_a_key_makes_it_one(world: World) -
 
 
 @pytest.mark.looptime
-async def test_what_is_no_job_is_printed_as_it_is(world: World) -> None:
+async def test_what_is_no_job_is_printed_as_it_is(world: HttpWorld) -> None:
     assert await run(world, "jobs/find", "state=DONE") == (0, "[]\n", "")
     assert (await run(world, "jobs/find", "id=x"))[2] == "failed: 404 job-unknown: There is no job 'x'.\n"
 
 
 @pytest.mark.looptime
-async def test_where_a_list_goes_on_is_told(world: World) -> None:
+async def test_where_a_list_goes_on_is_told(world: HttpWorld) -> None:
     for _ in range(2):
         await world.start()
     status, output, notes = await run(world, "jobs/find_all", "limit=1")
@@ -159,7 +159,7 @@ def test_only_the_method_is_asked_for_when_nothing_is_said(capsys: pytest.Captur
 
 @pytest.mark.looptime
 @pytest.mark.parametrize("path", ["", "/", "/rest-api/v3", "/rest-api/v3/"])
-async def test_the_address_may_be_that_of_the_api(world: World, path: str) -> None:
+async def test_the_address_may_be_that_of_the_api(world: HttpWorld, path: str) -> None:
     assert await run(world, "jobs/find", "state=DONE", "--url", f"http://127.0.0.1:{world.port}{path}") == (
         0,
         "[]\n",
@@ -167,7 +167,7 @@ async def test_the_address_may_be_that_of_the_api(world: World, path: str) -> No
     )
 
 
-async def written_to(output: int, world: World) -> tuple[int | None, str]:
+async def written_to(output: int, world: HttpWorld) -> tuple[int | None, str]:
     """The exit status and what is said when the result goes there; closes it."""
     url = f"http://127.0.0.1:{world.port}"
     process = await asyncio.create_subprocess_exec(
@@ -179,13 +179,13 @@ async def written_to(output: int, world: World) -> tuple[int | None, str]:
     return process.returncode, notes.decode()
 
 
-async def test_a_reader_that_has_gone_ends_the_call_without_a_word(world: World) -> None:
+async def test_a_reader_that_has_gone_ends_the_call_without_a_word(world: HttpWorld) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     assert await written_to(writer, world) == (4, "")
 
 
-async def test_a_full_disk_is_told_in_a_line(world: World) -> None:
+async def test_a_full_disk_is_told_in_a_line(world: HttpWorld) -> None:
     said = "reelgate: the result could not be written: No space left on device\n"
     assert await written_to(os.open("/dev/full", os.O_WRONLY), world) == (4, said)
 

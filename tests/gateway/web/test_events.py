@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.jobs.feed import KEPT, KEPT_BYTES, QUEUE, Feed
-from tests.support.fakes import BASE, World, serving
+from tests.support.fakes import BASE, HttpWorld, serving
 
 pytestmark = pytest.mark.looptime
 
@@ -17,8 +17,8 @@ RANK = {"PENDING": 0, "RUNNING": 1, "DONE": 2, "FAILED": 2, "CANCELLED": 2}
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with serving(World()) as world:
+async def world() -> AsyncIterator[HttpWorld]:
+    async with serving(HttpWorld()) as world:
         yield world
 
 
@@ -55,7 +55,7 @@ class Reader:
         await asyncio.wait({self.task})
 
 
-async def listen(world: World, last: str | None = None) -> Reader:
+async def listen(world: HttpWorld, last: str | None = None) -> Reader:
     headers = {} if last is None else {"Last-Event-ID": last}
     response = await world.session.get(f"{BASE}/events", headers=headers, timeout=aiohttp.ClientTimeout(total=None))
     assert (response.status, response.content_type) == (200, "text/event-stream")
@@ -79,7 +79,7 @@ def check_order(reader: Reader) -> None:
         assert ranks[-1] == 2
 
 
-async def test_every_change_of_a_job_is_told_in_order(world: World) -> None:
+async def test_every_change_of_a_job_is_told_in_order(world: HttpWorld) -> None:
     reader = await listen(world)
     await world.start(seconds=1, name="a")
     await world.start("timeout=1", way="late", seconds=0.1)
@@ -96,7 +96,7 @@ async def test_every_change_of_a_job_is_told_in_order(world: World) -> None:
     assert world.feed.listeners == 0
 
 
-async def test_sse_resume_and_slow_reader(world: World) -> None:
+async def test_sse_resume_and_slow_reader(world: HttpWorld) -> None:
     reader = await listen(world)
     await world.start(name="a")
     await asyncio.sleep(0.01)
@@ -130,7 +130,7 @@ async def test_sse_resume_and_slow_reader(world: World) -> None:
     slow.close()
 
 
-async def test_an_event_that_has_left_the_ring_is_a_reset(world: World) -> None:
+async def test_an_event_that_has_left_the_ring_is_a_reset(world: HttpWorld) -> None:
     first = world.supervisor.stamp()
     world.feed.tell(first, "stream", {})
     for _ in range(KEPT + 1):
@@ -143,14 +143,14 @@ async def test_an_event_that_has_left_the_ring_is_a_reset(world: World) -> None:
         await reader.close()
 
 
-async def test_silence_is_broken_by_a_comment_every_fifteen_seconds(world: World) -> None:
+async def test_silence_is_broken_by_a_comment_every_fifteen_seconds(world: HttpWorld) -> None:
     reader = await listen(world)
     await asyncio.sleep(46)
     assert (reader.comments, reader.events) == (3, [])
     await reader.close()
 
 
-async def test_progress_is_told_twice_a_second_at_most(world: World) -> None:
+async def test_progress_is_told_twice_a_second_at_most(world: HttpWorld) -> None:
     reader = await listen(world)
     answer = await world.start(seconds=2.0, stages=100)
     await asyncio.sleep(0.01)
@@ -162,7 +162,7 @@ async def test_progress_is_told_twice_a_second_at_most(world: World) -> None:
     await reader.close()
 
 
-async def test_a_shutdown_ends_the_line_after_the_last_event(world: World) -> None:
+async def test_a_shutdown_ends_the_line_after_the_last_event(world: HttpWorld) -> None:
     reader = await listen(world)
     await world.start("wait=0", seconds=30)
     await world.supervisor.drain(0.0)

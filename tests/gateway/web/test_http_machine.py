@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from tests.conftest import SOAK
-from tests.support.fakes import BASE, CANARY, Answer, World, serving
+from tests.support.fakes import BASE, CANARY, Answer, HttpWorld, serving
 
 T = TypeVar("T")
 PICK = st.integers(0, 1_000)
@@ -58,8 +58,8 @@ class HttpMachine(RuleBasedStateMachine):
         self.steps = self.answers = 0
         self.draining = False
 
-        async def enter() -> World:
-            return await self.stack.enter_async_context(serving(World()))
+        async def enter() -> HttpWorld:
+            return await self.stack.enter_async_context(serving(HttpWorld()))
 
         self.world = self.run(enter())
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from gateway.prefer import parse
 from tests.gateway.test_prefer import HEADERS, VECTORS
-from tests.support.fakes import BASE, CANARY, LIMITS, PREFER, Answer, World, serving
+from tests.support.fakes import BASE, CANARY, LIMITS, PREFER, Answer, HttpWorld, serving
 
 pytestmark = pytest.mark.looptime
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with serving(World()) as world:
+async def world() -> AsyncIterator[HttpWorld]:
+    async with serving(HttpWorld()) as world:
         yield world
 
 
@@ -39,7 +39,7 @@ def check_job_headers(answer: Answer, job_id: str) -> None:
         assert re.fullmatch("[1-9][0-9]*", answer.headers["Retry-After"])
 
 
-async def test_no_header_waits_five_then_202(world: World) -> None:
+async def test_no_header_waits_five_then_202(world: HttpWorld) -> None:
     answer = await world.start(seconds=8)
     assert (answer.status, now(), answer.body["state"]) == (202, 5.0, "RUNNING")
     assert "Preference-Applied" not in answer.headers
@@ -48,7 +48,7 @@ async def test_no_header_waits_five_then_202(world: World) -> None:
 
 
 @pytest.mark.parametrize("prefer", ["wait=3", "respond-async, wait=3", "respond-async"])
-async def test_done_within_wait_is_200_with_bare_result(world: World, prefer: str) -> None:
+async def test_done_within_wait_is_200_with_bare_result(world: HttpWorld, prefer: str) -> None:
     answer = await world.start(prefer, seconds=0.2, name="lobby")
     assert (answer.status, now()) == (200, 0.2)
     assert answer.body == {"name": "lobby", "slept": 0.2, "text": "höhe"}
@@ -58,22 +58,24 @@ async def test_done_within_wait_is_200_with_bare_result(world: World, prefer: st
 @pytest.mark.parametrize(
     ("prefer", "applied"), [("wait=1", "wait=1"), ("respond-async, wait=1", "respond-async, wait=1")]
 )
-async def test_wait_without_respond_async_is_the_same_but_for_the_echo(world: World, prefer: str, applied: str) -> None:
+async def test_wait_without_respond_async_is_the_same_but_for_the_echo(
+    world: HttpWorld, prefer: str, applied: str
+) -> None:
     answer = await world.start(prefer, seconds=8)
     assert (answer.status, now(), answer.headers["Preference-Applied"]) == (202, 1.0, applied)
 
 
-async def test_respond_async_alone_waits_five(world: World) -> None:
+async def test_respond_async_alone_waits_five(world: HttpWorld) -> None:
     answer = await world.start("respond-async", seconds=8)
     assert (answer.status, now(), answer.headers["Preference-Applied"]) == (202, 5.0, "respond-async")
 
 
-async def test_wait_zero_is_always_202(world: World) -> None:
+async def test_wait_zero_is_always_202(world: HttpWorld) -> None:
     answer = await world.start("wait=0", seconds=0)
     assert (answer.status, now(), answer.body["state"]) == (202, 0.0, "RUNNING")
 
 
-async def test_result_equals_job_result_and_content_location(world: World) -> None:
+async def test_result_equals_job_result_and_content_location(world: HttpWorld) -> None:
     answer = await world.start(seconds=0.1, name="lobby")
     job = await world.job(answer.headers["Job-Id"])
     replay = await world.get(answer.headers["Content-Location"])
@@ -82,7 +84,7 @@ async def test_result_equals_job_result_and_content_location(world: World) -> No
     check_job_headers(replay, job["id"])
 
 
-async def test_wait_over_limit_is_clamped_and_echoed(world: World) -> None:
+async def test_wait_over_limit_is_clamped_and_echoed(world: HttpWorld) -> None:
     answer = await world.start("wait=600, timeout=6000", seconds=8)
     assert (answer.status, now()) == (202, 5.0)
     assert answer.headers["Preference-Applied"] == "wait=5, timeout=60"
@@ -92,7 +94,7 @@ async def test_wait_over_limit_is_clamped_and_echoed(world: World) -> None:
 
 @pytest.mark.parametrize(("lines", "wait", "timeout", "with_200", "with_202"), VECTORS)
 async def test_every_vector_of_2_6(
-    world: World, lines: list[str], wait: int, timeout: int, with_200: str, with_202: str
+    world: HttpWorld, lines: list[str], wait: int, timeout: int, with_200: str, with_202: str
 ) -> None:
     slow = await world.start(lines, seconds=100, name="slow")
     cut_short = timeout < wait
@@ -105,7 +107,7 @@ async def test_every_vector_of_2_6(
     assert quick.status == (202 if wait == 0 else 200)
 
 
-async def test_several_prefer_lines_equal_one(world: World) -> None:
+async def test_several_prefer_lines_equal_one(world: HttpWorld) -> None:
     one = await world.start("respond-async, wait=1, timeout=9", seconds=20)
     many = await world.start(["respond-async", "wait=1", "timeout=9"], seconds=20)
     assert one.headers["Preference-Applied"] == many.headers["Preference-Applied"]
@@ -116,7 +118,7 @@ def test_prefer_fuzz_never_errors() -> None:
     """Any header that HTTP lets through: the same answer as the parser's word, and never an error."""
 
     async def ask(lines: list[str]) -> None:
-        async with serving(World()) as world:
+        async with serving(HttpWorld()) as world:
             expected = parse(lines, PREFER)
             answer = await world.start(lines)
             assert answer.status == (202 if expected.wait == 0 else 200)
@@ -140,7 +142,7 @@ def test_prefer_fuzz_never_errors() -> None:
 
 @pytest.mark.parametrize("cancels", [False, True], ids=["handler-lives", "handler-is-cancelled"])
 async def test_disconnect_keeps_job(cancels: bool) -> None:
-    async with serving(World(), handler_cancellation=cancels) as world:
+    async with serving(HttpWorld(), handler_cancellation=cancels) as world:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         content = json.dumps({"seconds": 1.0, "name": "lobby"}).encode()
         head = f"POST {BASE}/fake/startup HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -158,7 +160,7 @@ async def test_disconnect_keeps_job(cancels: bool) -> None:
         del reader
 
 
-async def test_timeout_inside_wait_is_504_cancelled(world: World) -> None:
+async def test_timeout_inside_wait_is_504_cancelled(world: HttpWorld) -> None:
     answer = await world.start("wait=4, timeout=1", seconds=30)
     assert (answer.status, now(), answer.body["code"]) == (504, 1.1, "job-timeout")
     assert (answer.body["job"]["state"], answer.body["job"]["cancelReason"]) == ("CANCELLED", "timeout")
@@ -166,7 +168,7 @@ async def test_timeout_inside_wait_is_504_cancelled(world: World) -> None:
     check_job_headers(answer, answer.body["job"]["id"])
 
 
-async def test_timeout_after_202_is_cancelled_in_find(world: World) -> None:
+async def test_timeout_after_202_is_cancelled_in_find(world: HttpWorld) -> None:
     answer = await world.start("wait=1, timeout=2", seconds=30)
     await asyncio.sleep(1.2)
     job = await world.job(answer.body["id"])
@@ -174,7 +176,7 @@ async def test_timeout_after_202_is_cancelled_in_find(world: World) -> None:
     assert (await world.get(job["links"]["result"])).status == 504
 
 
-async def test_a_job_that_is_still_being_stopped_is_202_with_its_flag(world: World) -> None:
+async def test_a_job_that_is_still_being_stopped_is_202_with_its_flag(world: HttpWorld) -> None:
     answer = await world.start("wait=2, timeout=2", way="late", seconds=0.5)
     assert (answer.status, now()) == (202, 2.0)
     await asyncio.sleep(0.1)
@@ -182,7 +184,7 @@ async def test_a_job_that_is_still_being_stopped_is_202_with_its_flag(world: Wor
     assert (job["state"], job["cancelRequested"], job["cancelReason"]) == ("RUNNING", True, "timeout")
 
 
-async def test_pending_job_times_out(world: World) -> None:
+async def test_pending_job_times_out(world: HttpWorld) -> None:
     for _ in range(2):
         await world.start("wait=0", seconds=30)
     answer = await world.start("wait=4, timeout=1")
@@ -190,7 +192,7 @@ async def test_pending_job_times_out(world: World) -> None:
     assert (answer.body["phase"], world.works[-1].held) == ("queued", False)
 
 
-async def test_a_pending_job_tells_its_place_in_the_queue(world: World) -> None:
+async def test_a_pending_job_tells_its_place_in_the_queue(world: HttpWorld) -> None:
     for _ in range(3):
         await world.start("wait=0", seconds=3)
     answer = await world.start("wait=1", seconds=3)
@@ -198,7 +200,7 @@ async def test_a_pending_job_tells_its_place_in_the_queue(world: World) -> None:
     assert answer.headers["Retry-After"] == "1"
 
 
-async def test_failure_inside_wait_is_mapped_problem_with_job(world: World) -> None:
+async def test_failure_inside_wait_is_mapped_problem_with_job(world: HttpWorld) -> None:
     answer = await world.start(way="fail", seconds=0.3)
     assert (answer.status, now(), answer.body["code"], answer.body["phase"]) == (
         502,
@@ -213,12 +215,12 @@ async def test_failure_inside_wait_is_mapped_problem_with_job(world: World) -> N
     assert (replay.status, replay.body | {"requestId": ""}) == (502, answer.body | {"requestId": ""})
 
 
-async def test_late_success_after_timeout_leaves_no_stream(world: World) -> None:
+async def test_late_success_after_timeout_leaves_no_stream(world: HttpWorld) -> None:
     answer = await world.start("timeout=1", way="late", seconds=0.1)
     assert (answer.status, world.published, world.works[0].held) == (504, [], False)
 
 
-async def test_cancel_waits_until_the_worker_is_gone(world: World) -> None:
+async def test_cancel_waits_until_the_worker_is_gone(world: HttpWorld) -> None:
     started = await world.start("wait=0", seconds=30, name="lobby")
     cancelled = await world.post("/jobs/terminate", {"id": started.body["id"]}, "wait=2")
     assert (cancelled.status, now(), cancelled.body["state"]) == (200, 0.1, "CANCELLED")
@@ -227,7 +229,7 @@ async def test_cancel_waits_until_the_worker_is_gone(world: World) -> None:
     assert (again.status, again.body) == (200, cancelled.body)
 
 
-async def test_cancelled_only_after_worker_gone(world: World) -> None:
+async def test_cancelled_only_after_worker_gone(world: HttpWorld) -> None:
     started = await world.start("wait=0", way="late", seconds=0.2)
     cancelled = await world.post("/jobs/terminate", {"id": started.body["id"]}, "wait=0")
     assert (cancelled.status, cancelled.body["state"], cancelled.body["cancelReason"]) == (202, "RUNNING", "client")
@@ -237,7 +239,7 @@ async def test_cancelled_only_after_worker_gone(world: World) -> None:
     assert ((await world.job(started.body["id"]))["state"], world.works[0].held) == ("CANCELLED", False)
 
 
-async def test_a_job_cancelled_by_someone_else_is_409_for_its_caller(world: World) -> None:
+async def test_a_job_cancelled_by_someone_else_is_409_for_its_caller(world: HttpWorld) -> None:
     waiting = asyncio.create_task(world.start(seconds=30))
     await asyncio.sleep(1.0)
     (job,) = world.supervisor.active()
@@ -246,14 +248,14 @@ async def test_a_job_cancelled_by_someone_else_is_409_for_its_caller(world: Worl
     assert (answer.status, answer.body["code"], now()) == (409, "job-cancelled", 1.1)
 
 
-async def test_cancel_done_is_409_and_stream_stays(world: World) -> None:
+async def test_cancel_done_is_409_and_stream_stays(world: HttpWorld) -> None:
     done = await world.start(name="lobby")
     answer = await world.post("/jobs/terminate", {"id": done.headers["Job-Id"]})
     assert (answer.status, answer.body["code"], answer.body["job"]["state"]) == (409, "job-already-finished", "DONE")
     assert (world.published, world.works[0].held) == (["lobby"], True)
 
 
-async def test_zombie_is_told_and_keeps_slot_and_name(world: World) -> None:
+async def test_zombie_is_told_and_keeps_slot_and_name(world: HttpWorld) -> None:
     answer = await world.start("timeout=1", way="unkillable", name="lobby")
     assert (answer.status, now(), answer.body["job"]["zombie"]) == (504, 2.3, True)
     assert await world.metric('gateway_jobs{kind="fake.startup",phase="zombie"}') == 1
@@ -273,7 +275,7 @@ async def test_zombie_is_told_and_keeps_slot_and_name(world: World) -> None:
     assert "zombie" not in await world.job(job_id)
 
 
-async def test_name_blocked_until_worker_gone(world: World) -> None:
+async def test_name_blocked_until_worker_gone(world: HttpWorld) -> None:
     started = await world.start("wait=0", way="late", seconds=0.2, name="lobby")
     await world.post("/jobs/terminate", {"id": started.body["id"]}, "wait=0")
     busy = await world.start(name="lobby")
@@ -283,12 +285,12 @@ async def test_name_blocked_until_worker_gone(world: World) -> None:
     assert (await world.start(name="lobby")).status == 200
 
 
-async def test_of_two_starts_of_one_name_one_is_accepted(world: World) -> None:
+async def test_of_two_starts_of_one_name_one_is_accepted(world: HttpWorld) -> None:
     answers = await asyncio.gather(*(world.start(seconds=1, name="lobby") for _ in range(5)))
     assert sorted(answer.status for answer in answers) == [200, 409, 409, 409, 409]
 
 
-async def test_queue_full_is_503_without_job(world: World) -> None:
+async def test_queue_full_is_503_without_job(world: HttpWorld) -> None:
     for _ in range(5):
         assert (await world.start("wait=0", seconds=9)).status == 202
     answer = await world.start()
@@ -301,7 +303,7 @@ async def test_queue_full_is_503_without_job(world: World) -> None:
     assert other.status == 200
 
 
-async def test_a_refusal_varies_by_prefer_too(world: World) -> None:
+async def test_a_refusal_varies_by_prefer_too(world: HttpWorld) -> None:
     bodies: list[dict[str, Any]] = [{"name": "nobody"}, {"seconds": "x"}]
     for body in bodies:
         answer = await world.start(**body)
@@ -310,7 +312,7 @@ async def test_a_refusal_varies_by_prefer_too(world: World) -> None:
 
 
 async def test_the_last_waiter_but_one_is_held_and_one_more_is_not() -> None:
-    async with serving(World(max_waiters=1)) as world:
+    async with serving(HttpWorld(max_waiters=1)) as world:
         held = asyncio.create_task(world.start("wait=3", seconds=9))
         await asyncio.sleep(0.1)
         at_once = await world.start("wait=3, timeout=9", seconds=9)
@@ -320,7 +322,7 @@ async def test_the_last_waiter_but_one_is_held_and_one_more_is_not() -> None:
         assert (await held).status == 202
 
 
-async def test_the_upload_of_the_body_does_not_eat_the_wait(world: World) -> None:
+async def test_the_upload_of_the_body_does_not_eat_the_wait(world: HttpWorld) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     content = json.dumps({"seconds": 30}).encode()
     head = f"POST {BASE}/fake/startup HTTP/1.1\r\nHost: x\r\nPrefer: wait=2\r\nContent-Length: {len(content)}\r\n\r\n"
@@ -335,14 +337,14 @@ async def test_the_upload_of_the_body_does_not_eat_the_wait(world: World) -> Non
 # Callers who know no jobs.
 
 
-async def test_who_knows_no_jobs_is_never_answered_202(world: World) -> None:
+async def test_who_knows_no_jobs_is_never_answered_202(world: HttpWorld) -> None:
     slow = await world.request("POST", "/rest-api/fake/startup", {"seconds": 20, "name": "a"}, "wait=0, timeout=30")
     assert (slow.status, now()) == (200, 20.0)
     timed_out = await world.request("POST", "/rest-api/fake/startup", {"seconds": 90}, "respond-async, wait=0")
     assert (timed_out.status, now()) == (504, 80.1)
 
 
-async def test_who_knows_no_jobs_is_answered_503_when_a_shutdown_comes_first(world: World) -> None:
+async def test_who_knows_no_jobs_is_answered_503_when_a_shutdown_comes_first(world: HttpWorld) -> None:
     held = asyncio.create_task(world.request("POST", "/rest-api/fake/startup", {"seconds": 3}))
     await asyncio.sleep(1.0)
     drain = asyncio.create_task(world.supervisor.drain(10.0))
@@ -354,7 +356,7 @@ async def test_who_knows_no_jobs_is_answered_503_when_a_shutdown_comes_first(wor
 # Reading.
 
 
-async def test_long_poll_returns_on_finish(world: World) -> None:
+async def test_long_poll_returns_on_finish(world: HttpWorld) -> None:
     started = await world.start("wait=0", seconds=2, name="lobby")
     path = f"{BASE}/jobs/{started.body['id']}"
     polled = await world.get(path, "wait=5")
@@ -371,14 +373,14 @@ async def test_long_poll_returns_on_finish(world: World) -> None:
     assert polled.headers["Preference-Applied"] == "wait=3"
 
 
-async def test_long_poll_without_header_is_immediate(world: World) -> None:
+async def test_long_poll_without_header_is_immediate(world: HttpWorld) -> None:
     started = await world.start("wait=0", seconds=2)
     polled = await world.get(f"{BASE}/jobs/{started.body['id']}")
     assert (polled.status, now(), "Preference-Applied" in polled.headers) == (200, 0.0, False)
     assert polled.headers["ETag"] == f'"{polled.body["revision"]}"'
 
 
-async def test_a_poll_for_any_change_is_woken_by_one_and_is_304_without(world: World) -> None:
+async def test_a_poll_for_any_change_is_woken_by_one_and_is_304_without(world: HttpWorld) -> None:
     started = await world.start("wait=0", seconds=4, stages=2)
     path = f"{BASE}/jobs/{started.body['id']}"
     tag = (await world.get(path)).headers["ETag"]
@@ -392,7 +394,7 @@ async def test_a_poll_for_any_change_is_woken_by_one_and_is_304_without(world: W
     assert (last.status, now()) == (304, 4.0)
 
 
-async def test_find_by_filters_is_an_array_and_by_id_one_job(world: World) -> None:
+async def test_find_by_filters_is_an_array_and_by_id_one_job(world: HttpWorld) -> None:
     first = await world.start(name="a")
     await asyncio.sleep(10)
     second = await world.start(way="fail", name="b")
@@ -421,7 +423,7 @@ async def test_find_by_filters_is_an_array_and_by_id_one_job(world: World) -> No
         assert (await world.post("/jobs/find", {"jib": 1}, handling)).status == 422
 
 
-async def test_jobs_are_listed_in_pages_also_those_of_one_millisecond(world: World) -> None:
+async def test_jobs_are_listed_in_pages_also_those_of_one_millisecond(world: HttpWorld) -> None:
     for _ in range(3):
         await asyncio.gather(*(world.start() for _ in range(4)))  # at one time
         await asyncio.sleep(1)
@@ -443,7 +445,7 @@ async def test_jobs_are_listed_in_pages_also_those_of_one_millisecond(world: Wor
     assert [job["id"] for job in rest.body] == whole[7:]
 
 
-async def test_forgotten_and_expired_are_410_and_unknown_404(world: World) -> None:
+async def test_forgotten_and_expired_are_410_and_unknown_404(world: HttpWorld) -> None:
     done = (await world.start(name="a")).headers["Job-Id"]
     path = f"{BASE}/jobs/{done}"
     assert (await world.request("DELETE", path)).status == 204
@@ -464,7 +466,7 @@ async def test_forgotten_and_expired_are_410_and_unknown_404(world: World) -> No
     assert await world.metric('gateway_jobs_evicted_total{why="age"}') == 1
 
 
-async def test_delete_of_a_job_that_goes_on_is_its_cancel(world: World) -> None:
+async def test_delete_of_a_job_that_goes_on_is_its_cancel(world: HttpWorld) -> None:
     started = await world.start("wait=0", seconds=30)
     answer = await world.request("DELETE", f"{BASE}/jobs/{started.body['id']}")
     assert (answer.status, answer.body["state"]) == (200, "CANCELLED")
@@ -475,7 +477,7 @@ async def test_delete_of_a_job_that_goes_on_is_its_cancel(world: World) -> None:
 KEY = {"Idempotency_Key": '"8e03978e-40d5"'}
 
 
-async def test_idempotency_twenty_parallel_one_job(world: World) -> None:
+async def test_idempotency_twenty_parallel_one_job(world: HttpWorld) -> None:
     posts = (world.start(f"wait={number % 6}", KEY, seconds=2.5, name="a") for number in range(20))
     answers = await asyncio.gather(*posts)
     assert len({answer.headers["Job-Id"] for answer in answers}) == 1
@@ -486,7 +488,7 @@ async def test_idempotency_twenty_parallel_one_job(world: World) -> None:
     assert await world.metric("gateway_idempotent_replays_total") == 19
 
 
-async def test_a_finished_job_is_replayed_byte_for_byte(world: World) -> None:
+async def test_a_finished_job_is_replayed_byte_for_byte(world: HttpWorld) -> None:
     first = await world.start(None, KEY, name="a")
     again = await world.start("wait=0, timeout=7", KEY, name="a")
     assert (again.status, again.content) == (200, first.content)
@@ -497,7 +499,7 @@ async def test_a_finished_job_is_replayed_byte_for_byte(world: World) -> None:
     assert (again.status, again.body | {"requestId": ""}) == (502, failed.body | {"requestId": ""})
 
 
-async def test_idempotency_mismatch_422(world: World) -> None:
+async def test_idempotency_mismatch_422(world: HttpWorld) -> None:
     first = await world.start(None, KEY, name="a")
     for path, body in (("/fake/startup", {"name": "b"}), ("/other/startup", {"name": "a"})):
         answer = await world.post(path, body, None, **KEY)
@@ -507,7 +509,7 @@ async def test_idempotency_mismatch_422(world: World) -> None:
     assert reordered.headers["Job-Id"] == first.headers["Job-Id"]
 
 
-async def test_a_refused_request_does_not_use_up_its_key(world: World) -> None:
+async def test_a_refused_request_does_not_use_up_its_key(world: HttpWorld) -> None:
     blocker = await world.start("wait=0", seconds=1, name="a")
     assert (await world.start(None, KEY, name="a")).status == 409
     await world.get(f"{BASE}/jobs/{blocker.body['id']}", "wait=5")
@@ -515,7 +517,7 @@ async def test_a_refused_request_does_not_use_up_its_key(world: World) -> None:
     assert "Idempotency-Replayed" not in (await world.start(None, {"Idempotency_Key": '"n"'}, name="b")).headers
 
 
-async def test_a_key_lives_as_long_as_its_job(world: World) -> None:
+async def test_a_key_lives_as_long_as_its_job(world: HttpWorld) -> None:
     first = (await world.start(None, KEY, name="a")).headers["Job-Id"]
     await world.request("DELETE", f"{BASE}/jobs/{first}")
     second = await world.start(None, KEY, name="a")
@@ -523,20 +525,20 @@ async def test_a_key_lives_as_long_as_its_job(world: World) -> None:
 
 
 @pytest.mark.parametrize("key", ["8e03978e", '""', '"a', 'a"', '"a" "b"', '"é"', '"a\\b"', f'"{"x" * 256}"'])
-async def test_a_bad_key_is_400(world: World, key: str) -> None:
+async def test_a_bad_key_is_400(world: HttpWorld, key: str) -> None:
     answer = await world.start(None, {"Idempotency_Key": key})
     assert (answer.status, answer.body["code"], world.works) == (400, "bad-request", [])
 
 
 @pytest.mark.parametrize("key", ['"x"', '"a \\" \\\\ b"', f'"{"x" * 255}"', ' "blank" '])
-async def test_a_good_key_is_any_string(world: World, key: str) -> None:
+async def test_a_good_key_is_any_string(world: HttpWorld, key: str) -> None:
     assert (await world.start(None, {"Idempotency_Key": key})).status == 200
 
 
 # The end.
 
 
-async def test_shutdown_wakes_waiters(world: World) -> None:
+async def test_shutdown_wakes_waiters(world: HttpWorld) -> None:
     held = [asyncio.create_task(world.start(seconds=3)) for _ in range(3)]
     await asyncio.sleep(1.0)
     drain = asyncio.create_task(world.supervisor.drain(10.0))
@@ -555,7 +557,7 @@ async def test_shutdown_wakes_waiters(world: World) -> None:
 async def test_retention_never_drops_awaited() -> None:
     from gateway.jobs.ports import Keep
 
-    async with serving(World(keep=Keep(count=0))) as world:
+    async with serving(HttpWorld(keep=Keep(count=0))) as world:
         held = asyncio.create_task(world.start(seconds=1, name="a"))
         for _ in range(12):
             await asyncio.sleep(0.1)
@@ -565,7 +567,7 @@ async def test_retention_never_drops_awaited() -> None:
         assert (await world.get(f"{BASE}/jobs/{answer.headers['Job-Id']}")).status == 410
 
 
-async def test_no_password_anywhere(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_password_anywhere(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     seen = []
     for way in ("sleep", "fail", "crash"):
@@ -577,7 +579,7 @@ async def test_no_password_anywhere(world: World, caplog: pytest.LogCaptureFixtu
     assert not any(CANARY in text for text in seen)
 
 
-async def test_a_work_runs_under_the_trace_of_its_own_request_also_after_a_queue(world: World) -> None:
+async def test_a_work_runs_under_the_trace_of_its_own_request_also_after_a_queue(world: HttpWorld) -> None:
     traces = {name: f"{number:032x}" for number, name in enumerate("abcd", start=1)}
     for name, trace in traces.items():
         await world.start("wait=0", {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}, name=name, seconds=1.0)
@@ -585,7 +587,7 @@ async def test_a_work_runs_under_the_trace_of_its_own_request_also_after_a_queue
     assert world.traces == traces
 
 
-async def test_each_line_of_a_job_carries_the_request(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_line_of_a_job_carries_the_request(world: HttpWorld, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = await world.start(None, {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}, name="a")
@@ -601,7 +603,7 @@ async def test_each_line_of_a_job_carries_the_request(world: World, caplog: pyte
     assert [line["rev"] for line in lines] == sorted({line["rev"] for line in lines})
 
 
-async def test_figures_follow_what_happens(world: World) -> None:
+async def test_figures_follow_what_happens(world: HttpWorld) -> None:
     await world.start("wait=1", seconds=0.2)
     await world.start("wait=1, timeout=2", seconds=9)
     await asyncio.sleep(2)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.web.observe.readiness import Readiness
-from tests.support.fakes import World, serving
+from tests.support.fakes import HttpWorld, serving
 
 pytestmark = pytest.mark.looptime
 
@@ -16,7 +16,7 @@ def broken(code: str, detail: str, blocks: bool) -> dict[str, Any]:
 
 async def test_readyz_tells_what_is_broken_and_fails_only_when_no_job_can_be_done() -> None:
     trouble: dict[str, str] = {}
-    async with serving(World()) as world:
+    async with serving(HttpWorld()) as world:
         readiness: Readiness = world.readiness
         readiness.add("workers", lambda: trouble.get("workers"))
         readiness.add("tasks", lambda: trouble.get("tasks"), blocks=False)

@@ -94,7 +94,7 @@ async def test_an_offer_that_is_no_text_is_refused_and_one_that_does_not_come_is
         for data, status, code in ((b"\xff\xfe", 400, "bad-request"), (silence(), 408, "too-slow")):
             async with asyncio.timeout(30), http.post(f"{face}yard/whep", data=data, headers=SDP) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (status, code)
-            monkeypatch.setattr("gateway.web.body.PATIENCE", 0.1)  # for the one that does not come
+            monkeypatch.setattr("gateway.web.body.BODY_LIMIT", 0.1)  # for the one that does not come
 
 
 class Welcoming:

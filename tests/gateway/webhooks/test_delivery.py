@@ -19,7 +19,7 @@ TARGET = WebhookTarget("https://portal.example/hooks", (bytes(32),), give_up=360
 TAKEN = Reply(204)
 
 
-class World:
+class DeliveryWorld:
     """One target in memory. `answer` says what it does with an event; `took` and `tried` are (id, second)."""
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
-    made = World()
+async def world() -> AsyncIterator[DeliveryWorld]:
+    made = DeliveryWorld()
     task = asyncio.create_task(made.delivery.run())
     try:
         yield made

@@ -21,7 +21,7 @@ FRAME = VIDEO_RATE // 25
 LENGTH = 10  # frames in a chunk: 0.4 s
 
 
-class World:
+class FrameWorld:
     """The clock, and the socket below it: messages come at their times, and a wait ends when one does."""
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
+def world(monkeypatch: pytest.MonkeyPatch) -> FrameWorld:
+    made = FrameWorld()
     monkeypatch.setattr(transcode, "time", made)
     return made
 
@@ -82,7 +82,7 @@ def film(count: int, first: int = 0) -> tuple[InitMade, Iterator[ChunkMade]]:
     return InitMade.of(encoder.init), chunks()
 
 
-def played(world: World, init: InitMade, chunks: list[tuple[float, ChunkMade]]) -> list[float]:
+def played(world: FrameWorld, init: InitMade, chunks: list[tuple[float, ChunkMade]]) -> list[float]:
     """For each chunk the seconds from its coming until its last frame is encoded."""
     world.comes(init, chunks)
     transcode.Transcoder(cast(GatewaySocket, world), transcode.Spec(), Epoch(0.0, 0.0)).run()
@@ -92,7 +92,7 @@ def played(world: World, init: InitMade, chunks: list[tuple[float, ChunkMade]]) 
 LASTS = 0.36  # seconds from the first frame of a chunk to its last
 
 
-def test_what_was_there_before_is_caught_up_with_at_once_and_the_delay_is_one_chunk(world: World) -> None:
+def test_what_was_there_before_is_caught_up_with_at_once_and_the_delay_is_one_chunk(world: FrameWorld) -> None:
     init, chunks = film(12)
     coming = [(100.0 + max(0.0, 0.4 * (number - 4)), chunk) for number, chunk in enumerate(chunks)]
     delays = played(world, init, coming)
@@ -100,7 +100,7 @@ def test_what_was_there_before_is_caught_up_with_at_once_and_the_delay_is_one_ch
     assert delays[4:] == pytest.approx([LASTS] * 8, abs=0.01)
 
 
-def test_a_late_chunk_leaves_a_reserve_for_the_next_one(world: World) -> None:
+def test_a_late_chunk_leaves_a_reserve_for_the_next_one(world: FrameWorld) -> None:
     init, chunks = film(20)
     late = {6: 0.1, 12: 0.08}
     coming = [(100.0 + 0.4 * number + late.get(number, 0.0), chunk) for number, chunk in enumerate(chunks)]
@@ -109,7 +109,7 @@ def test_a_late_chunk_leaves_a_reserve_for_the_next_one(world: World) -> None:
     assert gaps == pytest.approx([0.4] * 13, abs=0.02)  # the second late one is not noticed
 
 
-def test_a_source_whose_times_jump_back_is_not_waited_for(world: World) -> None:
+def test_a_source_whose_times_jump_back_is_not_waited_for(world: FrameWorld) -> None:
     init, chunks = film(4, first=10_000 * VIDEO_RATE)
     again, more = film(4)
     assert again == init

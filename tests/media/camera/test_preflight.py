@@ -12,24 +12,25 @@ import pytest
 
 from media.camera.preflight import Described, preflight
 from media.camera.spec import CameraSpec
-from media.faults import CAMERA_PHASES, Fault
+from media.faults import CAMERA_PHASES
 from media.net.addresses import AddressPolicy
 from media.rtsp.sdp import MediaDescription
-from tests.support.camera_peers import HERE, Asked, Peer, Reply, answer, camera, fault_of, go, peer_that, resolver_of
+from tests.support.camera_peers import (
+    HERE,
+    Asked,
+    Reply,
+    answer,
+    camera,
+    fault_of,
+    fault_with,
+    go,
+    peer_that,
+    resolver_of,
+    spec_for,
+)
 from tests.support.processes import open_files
 
 SHORT = 0.15  # seconds; for peers that never answer
-
-
-def spec_for(peer: Peer, timeout: float = 5.0) -> CameraSpec:
-    return CameraSpec(f"rtsp://127.0.0.1:{peer.port}/live?channel=1", connect_timeout=timeout)
-
-
-async def fault_with(reply: Reply, timeout: float = 5.0) -> Fault:
-    async with peer_that(reply) as peer:
-        fault = await fault_of(spec_for(peer, timeout))
-        await peer.gone()
-        return fault
 
 
 async def describe(reply: Reply) -> Described:

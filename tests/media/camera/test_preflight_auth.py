@@ -41,7 +41,7 @@ AUTH_INT = 'Digest realm="Cam", nonce="{nonce}", qop="auth-int"'
 UNKNOWN = 'Digest realm="Cam", nonce="{nonce}", algorithm=SHA-512-256, qop="auth"'
 
 
-def spec_for(peer: Peer, password: str = CANARY, username: str = "admin") -> CameraSpec:
+def spec_with_login(peer: Peer, password: str = CANARY, username: str = "admin") -> CameraSpec:
     return CameraSpec(f"rtsp://127.0.0.1:{peer.port}/live", username, Secret(password))
 
 
@@ -68,7 +68,7 @@ async def test_the_strongest_known_challenge_is_answered(
 ) -> None:
     guard = Guard("admin", CANARY, challenges, guard_options=guard_options)
     async with peer_that(guard) as peer:
-        described = await go(spec_for(peer))
+        described = await go(spec_with_login(peer))
         assert len(peer.asked) <= 3
     assert guard.schemes == [scheme]
     assert described.credentials
@@ -86,7 +86,7 @@ async def test_a_realm_with_quotes_and_commas_goes_back_as_it_came() -> None:
         )
 
     async with peer_that(reply) as peer:
-        await go(spec_for(peer, username='a"b'))
+        await go(spec_with_login(peer, username='a"b'))
     assert 'realm="Cam, \\"north\\""' in seen[-1]
     assert 'username="a\\"b"' in seen[-1]
     assert 'opaque="abc"' in seen[-1]
@@ -102,7 +102,7 @@ async def test_a_realm_in_latin_1_goes_back_byte_for_byte() -> None:
             writer.write(b"RTSP/1.0 401 No\r\n" + challenge + b"\r\n")
 
     async with raw_peer(script) as peer:
-        await fault_of(spec_for(peer))
+        await fault_of(spec_with_login(peer))
     secret = hashlib.md5(b"admin:B\xfcro:" + CANARY.encode()).hexdigest()
     request = hashlib.md5(f"DESCRIBE:rtsp://127.0.0.1:{peer.port}/live".encode()).hexdigest()
     assert len(lines) == 1
@@ -113,13 +113,13 @@ async def test_a_realm_in_latin_1_goes_back_byte_for_byte() -> None:
 async def test_a_stale_nonce_is_not_a_wrong_password() -> None:
     guard = Guard("admin", CANARY, (MD5_SESS,), stale=1)
     async with peer_that(guard) as peer:
-        assert (await go(spec_for(peer))).credentials
+        assert (await go(spec_with_login(peer))).credentials
         assert peer.methods == ["OPTIONS", "DESCRIBE", "DESCRIBE", "DESCRIBE"]
 
 
 async def test_a_nonce_that_is_always_stale_ends_after_three_describes() -> None:
     async with peer_that(Guard("admin", CANARY, (MD5_SESS,), stale=100)) as peer:
-        assert (await fault_of(spec_for(peer))).code == "source-auth-failed"
+        assert (await fault_of(spec_with_login(peer))).code == "source-auth-failed"
         assert peer.methods.count("DESCRIBE") == 3
 
 
@@ -128,7 +128,7 @@ async def test_a_nonce_that_is_always_stale_ends_after_three_describes() -> None
 async def test_a_wrong_password_is_sent_once(challenge: str, guard_options: bool) -> None:
     guard = Guard("admin", "another", (challenge,), guard_options=guard_options)
     async with peer_that(guard) as peer:
-        fault = await fault_of(spec_for(peer))
+        fault = await fault_of(spec_with_login(peer))
         await peer.gone()
         assert (fault.code, fault.phase) == ("source-auth-failed", "describing")
         assert len(peer.asked) <= 3
@@ -137,7 +137,7 @@ async def test_a_wrong_password_is_sent_once(challenge: str, guard_options: bool
 
 async def test_without_credentials_a_camera_that_asks_for_some_is_not_asked_again() -> None:
     async with peer_that(Guard("admin", CANARY, (MD5_OLD,), guard_options=True)) as peer:
-        fault = await fault_of(spec_for(peer, password="", username=""))
+        fault = await fault_of(spec_with_login(peer, password="", username=""))
         assert (fault.code, fault.phase) == ("source-auth-failed", "describing")
         assert peer.methods == ["OPTIONS", "DESCRIBE"]
 
@@ -145,7 +145,7 @@ async def test_without_credentials_a_camera_that_asks_for_some_is_not_asked_agai
 @pytest.mark.parametrize("challenge", [AUTH_INT, UNKNOWN, "Bearer", 'Digest realm="Cam"', "", "Negotiate abc=="])
 async def test_a_challenge_that_cannot_be_answered_is_an_auth_fault(challenge: str) -> None:
     async with peer_that(Guard("admin", CANARY, (challenge,))) as peer:
-        assert (await fault_of(spec_for(peer))).code == "source-auth-failed"
+        assert (await fault_of(spec_with_login(peer))).code == "source-auth-failed"
         assert peer.methods == ["OPTIONS", "DESCRIBE"]
 
 
@@ -154,13 +154,13 @@ async def test_options_may_be_guarded_where_describe_is_open() -> None:
         return answer(asked, 401, [f"WWW-Authenticate: {BASIC}"]) if asked.method == "OPTIONS" else camera(asked)
 
     async with peer_that(reply) as peer:
-        assert (await go(spec_for(peer, password="", username=""))).warnings == ()
+        assert (await go(spec_with_login(peer, password="", username=""))).warnings == ()
 
 
 @pytest.mark.parametrize(("username", "password"), [("ad\r\nmin", "x"), ("admin", "half\ud800"), ("half\udc80", "x")])
 async def test_credentials_that_cannot_be_sent_are_an_auth_fault(username: str, password: str) -> None:
     async with peer_that(Guard("admin", CANARY, (MD5_OLD,))) as peer:
-        fault = await fault_of(spec_for(peer, password, username))
+        fault = await fault_of(spec_with_login(peer, password, username))
         assert fault.code == "source-auth-failed"
         assert fault.__context__ is None
         assert len(peer.asked) == 2
@@ -209,7 +209,7 @@ async def test_a_fault_never_tells_the_password(reply: Reply, caplog: pytest.Log
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     async with peer_that(reply) as peer:
-        spec = replace(spec_for(peer), connect_timeout=0.15)
+        spec = replace(spec_with_login(peer), connect_timeout=0.15)
         fault = await fault_of(replace(spec, uri=f"{spec.uri}?password={quote(CANARY, safe='')}"))
     told = (
         "".join(traceback.format_exception(fault)) + repr(fault) + str(fault) + fault.detail + repr(spec) + caplog.text
@@ -222,7 +222,7 @@ async def test_a_camera_that_echoes_the_password_does_not_get_it_into_the_result
         return camera(asked).replace(b"Peer/1.0", CANARY.encode())
 
     async with peer_that(echo) as peer:
-        described = await go(spec_for(peer))
+        described = await go(spec_with_login(peer))
     assert described.server == "***"
     assert not [form for form in forms(CANARY) if form in repr(described)]
 

@@ -16,13 +16,13 @@ PASSWORD = "p@ss:w/ö%r#d?"
 pytestmark = pytest.mark.media
 
 
-def spec_for(camera: Camera, timeout: float = 5.0) -> CameraSpec:
+def spec_of(camera: Camera, timeout: float = 5.0) -> CameraSpec:
     return CameraSpec(camera.url, camera.settings.user, Secret(camera.settings.password), connect_timeout=timeout)
 
 
 async def test_the_sample_camera_is_described() -> None:
     async with Camera(CameraSettings(clip=CLIP)) as camera:
-        described = await go(spec_for(camera))
+        described = await go(spec_of(camera))
         assert not camera.sessions
     assert [(track.media, track.codec) for track in described.tracks] == [("video", "h264"), ("audio", "aac")]
     assert described.tracks[0].parameters()["sprop-parameter-sets"]
@@ -33,9 +33,9 @@ async def test_the_sample_camera_is_described() -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 async def test_the_sample_camera_lets_in_who_knows_the_password(scheme: Scheme) -> None:
     async with Camera(CameraSettings(clip=CLIP, user="admin", password=PASSWORD, auth=scheme)) as camera:
-        assert (await go(spec_for(camera))).credentials
+        assert (await go(spec_of(camera))).credentials
         assert len(camera.requests) <= 3
-        fault = await fault_of(replace(spec_for(camera), password=Secret("wrong")))
+        fault = await fault_of(replace(spec_of(camera), password=Secret("wrong")))
         assert (fault.code, fault.phase) == ("source-auth-failed", "describing")
         assert len(camera.requests) <= 6
 
@@ -52,11 +52,11 @@ async def test_the_sample_camera_lets_in_who_knows_the_password(scheme: Scheme) 
 )
 async def test_a_fault_of_the_sample_camera_has_its_name(given: str, code: str, phase: str) -> None:
     async with Camera(CameraSettings(clip=CLIP, faults=(given,))) as camera:
-        fault = await fault_of(spec_for(camera, 1.0 if code == "source-timeout" else 20.0))
+        fault = await fault_of(spec_of(camera, 1.0 if code == "source-timeout" else 20.0))
     assert (fault.code, fault.phase) == (code, phase)
 
 
 async def test_a_wrong_path_is_not_found() -> None:
     async with Camera(CameraSettings(clip=CLIP)) as camera:
-        fault = await fault_of(replace(spec_for(camera), uri=f"{camera.url}/elsewhere"))
+        fault = await fault_of(replace(spec_of(camera), uri=f"{camera.url}/elsewhere"))
     assert fault.code == "source-not-found"

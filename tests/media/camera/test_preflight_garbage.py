@@ -7,23 +7,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from media.camera.preflight import Described
-from media.camera.spec import CameraSpec
 from media.faults import Fault
 from media.rtsp.wire import MAX_BODY, MAX_HEADERS, Response, read_answer
-from tests.support.camera_peers import SDP, Asked, Peer, Reply, Script, camera, fault_of, go, peer_that, raw_peer
+from tests.support.camera_peers import (
+    SDP,
+    Asked,
+    Reply,
+    Script,
+    camera,
+    fault_of,
+    fault_with,
+    go,
+    peer_that,
+    raw_peer,
+    spec_for,
+)
 
 SHORT = 1.0  # seconds; for peers that never answer, and enough to come as far as that on a busy machine
-
-
-def spec_for(peer: Peer, timeout: float = 5.0) -> CameraSpec:
-    return CameraSpec(f"rtsp://127.0.0.1:{peer.port}/live?channel=1", connect_timeout=timeout)
-
-
-async def fault_with(reply: Reply, timeout: float = 5.0) -> Fault:
-    async with peer_that(reply) as peer:
-        fault = await fault_of(spec_for(peer, timeout))
-        await peer.gone()
-        return fault
 
 
 async def describe(reply: Reply) -> Described:

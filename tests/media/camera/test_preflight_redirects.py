@@ -18,7 +18,7 @@ BASIC = 'Basic realm="Cam"'
 DIGEST = 'Digest realm="Cam", qop="auth", algorithm=SHA-256, nonce="{nonce}"'
 
 
-def spec_for(peer: Peer) -> CameraSpec:
+def spec_with_password(peer: Peer) -> CameraSpec:
     return CameraSpec(f"rtsp://127.0.0.1:{peer.port}/live", "admin", Secret("pw"))
 
 
@@ -28,7 +28,7 @@ def spec_for(peer: Peer) -> CameraSpec:
 @pytest.mark.parametrize("method", ["OPTIONS", "DESCRIBE"])
 async def test_a_redirect_to_itself_ends_after_three(method: str) -> None:
     async with peer_that(redirect_to("/live", method)) as peer:
-        fault = await fault_of(spec_for(peer))
+        fault = await fault_of(spec_with_password(peer))
         await peer.gone()
         assert fault.code == "source-protocol-error"
         assert "redirects" in fault.detail
@@ -41,7 +41,7 @@ async def test_a_redirect_on_the_same_host_keeps_the_credentials(status: int) ->
     async with peer_that(guard) as second:
         first_reply = redirect_to(f"rtsp://127.0.0.1:{second.port}/other", status=status)
         async with peer_that(first_reply) as first:
-            spec = spec_for(first)
+            spec = spec_with_password(first)
             described = await go(spec)
     assert (described.redirected, described.credentials, described.port) == (True, True, second.port)
     assert described.uri == f"rtsp://127.0.0.1:{second.port}/other"
@@ -54,7 +54,7 @@ async def test_a_redirect_from_a_name_to_its_own_address_keeps_the_credentials()
         peer_that(Guard("admin", "pw", (DIGEST,))) as second,
         peer_that(redirect_to(f"rtsp://127.0.0.1:{second.port}/")) as first,
     ):
-        described = await go(replace(spec_for(first), uri=f"rtsp://camera.example:{first.port}/"), resolve)
+        described = await go(replace(spec_with_password(first), uri=f"rtsp://camera.example:{first.port}/"), resolve)
     assert described.credentials
     assert asked == ["camera.example"]
 
@@ -62,7 +62,7 @@ async def test_a_redirect_from_a_name_to_its_own_address_keeps_the_credentials()
 async def test_another_host_never_sees_the_credentials() -> None:
     async with peer_that(Guard("admin", "pw", (BASIC,)), "127.0.0.2") as other:
         async with peer_that(redirect_to(f"rtsp://127.0.0.2:{other.port}/")) as first:
-            fault = await fault_of(spec_for(first))
+            fault = await fault_of(spec_with_password(first))
         assert fault.code == "source-auth-failed"
         assert other.methods == ["OPTIONS", "DESCRIBE"]
         assert not any("authorization" in asked.headers for asked in other.asked)
@@ -73,7 +73,7 @@ async def test_an_open_camera_on_another_host_is_described_and_pinned_without_cr
         peer_that(camera, "127.0.0.2") as other,
         peer_that(redirect_to(f"rtsp://user:pw@127.0.0.2:{other.port}/x")) as first,
     ):
-        spec = spec_for(first)
+        spec = spec_with_password(first)
         described = await go(spec)
     pinned = described.pin(spec)
     assert described.uri == f"rtsp://127.0.0.2:{other.port}/x"
@@ -86,7 +86,7 @@ async def test_credentials_do_not_come_back_after_a_detour() -> None:
         peer_that(redirect_to(f"rtsp://127.0.0.1:{home.port}/"), "127.0.0.2") as other,
         peer_that(redirect_to(f"rtsp://127.0.0.2:{other.port}/")) as first,
     ):
-        assert (await fault_of(spec_for(first))).code == "source-auth-failed"
+        assert (await fault_of(spec_with_password(first))).code == "source-auth-failed"
         assert home.methods == ["OPTIONS", "DESCRIBE"]
         assert not any("authorization" in asked.headers for asked in home.asked)
 
@@ -97,7 +97,7 @@ async def test_another_host_does_not_get_the_credentials_by_sending_on_to_itself
         peer_that(redirect_to(f"rtsp://127.0.0.2:{last.port}/"), "127.0.0.2") as other,
         peer_that(redirect_to(f"rtsp://127.0.0.2:{other.port}/")) as first,
     ):
-        assert (await fault_of(spec_for(first))).code == "source-auth-failed"
+        assert (await fault_of(spec_with_password(first))).code == "source-auth-failed"
         assert last.methods == ["OPTIONS", "DESCRIBE"]
         assert not any("authorization" in asked.headers for asked in last.asked)
 
@@ -107,7 +107,7 @@ async def test_another_host_does_not_get_the_credentials_by_sending_on_to_itself
 )
 async def test_a_redirect_to_a_denied_address_is_refused(target: str) -> None:
     async with peer_that(redirect_to(target)) as peer:
-        fault = await fault_of(spec_for(peer))
+        fault = await fault_of(spec_with_password(peer))
     assert (fault.code, fault.phase) == ("source-forbidden", "resolving")
 
 
@@ -116,7 +116,7 @@ async def test_a_redirect_to_a_denied_address_is_refused(target: str) -> None:
 )
 async def test_a_redirect_to_no_camera_breaks_the_protocol(target: str) -> None:
     async with peer_that(redirect_to(target)) as peer:
-        assert (await fault_of(spec_for(peer))).code == "source-protocol-error"
+        assert (await fault_of(spec_with_password(peer))).code == "source-protocol-error"
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 async def test_an_encrypted_camera_is_described_without_a_look_at_its_certificate(tls: ssl.SSLContext) -> None:
     async with peer_that(Guard("admin", "pw", (BASIC,)), tls=tls) as peer:
-        described = await go(replace(spec_for(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
+        described = await go(replace(spec_with_password(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
         await peer.gone()
     assert described.uri == f"rtsps://127.0.0.1:{peer.port}/live"
 
@@ -144,18 +144,18 @@ async def test_an_encrypted_camera_is_described_without_a_look_at_its_certificat
 async def test_a_redirect_never_gives_up_encryption(tls: ssl.SSLContext) -> None:
     async with peer_that(camera) as plain:
         async with peer_that(redirect_to(f"rtsp://127.0.0.1:{plain.port}/"), tls=tls) as peer:
-            fault = await fault_of(replace(spec_for(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
+            fault = await fault_of(replace(spec_with_password(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
         assert fault.code == "source-protocol-error"
         assert plain.connects == 0
 
 
 async def test_tls_to_a_plain_camera_and_the_other_way_round_break_the_protocol(tls: ssl.SSLContext) -> None:
     async with peer_that(lambda asked: None) as plain:
-        spec = replace(spec_for(plain), uri=f"rtsps://127.0.0.1:{plain.port}/live", connect_timeout=0.15)
+        spec = replace(spec_with_password(plain), uri=f"rtsps://127.0.0.1:{plain.port}/live", connect_timeout=0.15)
         fault = await fault_of(spec)  # the plain peer waits for the end of a request
         assert (fault.code, fault.phase) == ("source-timeout", "connecting")
     async with peer_that(camera, tls=tls) as peer:
-        fault = await fault_of(spec_for(peer))
+        fault = await fault_of(spec_with_password(peer))
         assert (fault.code, fault.phase) == ("source-protocol-error", "options")
 
 
@@ -165,7 +165,9 @@ async def test_a_camera_of_an_older_tls_is_told_what_it_speaks_and_that_it_is_to
     newest: str, name: str, verify: bool
 ) -> None:
     async with peer_that(camera, tls=old_tls(newest)) as peer:
-        fault = await fault_of(replace(spec_for(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live", tls_verify=verify))
+        fault = await fault_of(
+            replace(spec_with_password(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live", tls_verify=verify)
+        )
         assert not peer.asked
     assert (fault.code, fault.phase) == ("source-protocol-error", "connecting")
     assert f"speaks {name} at the most, which is too old to be trusted" in fault.detail
@@ -173,7 +175,7 @@ async def test_a_camera_of_an_older_tls_is_told_what_it_speaks_and_that_it_is_to
 
 async def test_a_camera_that_speaks_no_tls_at_all_is_told_so() -> None:
     async with raw_peer(hang_up_after_a_word) as peer:
-        fault = await fault_of(replace(spec_for(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
+        fault = await fault_of(replace(spec_with_password(peer), uri=f"rtsps://127.0.0.1:{peer.port}/live"))
     assert (fault.code, fault.phase) == ("source-protocol-error", "connecting")
     assert "does not speak TLS" in fault.detail
 

@@ -15,6 +15,7 @@ from media.codecs import cutter, libav
 from media.codecs.aac_encoder import sound_of
 from media.codecs.cutter import Cutter, Epoch
 from media.codecs.early_sound import MOST_BYTES, MOST_PACKETS, EarlySound
+from media.mp4.fmp4 import AUDIO_TRACK
 from media.mp4.fragments import fragments
 from media.process.gateway_socket import GatewaySocket
 from media.process.messages import ChunkMade, InitMade, Message, WarningRaised
@@ -93,7 +94,7 @@ def test_a_camera_of_a_picture_in_five_seconds_has_its_sound_from_the_first_pict
     chunks = [each for each in up.heard if isinstance(each, ChunkMade)]
     assert len(chunks) >= PICTURES - 2
     for chunk in chunks:
-        heard = [each for each in fragments(chunk.body) if each.track == cutter.AUDIO_TRACK]
+        heard = [each for each in fragments(chunk.body) if each.track == AUDIO_TRACK]
         seconds = sum(sample.duration for each in heard for sample in each.samples) / RATE
         assert seconds == pytest.approx(EVERY, abs=0.2)
         assert heard[0].decode_time / RATE == pytest.approx(chunk.decode_time / VIDEO_RATE, abs=0.2)

@@ -83,7 +83,7 @@ async def read_some(far_end: socket.socket, decoder: Decoder) -> list[Message]:
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeafWorkers]:
     monkeypatch.setattr(whep, "FAREWELL", 0.1)
-    for patience in ("ANSWER", "PATIENCE", "SILENT"):  # a machine that is slow to read here is no hung worker
+    for patience in ("ANSWER", "READ_LIMIT", "SILENT"):  # a machine that is slow to read here is no hung worker
         monkeypatch.setattr(whep, patience, 100.0)
     made = DeafWorkers()
     yield made
@@ -139,7 +139,7 @@ async def test_a_worker_that_has_left_too_much_unread_is_killed_by_the_next_mess
 async def test_a_worker_that_does_not_read_what_waits_for_it_is_given_up(
     workers: DeafWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(whep, "PATIENCE", 0.1)
+    monkeypatch.setattr(whep, "READ_LIMIT", 0.1)
     broadcasts, viewer = opening(workers, a_group(*[100_000] * CHUNKS))
     with pytest.raises(Fault, match="has ended"):
         await asyncio.wait_for(viewer, 60)
