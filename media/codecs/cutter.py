@@ -264,6 +264,8 @@ class Cutter:
             self._chunk.start = frame.decode
             self._chunk.independent = frame.key
         data = fmp4.length_prefixed(frame.data, self._codec, parameter_sets=False)
+        if frame.key:
+            data = fmp4.prefixed(self._proof.parameter_sets) + data
         self._chunk.size += len(data)
         self._chunk.video.append(Sample(data, duration, frame.key, frame.offset))
         self._chunk.duration += duration

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from media.chunk import Init
 from media.codecs import libav
 from media.mp4 import fmp4, moov, picture_boxes
+from media.mp4.parameter_sets import ParameterSets
 from media.timing.clock import VIDEO_RATE
 
 PRESET: Final = "superfast"
@@ -89,11 +90,16 @@ class Encoder:
             self._container.add_stream_from_template(audio)
         self._container.start_encoding()
         self.init: Init = moov.declared(picture_boxes.described(buffer.getvalue(), look.aspect), rate.fps)
+        self._sets = ParameterSets.declared(self.init.data)
 
     def encode(self, frame: VideoFrame, *, key: bool) -> list[tuple[int, bytes, bool]]:
-        """Stamp, sample (length-prefixed, without parameter sets) and whether it is a key frame."""
+        """Stamp, sample (length-prefixed, with the parameter sets at key frames) and whether it is a key frame."""
         frame.pict_type = PictureType.I if key else PictureType.NONE
         return [
-            (packet.pts or 0, fmp4.length_prefixed(bytes(packet), parameter_sets=False), packet.is_keyframe)
+            (
+                packet.pts or 0,
+                self._sets.sample(fmp4.length_prefixed(bytes(packet)), packet.is_keyframe),
+                packet.is_keyframe,
+            )
             for packet in self._context.encode(frame)
         ]

@@ -1,7 +1,7 @@
 """The bytes of fragmented MP4: movie fragments, length-prefixed samples, codec strings (ISO/IEC 14496-12 and -15)."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 # `moof` as we write it: every box before the sample table has a constant size, so these two fields never move.
@@ -121,6 +121,26 @@ def nal_type(unit: bytes, codec: str = "h264") -> int:
     return unit[0] & 0x1F if codec == "h264" else unit[0] >> 1 & 0x3F
 
 
+def is_delimiter(unit: bytes, codec: str = "h264") -> bool:
+    """Whether it is an access unit delimiter."""
+    return nal_type(unit, codec) == _DELIMITER[codec]
+
+
+def is_parameter_set(unit: bytes, codec: str = "h264") -> bool:
+    """Whether it is a VPS, SPS or PPS."""
+    return nal_type(unit, codec) in _PARAMETER_SETS[codec]
+
+
+def is_slice(unit: bytes, codec: str = "h264") -> bool:
+    """Whether it is a part of the coded picture itself."""
+    return nal_type(unit, codec) in (_SLICES_H264 if codec == "h264" else _SLICES_HEVC)
+
+
+def prefixed(units: Iterable[bytes]) -> bytes:
+    """NAL units as they stand in an MP4 sample: each behind its size in 4 bytes (ISO/IEC 14496-15 5.3.4.2)."""
+    return b"".join(piece for unit in units for piece in (_SEQUENCE.pack(len(unit)), unit))
+
+
 def length_prefixed(annexb: bytes, codec: str = "h264", *, parameter_sets: bool = True, size: int = 4) -> bytes:
     """An Annex B access unit as an MP4 sample: each NAL unit behind its length in `size` bytes (14496-15 5.3.4.2).
 
@@ -186,21 +206,6 @@ def avc_profile(config: bytes) -> bytes:
         if nal_type(unit) == 7 and len(unit) >= 4:
             return unit[1:4]
     raise ValueError("there is no H.264 sequence parameter set in these bytes")
-
-
-def avc_parameter_sets(avcc: bytes) -> tuple[bytes, ...]:
-    """SPS and PPS of an `avcC` record (14496-15 5.3.3.1), in order. Raises `ValueError` when it is cut short."""
-    found: list[bytes] = []
-    at = 5
-    for mask in (0x1F, 0xFF):  # how many SPS there are is in five bits, the PPS have a byte
-        count, at = avcc[at : at + 1], at + 1
-        for _ in range(count[0] & mask if count else 0):
-            end = at + 2 + int.from_bytes(avcc[at : at + 2])
-            found.append(avcc[at + 2 : end])
-            at = end
-    if len(avcc) < at or not found:
-        raise ValueError("an avcC record that is cut short")
-    return tuple(found)
 
 
 def hevc_codec_string(hvcc: bytes) -> str:

@@ -72,13 +72,20 @@ def _sign(number: int) -> int:
     return (number > _ONE // 2) - (number < -_ONE // 2)
 
 
-def avc_config(data: bytes) -> bytes:
-    """The `avcC` record (ISO/IEC 14496-15, 5.3.3.1) of the first H.264 track. Raises `ValueError` without one."""
+def codec_record(data: bytes) -> tuple[str, bytes]:
+    """`h264` and the `avcC` record (ISO/IEC 14496-15, 5.3.3.1) or `hevc` and the `hvcC` record (8.3.3.1) of the first
+    video track.
+
+    Raises `ValueError` without one, or when the track is of another codec.
+    """
     moov = boxes.find(data, b"moov")
     for trak in boxes.children(data, moov.start, moov.end) if moov else ():
-        if trak.kind == b"trak" and (entry := _entry(data, trak)).kind == b"avc1":
-            return _inside(data, entry, _VIDEO_ENTRY, b"avcC")
-    raise ValueError("there is no H.264 track in these bytes")
+        if trak.kind == b"trak" and boxes.payload(data, b"mdia/hdlr", trak)[8:12] == b"vide":
+            entry = _entry(data, trak)
+            for codec, kind in (("h264", b"avcC"), ("hevc", b"hvcC")):
+                if record := _inside(data, entry, _VIDEO_ENTRY, kind):
+                    return codec, record
+    raise ValueError("there is no H.264 or H.265 track in these bytes")
 
 
 def _timescale(data: bytes, trak: Box) -> int:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final
@@ -26,6 +26,7 @@ from media.effects.upright import Upright
 from media.faults import Fault
 from media.mp4 import fmp4, moov, picture_boxes
 from media.mp4.intake import Survey
+from media.mp4.parameter_sets import ParameterSets, with_sizes_of_four
 
 NICE: Final = 10  # streams that are on air go first
 KEY_EVERY: Final = Fraction(2)  # seconds, or a little more
@@ -101,7 +102,8 @@ class Tracks:
             libav.copy_track(self._output, self._audio)
         self._output.start_encoding()
         data = picture_boxes.described(buffer.getvalue(), *self._described())
-        self.init = moov.declared(data, libav.sane_rate(self.rate))
+        self._sets = ParameterSets.declared(data)
+        self.init = moov.declared(with_sizes_of_four(data), libav.sane_rate(self.rate))
 
     def _described(self) -> tuple[Fraction, tuple[bytes, ...]]:
         """The shape of a pixel, where the container says more than the codec; and boxes of the file's sample entry."""
@@ -110,7 +112,11 @@ class Tracks:
         return self._video.sample_aspect_ratio or Fraction(1), self._survey.pictures.get(self._video.id, ())
 
     def frames(self) -> Iterator[FileFrame]:
-        """The video from its first key frame on."""
+        """The video from its first key frame on, with the parameter sets in the key frames."""
+        for frame in self._as_they_come():
+            yield replace(frame, data=self._sets.sample(frame.data, frame.key))
+
+    def _as_they_come(self) -> Iterator[FileFrame]:
         if self._pictures is None:
             return file_tracks.copied_frames(self._fd, self._survey, self._video)
         return self._pictures.frames()

@@ -21,7 +21,7 @@ from typing import Any, Final
 from aioice import ice
 from aiortc.exceptions import OperationError
 
-from media.mp4 import fmp4, moov
+from media.mp4 import fmp4
 from media.mp4.fragments import fragments
 from media.process.gateway_socket import GatewaySocket
 from media.process.messages import ChunkMade, InitMade, Message, Order, Stats, TaskProgress
@@ -85,7 +85,6 @@ class _Show:
         self._woken = asyncio.Event()
         self._backlog: list[Unit] = []
         self._init: InitMade | None = None
-        self._sets = b""
         self._sound: OpusMaker | None = None
 
     def take(self, message: Message) -> None:
@@ -151,7 +150,6 @@ class _Show:
 
     def _begin(self, made: InitMade) -> None:
         self._init = made
-        self._sets = b"".join(START_CODE + unit for unit in fmp4.avc_parameter_sets(moov.avc_config(made.body)))
         self._pace.forget()
         self._sound = None
         if made.audio is not None:
@@ -178,7 +176,7 @@ class _Show:
             for sample in fragment.samples:
                 if fragment.track == fmp4.VIDEO_TRACK:
                     data = b"".join(START_CODE + unit for unit in fmp4.split_prefixed(sample.data))
-                    yield Unit("video", (self._sets if sample.key else b"") + data, base + time / scale, sample.key)
+                    yield Unit("video", data, base + time / scale, sample.key)
                 elif self._sound is not None and audio is not None:
                     for at, packet in self._sound.packets(sample.data, time / audio["timescale"]):
                         yield Unit("audio", packet, base + at)

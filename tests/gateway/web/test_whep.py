@@ -126,14 +126,6 @@ async def test_without_the_extra_it_says_what_to_install(face: str, monkeypatch:
     assert "reelgate[webrtc]" in problem["detail"]
 
 
-def test_the_parameter_sets_come_out_of_an_avcc_record_and_a_short_one_is_told() -> None:
-    record = bytes.fromhex("0164001fffe1 0003 67aabb 01 0002 68cc".replace(" ", ""))
-    assert fmp4.avc_parameter_sets(record) == (b"\x67\xaa\xbb", b"\x68\xcc")
-    for cut in range(len(record)):
-        with pytest.raises(ValueError, match="cut short"):
-            fmp4.avc_parameter_sets(record[:cut])
-
-
 @asynccontextmanager
 async def on_air(folder: Path, **settings: int) -> AsyncIterator[tuple[Gateway, ClientSession]]:
     """A gateway with a camera, `yard`."""

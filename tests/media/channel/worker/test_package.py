@@ -22,6 +22,7 @@ from media.channel.worker import package
 from media.channel.worker.package import Done, Options, TracksFound, Wrote
 from media.faults import Fault
 from media.mp4 import fmp4, intake
+from media.mp4.parameter_sets import avc_units
 from media.process import messages
 from media.process.framing import Decoder
 from media.process.gateway_socket import GatewaySocket
@@ -80,7 +81,9 @@ def test_the_picture_and_the_sound_are_those_of_the_file(clip: Path, tmp_path: P
     made, events = packaged(clip, tmp_path)
     data = (tmp_path / index.DATA_NAME).read_bytes()
     with av.open(str(clip)) as container:
-        pictures = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        sets = fmp4.prefixed(avc_units(packets[0].stream.codec_context.extradata or b""))
+    pictures = [sets * packet.is_keyframe + bytes(packet) for packet in packets]
     with av.open(str(clip)) as container:
         sounds = [bytes(packet) for packet in container.demux(audio=0) if packet.size and (packet.pts or 0) >= 0]
     assert len(pictures) == 100
