@@ -15,7 +15,7 @@ from media.mp4 import moov
 
 DATA_NAME: Final = "chunks.bin"
 INDEX_NAME: Final = "index.json"
-VERSION: Final = 4  # since 4, key frames have their parameter sets in their samples
+VERSION: Final = 4
 _PREFIX: Final = b'{"sha256":"%s","index":'
 
 Packed = list[Any]

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final
@@ -27,6 +27,7 @@ from media.faults import Fault
 from media.mp4 import fmp4, moov, picture_boxes
 from media.mp4.intake import Survey
 from media.mp4.parameter_sets import ParameterSets, with_sizes_of_four
+from media.timing.clock import VIDEO_RATE
 
 NICE: Final = 10  # streams that are on air go first
 KEY_EVERY: Final = Fraction(2)  # seconds, or a little more
@@ -82,13 +83,11 @@ class Tracks:
         self._container = container
         self._video = video = file_tracks.pick_video(container)
         self._audio = file_sound.pick_audio(container)
-        base = video.time_base
-        if base is None or base.numerator != 1:
-            raise Fault("file-not-media", "The video's clock has no whole number of ticks in a second.", "opening")
-        self.base = base
+        self.base = Fraction(1, VIDEO_RATE)  # one for all files: FFmpeg's readers keep that of a list's first file
+        self._ticks = (video.time_base or self.base) / self.base  # to one of the file's
         self.rate = video.average_rate
         buffer = io.BytesIO()
-        self._output = libav.init_writer(buffer, base.denominator)
+        self._output = libav.init_writer(buffer, VIDEO_RATE)
         self._pictures = self._sounds = None
         if why.video:
             self._pictures = _Pictures(fd, survey, mark)
@@ -114,7 +113,12 @@ class Tracks:
     def frames(self) -> Iterator[FileFrame]:
         """The video from its first key frame on, with the parameter sets in the key frames."""
         for frame in self._as_they_come():
-            yield replace(frame, data=self._sets.sample(frame.data, frame.key))
+            dts, pts, duration = map(self._at, (frame.dts, frame.pts, frame.duration))
+            yield FileFrame(self._sets.sample(frame.data, frame.key), frame.key, dts, pts, duration)
+
+    def _at(self, ticks: int) -> int:
+        """A time of the file in ours, to the nearest tick."""
+        return (2 * ticks * self._ticks.numerator + self._ticks.denominator) // (2 * self._ticks.denominator)
 
     def _as_they_come(self) -> Iterator[FileFrame]:
         if self._pictures is None:
