@@ -20,9 +20,9 @@ from media.faultcamera import sample
 from media.faultcamera.clip.clip import make_tracks
 from media.faultcamera.server import Camera
 from media.faultcamera.settings import CameraSettings, ClipSettings, Codec
-from tests.api.conftest import Api
 from tests.conftest import SOAK
 from tests.peers import reader
+from tests.support.api import Api
 
 pytestmark = [pytest.mark.media, pytest.mark.debian]
 
