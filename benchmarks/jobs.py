@@ -37,7 +37,8 @@ from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Params, Plan, Services
 from gateway.prefer import PreferLimits as PreferLimits
 from gateway.settings import Settings
-from gateway.web import jobs, problems, submit
+from gateway.web import problems
+from gateway.web.calls import jobs, submit
 from gateway.web.context import BASE, Context
 from gateway.web.observe.events import News
 from gateway.web.observe.metrics import Metrics

@@ -22,7 +22,7 @@ from gateway.jobs.storage.database import StoreError
 from gateway.settings import FILE, Settings
 from gateway.settings_file import SettingsFileError
 from gateway.tls import TlsError
-from gateway.web.listener import raise_file_limit
+from gateway.web.transport.listener import raise_file_limit
 from gateway.webhooks import command as webhooks_command
 from media.process.environment import clean
 

@@ -31,15 +31,15 @@ from gateway.prefer import PreferLimits as PreferLimits
 from gateway.settings import Settings
 from gateway.tls import Tls, TlsError
 from gateway.web.access.access import Access
-from gateway.web.connections import Connections
+from gateway.web.calls.media_use import MediaUse
 from gateway.web.context import Context
-from gateway.web.listener import Site, most_connections
-from gateway.web.media_use import MediaUse
 from gateway.web.observe.events import News
 from gateway.web.observe.figures import Figures
 from gateway.web.observe.metrics import Metrics
 from gateway.web.observe.readiness import Readiness
 from gateway.web.routes import application
+from gateway.web.transport.connections import Connections
+from gateway.web.transport.listener import Site, most_connections
 from gateway.web.watch.play import PlayLimits
 from gateway.web.watch.viewers import ViewerCaps
 from gateway.webhooks.delivery import WebhookTarget

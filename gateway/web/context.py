@@ -9,7 +9,7 @@ from gateway.jobs.ports import Archive
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Services
 from gateway.prefer import PreferLimits
-from gateway.web.media_use import MediaUse
+from gateway.web.calls.media_use import MediaUse
 from gateway.web.observe.metrics import Metrics
 from gateway.web.observe.readiness import Readiness
 

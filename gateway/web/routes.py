@@ -7,13 +7,15 @@ from aiohttp import web
 
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Kind
-from gateway.web import body, dashboard_page, docs_page, files, jobs, prefix, problems, streams, submit
+from gateway.web import body, dashboard_page, docs_page, problems
 from gateway.web.access import access, cors, principal, rate_limit, security, session
 from gateway.web.access.outer import PROXIES, Proxies, public
+from gateway.web.calls import files, jobs, streams, submit
+from gateway.web.calls.media_use import MediaUse
 from gateway.web.context import BASE, Context
-from gateway.web.media_use import MediaUse
 from gateway.web.observe import events, figures, health, metrics
 from gateway.web.openapi import openapi_document
+from gateway.web.transport import prefix
 from gateway.web.watch import play, whep
 from gateway.web.watch.viewers import Viewers
 from gateway.web.wcs import methods as wcs

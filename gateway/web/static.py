@@ -10,7 +10,7 @@ from typing import Final, Self
 from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
-from gateway.web.sending import Pieces
+from gateway.web.transport.sending import Pieces
 
 FOLDER: Final = Path(__file__).parent / "pages"
 ASSETS: Final = {

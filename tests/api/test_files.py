@@ -15,10 +15,10 @@ from gateway import files
 from gateway.app import Gateway
 from gateway.settings import Settings
 from gateway.web import problems
-from gateway.web.file_answer import TransferPace
-from gateway.web.files import routes
-from gateway.web.media_threads import MediaThreads
-from gateway.web.media_use import MediaUse
+from gateway.web.calls.file_answer import TransferPace
+from gateway.web.calls.files import routes
+from gateway.web.calls.media_threads import MediaThreads
+from gateway.web.calls.media_use import MediaUse
 from media.catalog import Catalog
 from media.channel.packages.probes import Probes
 from media.process.workers import Workers

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.web.status_words import OURS, StatusWord
+from gateway.web.calls.status_words import OURS, StatusWord
 from media.faultcamera.server import Camera
 from media.stream import Status
 from tests.api.test_bad_input import check_problem

@@ -11,8 +11,8 @@ from openapi_spec_validator import validate
 from gateway.jobs.failures import FAILURES
 from gateway.kinds import KINDS
 from gateway.web import dashboard_page
+from gateway.web.calls.submit import KEY
 from gateway.web.openapi.openapi_document import document
-from gateway.web.submit import KEY
 from tests.peers.chromium import chromium
 from tests.support.api import Api
 from tests.support.conforming import check, described

@@ -26,7 +26,7 @@ async def probes(api: Api, body: dict[str, Any] | None = None) -> dict[str, Any]
 async def test_a_listing_says_what_would_be_recoded_and_why_when_it_is_asked_to(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.web.files.LOOKING", 60.0)  # a slow machine may not know all in the usual 5 s
+    monkeypatch.setattr("gateway.web.calls.files.LOOKING", 60.0)  # a slow machine may not know all in the usual 5 s
     folder = api.gateway.settings.media_dir
     second = Fraction(1)
     await asyncio.to_thread(make, folder / "old.mp4", Clip(seconds=second, sound=None, video="mpeg4", b_frames=0))

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from gateway.settings import Settings
-from gateway.web.durable import GRACE, UNTIMED_LIMIT
+from gateway.web.calls.durable import GRACE, UNTIMED_LIMIT
 from tests.peers.black_hole import silent_camera
 from tests.support.promises import Caller
 from tests.support.served import gateway_process

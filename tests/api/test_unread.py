@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
-from gateway.web.file_answer import TransferPace
-from gateway.web.files import routes
-from gateway.web.media_use import MediaUse
+from gateway.web.calls.file_answer import TransferPace
+from gateway.web.calls.files import routes
+from gateway.web.calls.media_use import MediaUse
 from media.catalog import Catalog
 from media.channel.packages.probes import Probes
 from media.process.workers import Workers

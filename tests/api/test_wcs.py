@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.settings import Settings
-from gateway.web.status_words import LIVE_IN, OURS, THEIRS, StatusWord, word_of
+from gateway.web.calls.status_words import LIVE_IN, OURS, THEIRS, StatusWord, word_of
 from gateway.web.wcs.calls import ABSENT, CALLS
 from gateway.web.wcs.stat import GROUPS
 from media.faultcamera.server import Camera

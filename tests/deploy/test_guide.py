@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from gateway.settings import Settings
-from gateway.web.listener import SILENCE
+from gateway.web.transport.listener import SILENCE
 from tests.api.test_access import BASE, Guarded, guard
 from tests.deploy.fronts import FRONTS, PORT, Served, served
 from tests.deploy.outside import CALLER

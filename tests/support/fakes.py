@@ -21,7 +21,8 @@ from gateway.jobs.retention import Retention
 from gateway.jobs.supervisor import Supervisor
 from gateway.kinds.kind import Ask, Kind, Params, Plan, Services
 from gateway.prefer import PreferLimits as PreferLimits
-from gateway.web import body, jobs, problems, submit
+from gateway.web import body, problems
+from gateway.web.calls import jobs, submit
 from gateway.web.context import UNVERSIONED, Context
 from gateway.web.observe import events, health, metrics
 from gateway.web.observe.events import News

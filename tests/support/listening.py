@@ -9,8 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.web.connections import Connections
-from gateway.web.listener import Site
+from gateway.web.transport.connections import Connections
+from gateway.web.transport.listener import Site
 
 LARGE: Final = 8 * 1024 * 1024  # bytes: more than the kernel's buffers take
 

@@ -26,10 +26,10 @@ from gateway.web.access.outer import outer
 from gateway.web.access.principal import PRINCIPAL, SESSION, VIEWER, cookie
 from gateway.web.access.scopes import STAT, scope_of
 from gateway.web.access.sites import acts_from_elsewhere
+from gateway.web.calls.selection import selection
 from gateway.web.context import BASE
 from gateway.web.openapi.answer_models import TokenRecord
 from gateway.web.problems import problem
-from gateway.web.selection import selection
 from media.stream import playback
 
 REALM: Final = 'realm="Reelgate", charset="UTF-8"'

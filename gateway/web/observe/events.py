@@ -18,7 +18,7 @@ from gateway.web.access.access import still_good
 from gateway.web.access.outer import outer
 from gateway.web.access.principal import may_see
 from gateway.web.context import BASE, Context
-from gateway.web.prefix import moved
+from gateway.web.transport.prefix import moved
 from media.stream import Stream
 
 PING: Final = 15.0  # seconds without an event until a comment says that the line is alive

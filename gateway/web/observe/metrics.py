@@ -21,8 +21,8 @@ from gateway.jobs.state import Phase, Reason
 from gateway.jobs.storage.store import Store
 from gateway.jobs.supervisor import Supervisor
 from gateway.prefer import Preferences
-from gateway.web.connections import Connections
 from gateway.web.observe.readiness import Readiness
+from gateway.web.transport.connections import Connections
 from gateway.webhooks.webhooks import Webhooks
 from media.catalog import Catalog
 from media.process.workers import Workers

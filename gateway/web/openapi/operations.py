@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from gateway.jobs.failures import FAILURES
 from gateway.kinds.kind import Kind
-from gateway.web import streams
 from gateway.web.access.access import TokenParams
 from gateway.web.access.session import SessionParams
+from gateway.web.calls import streams
+from gateway.web.calls.files import FileRecord, ListParams
+from gateway.web.calls.jobs import JobPage, OneJob, SomeJobs
 from gateway.web.context import BASE
-from gateway.web.files import FileRecord, ListParams
-from gateway.web.jobs import JobPage, OneJob, SomeJobs
 from gateway.web.observe.events import EventsParams
 from gateway.web.observe.figures import HistoryParams
 from gateway.web.openapi import answer_models

@@ -20,7 +20,7 @@ from gateway.web.access import cors, security
 from gateway.web.access.access import cache_control
 from gateway.web.access.cors import Lines
 from gateway.web.access.security import secured
-from gateway.web.sending import ImmutableBytes, Pieces, send
+from gateway.web.transport.sending import ImmutableBytes, Pieces, send
 
 UNCHANGING: Final = {hdrs.CACHE_CONTROL: "max-age=3600, immutable", "X-Content-Type-Options": "nosniff"}
 AT_ONCE: Final = 1000  # pieces in one call to the kernel, which takes 1024 (IOV_MAX)

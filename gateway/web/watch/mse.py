@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gateway.web import herd
 from gateway.web.access.access import grant
+from gateway.web.transport import herd
 from media.chunk import Chunk, Init
 from media.cursor import Cursor, Step
 from media.ring import Ring

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.web.body import wrong
-from gateway.web.status_words import OF_VIEWERS, OURS, StatusWord
+from gateway.web.calls.status_words import OF_VIEWERS, OURS, StatusWord
 from gateway.web.wcs.objects import Members
 from media.net.secrets import shown_uri
 from media.stream import Stream

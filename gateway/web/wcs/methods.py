@@ -12,11 +12,11 @@ from aiohttp.typedefs import Handler
 from gateway.jobs.failures import Failure
 from gateway.kinds.kind import Kind
 from gateway.web import body
+from gateway.web.calls.durable import all_on_disk
+from gateway.web.calls.selection import asked, refuse_query
+from gateway.web.calls.streams import UNSAVED
+from gateway.web.calls.submit import carried_out
 from gateway.web.context import UNVERSIONED, Context
-from gateway.web.durable import all_on_disk
-from gateway.web.selection import asked, refuse_query
-from gateway.web.streams import UNSAVED
-from gateway.web.submit import carried_out
 from gateway.web.watch.viewers import Seat, Viewers
 from gateway.web.wcs.answers import failed, job_failed
 from gateway.web.wcs.calls import CALLS, FIND_ALL, TERMINATE, Call, why_not

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from gateway.web.status_words import OF_VIEWERS, word_of
+from gateway.web.calls.status_words import OF_VIEWERS, word_of
 from gateway.web.watch.viewers import Seat, Way
 from media.stream import Stream
 

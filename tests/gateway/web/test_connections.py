@@ -20,8 +20,8 @@ SHORT = 0.2  # seconds
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not move gives way sooner than usual."""
-    monkeypatch.setattr("gateway.web.connections.LOOK", SHORT / 4)
-    monkeypatch.setattr("gateway.web.connections.STILL", SHORT)
+    monkeypatch.setattr("gateway.web.transport.connections.LOOK", SHORT / 4)
+    monkeypatch.setattr("gateway.web.transport.connections.STILL", SHORT)
 
 
 @contextlib.asynccontextmanager
@@ -93,7 +93,7 @@ def secured() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("tls", [False, True])
 async def test_an_answer_that_nobody_takes_is_ended_after_its_time(monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
-    monkeypatch.setattr("gateway.web.connections.STUCK", 3 * SHORT)
+    monkeypatch.setattr("gateway.web.transport.connections.STUCK", 3 * SHORT)
     context, trusting = secured() if tls else (None, None)
     async with listening(100, silence=SHORT, context=context) as (port, connections), asyncio.timeout(20):
         opened = []
@@ -112,7 +112,7 @@ async def test_an_answer_that_nobody_takes_is_ended_after_its_time(monkeypatch: 
 
 @pytest.mark.usefixtures("soon")
 async def test_an_answer_that_is_taken_slowly_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.web.connections.STUCK", 5 * SHORT)
+    monkeypatch.setattr("gateway.web.transport.connections.STUCK", 5 * SHORT)
     loop = asyncio.get_running_loop()
     async with listening(100) as (port, connections), clients(port, 1, GET_LARGE) as (slow,), asyncio.timeout(20):
         until_ = loop.time() + 15 * SHORT

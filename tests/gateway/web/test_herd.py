@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.web import herd
+from gateway.web.transport import herd
 
 
 async def test_of_many_who_wake_up_together_few_go_on_in_one_turn_of_the_loop_and_in_their_order() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSCloseCode, WSMsgType, web
 
-from gateway.web.connections import Connections
-from gateway.web.listener import SAID, HttpConnection, Site
+from gateway.web.transport.connections import Connections
+from gateway.web.transport.listener import SAID, HttpConnection, Site
 from gateway.web.watch.mse import LOUD, ViewerLimits
 from gateway.web.watch.play import PlayLimits
 from tests.support.feeding import Feeder

@@ -18,12 +18,12 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import time_of_day
 from gateway.kinds.kind import Flag
 from gateway.web import body
+from gateway.web.calls.file_answer import FileAnswer, TransferPace, Wanted, wanted
+from gateway.web.calls.media_threads import MediaThreads, Steps
+from gateway.web.calls.media_use import MediaUse
+from gateway.web.calls.paging import PageParams, Position, cut, linked
+from gateway.web.calls.selection import refuse_query, selection
 from gateway.web.context import BASE
-from gateway.web.file_answer import FileAnswer, TransferPace, Wanted, wanted
-from gateway.web.media_threads import MediaThreads, Steps
-from gateway.web.media_use import MediaUse
-from gateway.web.paging import PageParams, Position, cut, linked
-from gateway.web.selection import refuse_query, selection
 from media.channel.packages.probes import FileStamp, Probe, Probes
 
 T = TypeVar("T")

@@ -20,13 +20,13 @@ from gateway.kinds.kind import Exact
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import may_see, owner, sees_all
+from gateway.web.calls.durable import GRACE, on_disk
+from gateway.web.calls.durable import RETRY_AFTER as STORE_RETRY_AFTER
+from gateway.web.calls.paging import PageParams, cursor, linked, no_cursor, position
+from gateway.web.calls.selection import refuse_query, selection
+from gateway.web.calls.submit import RETRY_AFTER, Outcome
 from gateway.web.context import BASE, Context, job_path
-from gateway.web.durable import GRACE, on_disk
-from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
-from gateway.web.paging import PageParams, cursor, linked, no_cursor, position
 from gateway.web.problems import reads_prefer
-from gateway.web.selection import refuse_query, selection
-from gateway.web.submit import RETRY_AFTER, Outcome
 
 MAX_LIMIT: Final = 1000
 USUAL_LIMIT: Final = 100

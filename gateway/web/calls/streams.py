@@ -10,11 +10,11 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.ports import Archive
 from gateway.kinds import KINDS
 from gateway.kinds.kind import Exact, Flag
+from gateway.web.calls.durable import all_on_disk
+from gateway.web.calls.paging import PageParams, Position, cut, linked
+from gateway.web.calls.selection import selection
+from gateway.web.calls.status_words import OF_VIEWERS, OURS, StatusWord
 from gateway.web.context import BASE, Context
-from gateway.web.durable import all_on_disk
-from gateway.web.paging import PageParams, Position, cut, linked
-from gateway.web.selection import selection
-from gateway.web.status_words import OF_VIEWERS, OURS, StatusWord
 from media.catalog import Catalog
 from media.net.secrets import shown_uri
 from media.stream import Identity, Stream

@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from gateway.files import Found
 from gateway.jobs.failures import Failure
-from gateway.web.media_threads import MediaThreads, waited_for
+from gateway.web.calls.media_threads import MediaThreads, waited_for
 from gateway.web.problems import problem
 
 PIECE: Final = 256 * 1024  # bytes read and written at once

@@ -13,9 +13,10 @@ from typing import Any, Final, cast
 from aiohttp import hdrs, web
 
 from gateway.jobs.failures import Failure
-from gateway.web import herd, problems
+from gateway.web import problems
 from gateway.web.access.security import secured
-from gateway.web.connections import Connections
+from gateway.web.transport import herd
+from gateway.web.transport.connections import Connections
 
 log = logging.getLogger(__name__)
 

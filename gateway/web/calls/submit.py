@@ -20,9 +20,9 @@ from gateway.kinds.kind import Ask, Kind, Plan
 from gateway.prefer import Preferences
 from gateway.web import body
 from gateway.web.access.principal import owner
+from gateway.web.calls.durable import GRACE, on_disk
+from gateway.web.calls.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.context import BASE, Context, job_path
-from gateway.web.durable import GRACE, on_disk
-from gateway.web.durable import RETRY_AFTER as STORE_RETRY_AFTER
 from gateway.web.problems import reads_prefer, render, request_id
 from media.catalog import Catalog
 from media.process.workers import TRACE

@@ -1,0 +1,1 @@
+"""The calls of the API: jobs, streams, files, and what they share."""
