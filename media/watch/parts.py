@@ -10,6 +10,7 @@ from typing import Final
 from media.ring import EVEN, Ring, Segment
 
 LISTED: Final = 3  # target durations from the live edge within which parts are listed (rfc8216bis, 6.2.2)
+ROUNDING: Final = 1e-6  # seconds by which a sum of durations may be off
 SLOWEST: Final = 5.0  # frames a second under which parts are no use
 LONGEST: Final = 1  # seconds of a part over which there is little low about the latency
 MARGIN: Final = Fraction(103, 100)  # of the part target over the longest part seen: a camera's stamps jitter
@@ -114,13 +115,17 @@ def _few(lengths: Iterable[Fraction]) -> Collection[Fraction]:
 
 
 def _newest(segments: Sequence[Segment], seconds: int) -> list[Segment]:
-    """The segments of about the last `seconds` before the live edge, without gaps."""
+    """The segments that lie within the last `seconds` before the live edge, without gaps; the newest one always.
+
+    No more than three if these last half as long, which is more than any player stays behind: parsers count segments.
+    """
     found: list[Segment] = []
     passed = 0.0
     for segment in reversed(segments):
-        if passed >= seconds:
-            break
+        enough = len(found) >= LISTED and passed >= seconds / 2
         passed += segment.duration / segment.init.timescale
+        if found and (enough or passed > seconds + ROUNDING):
+            break
         if not segment.gap:
             found.insert(0, segment)
     return found

@@ -20,6 +20,7 @@ OF_A_SEGMENT = {
     "URI", "EXTINF", "EXT-X-DISCONTINUITY", "EXT-X-MAP", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-GAP", "EXT-X-PART",
 }  # fmt: skip
 AT_THE_END = {"EXT-X-ENDLIST", "EXT-X-PRELOAD-HINT"}
+LISTED = 3  # target durations before the live edge within which parts are listed
 EVEN = Fraction(85, 100)  # of the part target: what a part that is not its segment's last must have
 ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]+)(?:,|$)')
 
@@ -131,7 +132,7 @@ def parse_media(text: str, seen: Mapping[int, Entry] | None = None) -> MediaPlay
     low = _low(single, parts, target) if "EXT-X-PART-INF" in single else None
     demand(low is not None or not parts, "parts without EXT-X-PART-INF")
     if low:
-        _check_parts(low, entries, "EXT-X-INDEPENDENT-SEGMENTS" in single)
+        _check_parts(low, entries, target, "EXT-X-INDEPENDENT-SEGMENTS" in single)
     ended = "EXT-X-ENDLIST" in single
     return MediaPlaylist(target, entries, "EXT-X-INDEPENDENT-SEGMENTS" in single, ended, low, len(skipped))
 
@@ -160,7 +161,7 @@ def _low(single: dict[str, str], parts: tuple[PartEntry, ...], target: int) -> L
     return Low(part_target, hold_back, until, hint["URI"], parts)
 
 
-def _check_parts(low: Low, entries: tuple[Entry, ...], independent: bool) -> None:
+def _check_parts(low: Low, entries: tuple[Entry, ...], target: int, independent: bool) -> None:
     whole = {entry.msn: entry for entry in entries}
     for msn in dict.fromkeys(part.msn for part in low.parts):
         run = [part for part in low.parts if part.msn == msn]
@@ -172,6 +173,10 @@ def _check_parts(low: Low, entries: tuple[Entry, ...], independent: bool) -> Non
             off = abs(sum(part.seconds for part in run) - whole[msn].seconds)
             demand(off <= Fraction(len(run) + 1, 1_000_000), f"the parts of segment {msn} do not add up")
         demand(run[0].independent or not independent, f"segment {msn} does not begin with an independent part")
+    lasting = sum(part.seconds for part in low.parts)
+    demand(
+        lasting <= LISTED * target + Fraction(1, 1000), f"{float(lasting)} s of parts are listed (rfc8216bis, 6.2.2)"
+    )
     listed = [part.msn for part in low.parts]
     newest = entries[-1].msn if entries else -1
     demand(listed == sorted(listed) and (not listed or listed[-1] >= newest), "parts are not at the live edge")

@@ -47,7 +47,7 @@ async def test_the_playlist_lists_parts_at_the_live_edge_and_hints_at_the_next(
     assert playlist.low.part_target == Fraction(412, 1000)
     assert playlist.low.hold_back == 3 * playlist.low.part_target
     assert [part.msn for part in playlist.low.parts].count(8) == 3  # the open segment's
-    assert playlist.low.parts[0].msn == 5  # three target durations from the edge
+    assert playlist.low.parts[0].msn == 6  # what began more than three target durations ago has none
     assert playlist.low.hint.startswith("part-43.m4s")
 
 
