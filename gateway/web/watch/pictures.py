@@ -67,7 +67,8 @@ async def motion(
 ) -> web.StreamResponse:
     """Each new key frame as a part of a `multipart/x-mixed-replace`, and the last one again when none comes for long.
 
-    A slow client gets only the newest one.
+    A slow client gets only the newest one. Each picture is sent twice: browsers show one when the head of the next one
+    has come, and would be a key frame late.
     """
     with as_failure():
         still = await stills.take(ring, viewer=viewer(request))
@@ -79,7 +80,7 @@ async def motion(
         while is_current():
             head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(still.data)}\r\n\r\n"
             async with asyncio.timeout(limits.stuck):
-                await response.write(head.encode() + still.data + b"\r\n")
+                await response.write(2 * (head.encode() + still.data + b"\r\n"))
             again = loop.time() + limits.silence  # the same picture
             await asyncio.sleep(PACE)
             while ring.newest_key() == shown and loop.time() < again:
