@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint soak audit clean constraints
+.PHONY: demo test lint map soak audit clean constraints
 
 # From nothing to a running gateway with a sample camera, a looping channel and something to watch.
 demo: $(VENV)/ready
@@ -24,6 +24,10 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive gateway media
+
+# Draws the picture of the rooms anew from the code.
+map: $(VENV)/ready
+	$(BIN)/python -m tests.rooms
 
 # The full forms of what `make test` runs shortened: takes long.
 soak: $(VENV)/ready

@@ -49,7 +49,7 @@ from gateway.webhooks.webhooks import Webhooks
 from media.camera.stream import CameraParts
 from media.catalog import Catalog
 from media.channel.packages.library import Library
-from media.channel.running_clock import SteadyClock
+from media.channel.running_clock import RunningClock
 from media.channel.spec import FileParts
 from media.net.addresses import AddressPolicy
 from media.pictures.picture_store import Pictures
@@ -145,7 +145,7 @@ class Gateway:
         segment = Fraction(settings.hls_segment_duration)
         self.library = Library(self.workers, cache_dir, settings.cache_max_bytes, self.capacity, segment)
         self._closing(stack, "library", self.library.close)
-        self.clock = SteadyClock()
+        self.clock = RunningClock()
         stack.callback(self.clock.close)
         self.catalog = Catalog()
         self.parts = self._parts()
@@ -199,7 +199,7 @@ class Gateway:
         """Those who look on at the jobs and streams: news, figures, and what clears away."""
         keep = Keep(self.settings.jobs_retention_count, self.settings.jobs_tombstones)
         retention = Retention(self.supervisor, self.store, keep)
-        news = News(self.supervisor, self.feed, self.webhooks.teller)
+        news = News(self.supervisor, self.feed, self.webhooks.recorder)
         self.supervisor.observers.append(news)
         self.catalog.listeners.append(news.stream_changed)
         self.metrics.watch(self.supervisor, self.feed, retention)
@@ -258,9 +258,9 @@ class Gateway:
         tokens = await asyncio.to_thread(PlayTokens.kept_in, settings.data_dir / "play.secret")
         self.store.keeping.append(tokens.keep)
         use = MediaUse(settings.media_dir, self.catalog, self.supervisor.active)
-        face = Context(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness, use)
+        shared = Context(self.supervisor, self.store, self.parts, prefer, self.feed, self.metrics, self.readiness, use)
         guard = self.access = Access(self.keys, tokens, tokens.for_sessions(), settings.cors_origins, jwts=self.jwts)
-        app = self.application = application(face, limits, guard, self.figures)
+        app = self.application = application(shared, limits, guard, self.figures)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_GRACE)
         await runner.setup()
         self._closing(stack, "listener", runner.cleanup)

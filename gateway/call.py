@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command. Returns the exit status."""
     asked = parser().parse_intermixed_args(arguments)
     try:
-        return asyncio.run(Call(asked).run())
+        return asyncio.run(CommandCall(asked).run())
     except (aiohttp.ClientConnectionError, aiohttp.InvalidURL, TimeoutError) as error:
         print(f"reelgate: no gateway answers at {asked.url}: {error}", file=sys.stderr)
         return NO_GATEWAY
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-class Call:
+class CommandCall:
     """One call. `output` gets the result alone, `notes` what happens meanwhile."""
 
     def __init__(self, asked: argparse.Namespace, output: TextIO = sys.stdout, notes: TextIO = sys.stderr) -> None:

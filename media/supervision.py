@@ -15,7 +15,7 @@ BETTER: Final = 5.0  # seconds of work after which a task that had failed is no 
 
 log = logging.getLogger(__name__)
 
-Run = Callable[[], Awaitable[None]]
+TaskRun = Callable[[], Awaitable[None]]
 Recover = Callable[[Exception, float], Awaitable[None]]
 
 
@@ -46,7 +46,7 @@ async def _nothing(_: Exception, __: float) -> None:
     """Does nothing: most tasks have nothing to put right."""
 
 
-def supervise(kind: str, run: Run, name: str = "", recover: Recover = _nothing) -> asyncio.Task[None]:
+def supervise(kind: str, run: TaskRun, name: str = "", recover: Recover = _nothing) -> asyncio.Task[None]:
     """A task that awaits `run()` until that returns or the task is cancelled. After an exception it awaits `run()`
     again.
 
@@ -57,7 +57,7 @@ def supervise(kind: str, run: Run, name: str = "", recover: Recover = _nothing) 
     return asyncio.get_running_loop().create_task(_supervised(kind, full, run, recover), name=full)
 
 
-async def _supervised(kind: str, name: str, run: Run, recover: Recover) -> None:
+async def _supervised(kind: str, name: str, run: TaskRun, recover: Recover) -> None:
     loop, delay = asyncio.get_running_loop(), FIRST_DELAY
     better: asyncio.TimerHandle | None = None
     try:

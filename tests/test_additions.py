@@ -85,7 +85,7 @@ import av
 from media.codecs.h264_encoder import Encoder, EncoderRate, PictureForm
 from media.mp4 import fmp4
 from media.process.gateway_socket import GatewaySocket
-from media.process.messages import ChunkMade, InitMade, Ready, Stats
+from media.process.messages import ChunkMade, InitMade, Stats, TaskReady
 from media.timing.clock import VIDEO_RATE
 
 
@@ -102,7 +102,7 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
                 data = fmp4.fragment(1, number + 1, began + stamp, [fmp4.Sample(sample, ticks, 0, key)])
                 channel.send(ChunkMade(began + stamp, ticks, key, number == 0, data))
             if number == 0:
-                channel.send(Ready({"video": init.video, "audio": None, "transport": "toy"}))
+                channel.send(TaskReady({"video": init.video, "audio": None, "transport": "toy"}))
             channel.send(Stats({}))
             if channel.rest(0.2):
                 return

@@ -100,7 +100,7 @@ class Failure(Exception):
         self.extra = extra
 
     def record(self) -> dict[str, object]:
-        """The RFC 9457 members that a job's record keeps; the HTTP face adds `type`, `instance` and `requestId`."""
+        """The RFC 9457 members that a job's record keeps; the HTTP side adds `type`, `instance` and `requestId`."""
         return {
             "code": self.code,
             "title": self.row.title,

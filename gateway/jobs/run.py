@@ -43,7 +43,7 @@ class Run:
         """Whether somebody waits for this job."""
         return bool(self.for_end or self.for_change)
 
-    def hush(self) -> None:
+    def quiet(self) -> None:
         """Cancels progress that was to be told later, since something newer is told now."""
         if self.later is not None:
             self.later.cancel()

@@ -18,7 +18,7 @@ from gateway.jobs.job import Claim, Draft, Job, Record, Work
 from gateway.jobs.ports import Archive, Observer
 from gateway.jobs.run import Run, Waker, WorkProgress, wake
 from gateway.jobs.state import Phase, Reason
-from gateway.jobs.storage.departures import Departures
+from gateway.jobs.storage.ended_jobs import EndedJobs
 from gateway.jobs.storage.records import Records
 from media.supervision import supervise
 
@@ -55,7 +55,7 @@ class Supervisor:
         self._runs: dict[str, Run] = {}
         self._claims = Claims(store.claimed)
         self._waiting = 0
-        self._departures = Departures(store, self._forget)
+        self._ended_jobs = EndedJobs(store, self._forget)
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._over: asyncio.Future[None] = self._loop.create_future()
@@ -225,7 +225,7 @@ class Supervisor:
         if self._timer is not None:
             self._timer.cancel()
         tasks = {task for run in self._runs.values() for task in (run.task, run.halt) if task and not task.done()}
-        if (leaving := self._departures.task) is not None and not leaving.done():
+        if (leaving := self._ended_jobs.task) is not None and not leaving.done():
             tasks.add(leaving)
         for task in tasks:
             task.cancel()
@@ -256,7 +256,7 @@ class Supervisor:
                 case Late(job):
                     words.late(job)
                 case Free(job):
-                    self._departures.add(self._runs[job.id])
+                    self._ended_jobs.add(self._runs[job.id])
         for observer in self.observers:
             self._call(observer.happened, effects)
         for job in sorted(changed.values(), key=lambda job: job.revision):
@@ -272,7 +272,7 @@ class Supervisor:
 
     def _tell(self, run: Run) -> None:
         """Save a job's record, and tell it to those who wait and those who listen: each revision once, in order."""
-        run.hush()
+        run.quiet()
         record = run.record = self.records.of(run.job)
         self._save(run.job, dict(record))
         wake(run.for_change)

@@ -11,7 +11,7 @@ from gateway.kinds.kind import Ask, Flag, Kind, Params, Plan, Services
 from gateway.kinds.live_source import OpenCamera
 from gateway.kinds.names import StreamName, name_for
 from media.camera.spec import CameraSpec
-from media.camera.stream import CameraStream, Manner
+from media.camera.stream import CameraStream, KeepPolicy
 from media.net.secrets import HIDDEN, Secret, shown_uri
 from media.stream import Identity, Status
 
@@ -113,8 +113,8 @@ async def plan(params: RtspParams, ask: Ask, parts: Services) -> Plan:
         tls_ca=str(settings.tls_ca or ""),
     )
     identity = Identity(name, "rtsp", address.shown, address.has_credentials, parts.wall(), ask.job_id)
-    manner = Manner(params.reconnect, params.idle_timeout if params.on_demand else None)
-    stream = CameraStream(identity, spec, parts.cameras, manner=manner)
+    policy = KeepPolicy(params.reconnect, params.idle_timeout if params.on_demand else None)
+    stream = CameraStream(identity, spec, parts.cameras, policy=policy)
     ask.warn(stream)
     echo = {
         "uri": address.shown,
@@ -136,8 +136,8 @@ def restore(wanted: dict[str, Any], parts: Services) -> CameraStream:
     camera = wanted["camera"]
     now = {"password": Secret(camera["password"]), "tls_ca": str(parts.settings.tls_ca or "")}
     spec = CameraSpec(**{**camera, **now})
-    manner = Manner(**wanted.get("manner", {}))
-    stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING, manner)
+    policy = KeepPolicy(**wanted.get("manner", {}))
+    stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING, policy)
     parts.catalog.publish(stream)
     stream.keep()
     return stream

@@ -27,33 +27,33 @@ class RemarkChannel:
     def __init__(self, stream: ChannelStream, change: Change) -> None:
         self._stream = stream
         self._change = change
-        self._reel: Playlist | None = None
+        self._playlist: Playlist | None = None
 
     async def run(self, progress: Progress) -> None:
         with as_failure():
             if self._change.picture is not None:
                 progress.stage("reading")
-            self._reel = self._stream.version(await self._change.read())
-            await self._reel.acquire(progress.stage)
+            self._playlist = self._stream.version(await self._change.read())
+            await self._playlist.acquire(progress.stage)
 
     def publish(self) -> dict[str, Any]:
-        if self._reel is None:
+        if self._playlist is None:
             raise RuntimeError("there is no version to publish")
         with as_failure():
-            self._stream.take(self._reel)
-        self._reel = None
+            self._stream.take(self._playlist)
+        self._playlist = None
         self._change.let_go()
         return self._stream.record()
 
     async def stop(self) -> None:
         await self._change.stop()
-        if self._reel is not None:
-            await self._reel.release()
+        if self._playlist is not None:
+            await self._playlist.release()
 
     def kill(self) -> None:
         self._change.kill()
-        if self._reel is not None:
-            self._reel.kill()
+        if self._playlist is not None:
+            self._playlist.kill()
 
 
 async def plan(params: ChannelWatermarkParams, ask: Ask, parts: Services) -> Plan:

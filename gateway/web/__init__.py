@@ -1,1 +1,1 @@
-"""The HTTP face: parses, calls, renders."""
+"""The HTTP side: parses, calls, renders."""

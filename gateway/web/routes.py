@@ -26,36 +26,36 @@ MAX_BODY: Final = 64 * 1024  # bytes of a request; control data is small
 
 
 def application(
-    face: Context,
+    context: Context,
     limits: play.PlayLimits,
     guard: access.Access,
     measured: figures.Figures,
     kinds: Sequence[Kind] = KINDS,
 ) -> web.Application:
-    """An application that answers for this face; it owns nothing and cleans up nothing."""
-    rate = face.parts.settings.rate_limit
+    """An application that answers for these services; it owns nothing and cleans up nothing."""
+    rate = context.parts.settings.rate_limit
     limited = [rate_limit.middleware(rate, principal.caller)] if rate else []
     app = web.Application(client_max_size=MAX_BODY)
     app._router = _Router()
-    app[PROXIES] = Proxies(face.parts.settings.proxies, public(face.parts.settings.public_url))
-    app[security.HSTS] = face.parts.settings.hsts_seconds
+    app[PROXIES] = Proxies(context.parts.settings.proxies, public(context.parts.settings.public_url))
+    app[security.HSTS] = context.parts.settings.hsts_seconds
     opened = cors.open_to(app, guard.origins)
     app.middlewares.extend(
         [prefix.middleware, problems.middleware, *opened, body.plain, access.middleware(guard), *limited]
     )
-    methods = [web.post(BASE + kind.path, submit.handler(kind, face)) for kind in kinds]
-    settings = face.parts.settings
-    use = face.media_use or MediaUse(settings.media_dir, face.parts.catalog, face.supervisor.active)
-    media = files.routes(settings.media_dir, use, settings.media_max_bytes, Probes(face.parts.workers))
-    records = [*streams.routes(face), *figures.routes(measured), *jobs.routes(face), *events.routes(face)]
+    methods = [web.post(BASE + kind.path, submit.handler(kind, context)) for kind in kinds]
+    settings = context.parts.settings
+    use = context.media_use or MediaUse(settings.media_dir, context.parts.catalog, context.supervisor.active)
+    media = files.routes(settings.media_dir, use, settings.media_max_bytes, Probes(context.parts.workers))
+    records = [*streams.routes(context), *figures.routes(measured), *jobs.routes(context), *events.routes(context)]
     api = [*methods, *records, *media, *access.routes(guard), *session.routes(guard)]
-    viewers = Viewers(face.parts.catalog, limits.caps)
-    statistics = Statistics(face, viewers)
+    viewers = Viewers(context.parts.catalog, limits.caps)
+    statistics = Statistics(context, viewers)
     pages = [*openapi_document.routes(kinds), *docs_page.routes(), *map(statistics.before, dashboard_page.routes())]
-    state = [*health.routes(face), *metrics.routes(face.metrics)]
-    makers = play.Makers(face.parts.stills, face.parts.broadcasts)
-    watching = play.routes(face.parts.catalog, limits, makers, viewers)
-    old = wcs.routes(face, viewers, kinds)
+    state = [*health.routes(context), *metrics.routes(context.metrics)]
+    makers = play.Makers(context.parts.stills, context.parts.broadcasts)
+    watching = play.routes(context.parts.catalog, limits, makers, viewers)
+    old = wcs.routes(context, viewers, kinds)
     app.add_routes([_uninvited(route) for route in (*api, *pages, *state, *watching, *old)])
     app.router.add_options(play.WHEP, whep.options)
     app.on_response_prepare.extend([security.harden, access.keep_private, access.keep_token])

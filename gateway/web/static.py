@@ -45,7 +45,7 @@ RATE: Final = 16 * 1024  # bytes a second
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptAsset:
     """A file of the package as it goes out. It was read once: no answer opens it, and all share its bytes."""
 
     pieces: tuple[bytes, ...]
@@ -71,9 +71,9 @@ class Kept:
 
 
 @cache
-def kept(path: Path, content_type: str, policy: str = POLICY, root: str = "./") -> Kept:
+def kept(path: Path, content_type: str, policy: str = POLICY, root: str = "./") -> KeptAsset:
     """A file of the package, read when it is first asked for. The addresses in a page begin at `root`."""
-    return Kept.of(path, content_type, {**HEADERS, "Content-Security-Policy": policy}, root)
+    return KeptAsset.of(path, content_type, {**HEADERS, "Content-Security-Policy": policy}, root)
 
 
 def root_of(request: web.Request) -> str:

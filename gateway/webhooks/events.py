@@ -15,7 +15,7 @@ from gateway.jobs.storage.rows import Statement
 STANDING: Final = {"job": "state", "stream": "status"}
 
 
-class Teller:
+class ChangeRecorder:
     """Puts what happens into the outbox, in the loop callback in which it happens. Stages of a job are no events."""
 
     def __init__(

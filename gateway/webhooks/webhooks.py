@@ -9,7 +9,7 @@ from typing import Self
 from gateway.jobs.storage.outbox import Outbox
 from gateway.jobs.storage.store import Store
 from gateway.webhooks.delivery import Delivery, WebhookTarget
-from gateway.webhooks.events import Teller
+from gateway.webhooks.events import ChangeRecorder
 from gateway.webhooks.post import Post
 from media.net.addresses import AddressPolicy
 from media.supervision import ended, supervise
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Webhooks:
-    """`teller` takes what happens, from the start; inside `async with`, which needs an open store, it is delivered."""
+    """`recorder` takes what happens, from the start. `async with`, which needs an open store, delivers it."""
 
     def __init__(
         self, targets: Sequence[WebhookTarget], events: Collection[str], store: Store, policy: AddressPolicy
@@ -28,8 +28,8 @@ class Webhooks:
         self._outbox = Outbox(store, [target.key for target in targets])
         self._stack = AsyncExitStack()
         self.deliveries: list[Delivery] = []
-        self.teller = Teller(self._outbox, events, self._awake)
-        store.interrupting.append(self.teller.interrupted)
+        self.recorder = ChangeRecorder(self._outbox, events, self._awake)
+        store.interrupting.append(self.recorder.interrupted)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

@@ -20,11 +20,11 @@ from media.process.messages import (
     Message,
     Order,
     PhaseReached,
-    Ready,
     StartTask,
     Stats,
     StopTask,
     TaskProgress,
+    TaskReady,
     WarningRaised,
 )
 from media.process.workers import Worker, Workers
@@ -40,7 +40,7 @@ COPIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is,
 
 
 @dataclass(frozen=True, slots=True)
-class Sink:
+class AttemptListener:
     """Where an attempt tells what it sees; every callback runs on the loop and must not block."""
 
     phase: Callable[[str], None]
@@ -87,11 +87,13 @@ class SourceKind:
 class Attempt:
     """One try, from `open` to `over`. After `open` has raised `Fault`, nothing of it is left."""
 
-    def __init__(self, workers: Workers, policy: AddressPolicy, sink: Sink, kind: SourceKind | None = None) -> None:
+    def __init__(
+        self, workers: Workers, policy: AddressPolicy, listener: AttemptListener, kind: SourceKind | None = None
+    ) -> None:
         self._kind = kind or RTSP
         self._workers = workers
         self._policy = policy
-        self._sink = sink
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._worker: Worker | None = None
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
@@ -123,7 +125,7 @@ class Attempt:
         if spec.encrypted and spec.transport != "tcp":
             if spec.transport == "udp":
                 detail = "An rtsps:// camera is opened by TCP: by UDP what it sends would not be encrypted."
-                self._sink.warned("transport-changed", detail)
+                self._listener.warned("transport-changed", detail)
             spec = replace(spec, transport="tcp")
         if spec.transport != "auto":
             return await self._open_by(spec, place)
@@ -136,19 +138,19 @@ class Attempt:
                 raise
             detail = f"{first.upper()} failed ({fault.code} while {fault.phase}); {second.upper()} is used."
         info = await self._open_by(replace(spec, transport=second), place)
-        self._sink.warned("transport-changed", detail)
+        self._listener.warned("transport-changed", detail)
         return info
 
     async def _checked(self, spec: CameraSpec) -> CameraSpec:
         """The spec with its address resolved, checked and pinned, after a look at what the camera offers."""
         if not spec.preflight:
             return await locate(spec, self._policy, self._enter)
-        await self._sink.turn()
+        await self._listener.turn()
         described = await self._kind.look(spec, self._policy, self._enter)
         for warning in described.warnings:
-            self._sink.warned("camera-odd", warning)
+            self._listener.warned("camera-odd", warning)
         if _check_offer(described):
-            await self._sink.admission.ready()
+            await self._listener.admission.ready()
         return described.pin(spec)
 
     async def _open_by(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
@@ -168,7 +170,7 @@ class Attempt:
 
     async def _open_once(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
         """Starts one worker and waits until its picture is proven."""
-        await self._sink.turn()
+        await self._listener.turn()
         self._fault = None
         self._worker = worker = self._workers.spawn(
             StartTask(self._kind.task, self._kind.order(spec, place)), self._on_message
@@ -219,7 +221,7 @@ class Attempt:
         now = self._loop.time()
         self.timings[self._phase] = self.timings.get(self._phase, 0) + round((now - self._phase_at) * 1000)
         self._phase, self._phase_at = phase, now
-        self._sink.phase(phase)
+        self._listener.phase(phase)
 
     def _on_message(self, message: Message) -> None:
         self._heard_at = self._loop.time()
@@ -227,18 +229,18 @@ class Attempt:
             case PhaseReached(name):
                 self._enter(name)
             case InitMade():
-                self._sink.init(message.init())
+                self._listener.init(message.init())
             case ChunkMade():
                 self._longest_chunk = max(self._longest_chunk, self._heard_at - self._chunk_at)
                 self._chunk_at = self._heard_at
-                self._sink.chunk(message)
+                self._listener.chunk(message)
             case Stats(info):
-                self._sink.stats(info)
+                self._listener.stats(info)
             case WarningRaised(code, detail):
-                self._sink.warned(code, detail)
+                self._listener.warned(code, detail)
             case TaskProgress({"transcode": {"width": width, "height": height, "fps": fps}}):
                 self._answer(Load((width, height), (width, height), fps))
-            case Ready(info):
+            case TaskReady(info):
                 if not self._ready.done():
                     self._ready.set_result(info)
             case Failed(code, phase, detail):
@@ -251,7 +253,7 @@ class Attempt:
     def _answer(self, load: Load) -> None:
         """Tells the worker whether it may transcode."""
         try:
-            self._sink.admission.admit(load)
+            self._listener.admission.admit(load)
             told: dict[str, Any] = {"admitted": True}
         except Fault as fault:
             told = {"refused": fault.detail, "code": fault.code}

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from media.camera.attempt import Admission, Attempt, EpochStart, Sink
+from media.camera.attempt import Admission, Attempt, AttemptListener, EpochStart
 from media.camera.spec import CameraSpec, Transport
 from media.chunk import Init
 from media.faults import Fault
@@ -41,11 +41,11 @@ class CameraParts:
     wall: Callable[[], float]
     calibration: Calibration
     turns: HostTurns = field(default_factory=HostTurns)
-    attempt: Callable[[Workers, AddressPolicy, Sink], Attempt] = Attempt
+    attempt: Callable[[Workers, AddressPolicy, AttemptListener], Attempt] = Attempt
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class KeepPolicy:
     """How a camera is kept: opened again when it goes away, and let go when nobody has watched for `idle` seconds.
 
     `idle` None: it is kept open whether anybody watches or not.
@@ -66,12 +66,12 @@ class CameraStream(KeptStream):
         spec: CameraSpec,
         parts: CameraParts,
         status: Status = Status.LIVE,
-        manner: Manner | None = None,
+        policy: KeepPolicy | None = None,
     ) -> None:
         super().__init__(identity, parts.wall, Backoff(), status)
         self._spec = spec
         self._parts = parts
-        self._manner = manner or Manner()
+        self._policy = policy or KeepPolicy()
         self._host = urlsplit(spec.uri).hostname or ""
         start = RingStart.at(parts.wall(), broken=status is not Status.LIVE)  # one that comes back goes on
         self._ring = LiveRing(parts.ring, parts.wall, self._loop.time, start)
@@ -137,8 +137,10 @@ class CameraStream(KeptStream):
         """Makes one attempt, and puts it on the record."""
         began = self._loop.time()
         admission = Admission(self._parts.calibration.done, self._admit)
-        sink = Sink(self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn, admission)
-        attempt = self._attempt = self._parts.attempt(self._parts.workers, self._parts.policy, sink)
+        listener = AttemptListener(
+            self._on_phase, self._on_init, self._on_chunk, self._on_stats, self.warn, turn, admission
+        )
+        attempt = self._attempt = self._parts.attempt(self._parts.workers, self._parts.policy, listener)
         self._fresh = True
         try:
             info = await attempt.open(spec, EpochStart(self._epoch, self._end), self._seen.first_transport)
@@ -170,7 +172,7 @@ class CameraStream(KeptStream):
         over = self._loop.create_task(attempt.over(), name=f"camera-over-{self.identity.id}")
         try:
             while not over.done():
-                await asyncio.wait({over}, timeout=None if self._manner.idle is None else DEMAND_CHECK)
+                await asyncio.wait({over}, timeout=None if self._policy.idle is None else DEMAND_CHECK)
                 if not over.done() and self._unwatched():
                     await self._let_go()
                     return None
@@ -183,7 +185,7 @@ class CameraStream(KeptStream):
     def _unwatched(self) -> bool:
         if self.viewers:
             self._demanded_at = self._loop.time()
-        return self._manner.idle is not None and self._loop.time() - self._demanded_at >= self._manner.idle
+        return self._policy.idle is not None and self._loop.time() - self._demanded_at >= self._policy.idle
 
     async def rest(self) -> bool:
         """Is IDLE until somebody asks for the picture."""
@@ -194,7 +196,7 @@ class CameraStream(KeptStream):
         return True
 
     def delay(self, fault: Fault) -> float | None:
-        return super().delay(fault) if self._manner.reconnect else None
+        return super().delay(fault) if self._policy.reconnect else None
 
     async def free(self) -> None:
         await self._let_go()
@@ -269,7 +271,7 @@ class CameraStream(KeptStream):
 
     def wanted(self) -> dict[str, Any]:
         spec = asdict(self._spec) | {"password": self._spec.password.reveal(), "address": ""}
-        return {"identity": asdict(self.identity), "camera": spec, "manner": asdict(self._manner)}
+        return {"identity": asdict(self.identity), "camera": spec, "manner": asdict(self._policy)}
 
     def details(self) -> dict[str, Any]:
         return self._seen.record(self._init, self._loop.time()) | self.troubles.record()

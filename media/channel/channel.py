@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from media.channel.channel_faults import ChannelFaults, FaultyRing, Spells
+from media.channel.channel_faults import ChannelFaults, FaultTimer, FaultyRing
 from media.channel.channel_ring import ChannelRing
-from media.channel.deferred_version import Remaking
+from media.channel.deferred_version import DeferredVersion
 from media.channel.join_watch import JoinWatch
-from media.channel.next_version import Replacement
+from media.channel.next_version import NextVersion
 from media.channel.playlist.playlist import Playlist
 from media.channel.playlist.timeline import Timeline
 from media.channel.span import SpanStart
@@ -48,15 +48,15 @@ class ChannelStream(KeptStream):
         self._kept = kept
         self.mark: Watermark | None = None
         self._seen_mark: Watermark | None = None  # what the playlist before had, as long as the join is waited for
-        self._reel: Playlist | None = None  # after a fault: the one that broke, kept for what is known of it
+        self._playlist: Playlist | None = None  # after a fault: the one that broke, kept for what is known of it
         self._ring: ChannelRing | None = None
         self._before: ChannelRing | None = None  # the ring that went off air because a file changed meanwhile
-        self._remaking = Remaking(identity.id, self.take, self._keep_mark)
+        self._deferred = DeferredVersion(identity.id, self.take, self._keep_mark)
         self._join = JoinWatch(lambda: self.on_change(self), parts.wall)
         self._broken: asyncio.Future[Fault] = self._loop.create_future()
         self._stopping = False
-        self._spells = Spells(parts.wall, self._healed)
-        self._replacement = Replacement(
+        self._fault_timer = FaultTimer(parts.wall, self._healed)
+        self._next_version = NextVersion(
             parts.library, identity.id, self._hand_over, lambda detail: self.warn("file-changed", detail)
         )
         self.on_phase: Callable[[str], None] = lambda _: None
@@ -71,7 +71,7 @@ class ChannelStream(KeptStream):
 
     @property
     def pictures(self) -> frozenset[str]:
-        marks = (self.mark, self._reel.mark if self._reel else None, self._seen())
+        marks = (self.mark, self._playlist.mark if self._playlist else None, self._seen())
         return frozenset(mark.sha256 for mark in marks if mark)
 
     async def open(self) -> None:
@@ -79,24 +79,24 @@ class ChannelStream(KeptStream):
         for left in reversed(range(ATTEMPTS)):
             # An old start counts the chunks of the version that was seen; after a change anything may follow.
             goes_on = self._kept if self._before is None else None
-            reel = self._reel = self.version(goes_on.mark if goes_on else self.mark)
+            playlist = self._playlist = self.version(goes_on.mark if goes_on else self.mark)
             try:
-                await self._prepare(reel)
+                await self._prepare(playlist)
                 return
             except Fault as fault:
                 await self.free()
-                if not await reel.stale():
+                if not await playlist.stale():
                     raise
                 if not left:
                     detail = "A file was changed while it was packaged, again and again; write it beside, then rename."
                     raise Fault("file-changed", detail, fault.phase, fault.item) from None
 
-    async def _prepare(self, reel: Playlist) -> None:
-        await reel.acquire(lambda stage: self.on_phase(stage))
+    async def _prepare(self, playlist: Playlist) -> None:
+        await playlist.acquire(lambda stage: self.on_phase(stage))
         if self._kept and self._before is None:
-            await reel.complete()  # a channel that goes on with an old clock needs to know how long a round is
-        await until_startable(reel, self._spec, float(self._parts.ring.segment))
-        reel.quiet()
+            await playlist.complete()  # a channel that goes on with an old clock needs to know how long a round is
+        await until_startable(playlist, self._spec, float(self._parts.ring.segment))
+        playlist.quiet()
 
     def begin(self) -> None:
         """Puts the channel on air, and keeps it there until it ends."""
@@ -110,21 +110,21 @@ class ChannelStream(KeptStream):
     async def stop(self) -> None:
         self._stopping = True
         await self.unkeep()
-        await self._replacement.stop()
+        await self._next_version.stop()
         await self.free()
         if self.status not in ENDED:
             self.move(Status.STOPPED)
 
     def kill(self) -> None:
         """Kills the packagers (SIGKILL), unless others wait for them."""
-        if self._reel is not None:
-            self._reel.kill()
+        if self._playlist is not None:
+            self._playlist.kill()
 
     async def reach(self, seconds: float) -> None:
         """Returns when this position can be played. Fault: `resource-busy` when the channel is not on air."""
         self._on_air()
-        if self._reel is not None:
-            await self._reel.reach(seconds)
+        if self._playlist is not None:
+            await self._playlist.reach(seconds)
             lasts = self._seconds
             if lasts is not None and seconds > lasts:
                 detail = f"The channel lasts {lasts:.2f} s; there is no position {seconds:g}."
@@ -134,7 +134,7 @@ class ChannelStream(KeptStream):
         """Goes on at the key frame before this position, at once; a paused channel shows the picture. Fault:
         `resource-busy`.
         """
-        self._spells.heal()
+        self._fault_timer.heal()
         self._on_air().seek(Fraction(seconds), self._parts.wall())
         self._swap()
         self.on_change(self)
@@ -153,39 +153,39 @@ class ChannelStream(KeptStream):
         `resource-busy`.
         """
         self._on_air()
-        self._remaking.give_up()
+        self._deferred.give_up()
         self.mark = version.mark
         self.forget_warning("watermark-kept")
-        self._replacement.take(version, self._keep_mark)
+        self._next_version.take(version, self._keep_mark)
         self.on_change(self)
 
     def _keep_mark(self, fault: Fault) -> None:
         """Keeps the watermark that viewers see, since the version that was to come has broken."""
-        self.mark = self._reel.mark if self._reel else None
+        self.mark = self._playlist.mark if self._playlist else None
         self.warn("watermark-kept", f"The watermark could not be changed ({fault.detail}); the old one stays.")
         self.on_change(self)
 
     def pause(self) -> None:
         """Stands still until `resume`. Fault: `resource-busy`."""
-        self._spells.heal()
+        self._fault_timer.heal()
         self._on_air().pause()
         self.move(Status.PAUSED)
 
     def resume(self) -> None:
         """Goes on where it was paused. Fault: `resource-busy`."""
-        self._spells.heal()
+        self._fault_timer.heal()
         self._on_air().resume(self._parts.wall())
         self._swap()
         self.move(Status.LIVE)
 
-    def misbehave(self, mischief: ChannelFaults, seconds: float) -> None:
+    def misbehave(self, fault: ChannelFaults, seconds: float) -> None:
         """Misbehaves for so many seconds, then heals by itself. A fault that is under way ends. Fault:
         `resource-busy`.
         """
         ring = self._on_air()
         if ring.paused and self.status is Status.PAUSED:
             raise Fault("resource-busy", f"The channel {self.identity.name!r} is paused; resume it first.")
-        self._spells.begin(ring, mischief, seconds)
+        self._fault_timer.begin(ring, fault, seconds)
         self.on_change(self)
 
     def _healed(self) -> None:
@@ -226,16 +226,16 @@ class ChannelStream(KeptStream):
         return Kept(self._ring.start, self._ring.paused, self._seen()) if self._ring is not None else self._kept
 
     def details(self) -> dict[str, Any]:
-        reel, ring = self._reel, self._ring
-        for code, detail in reel.warnings.items() if reel else ():
+        playlist, ring = self._playlist, self._ring
+        for code, detail in playlist.warnings.items() if playlist else ():
             self.warn(code, detail)
-        if reel is not None and reel.stalled:
+        if playlist is not None and playlist.stalled:
             self.warn("stalled", "The packager makes no progress; look at the disk that the file is on.")
         else:
             self.forget_warning("stalled")
         where = ring.position if ring else None
         item = ring.file if ring else 0
-        head = reel.head_of(item) if reel else None
+        head = playlist.head_of(item) if playlist else None
         return {
             **(tracks_of(head.init, head.recoded) if head else tracks_of(None)),
             **self._watermarks(),
@@ -244,7 +244,7 @@ class ChannelStream(KeptStream):
             "round": where[0] if where else None,
             "position": round(float(where[1]), 3) if where else None,
             "item": item if where and len(self._spec.paths) > 1 else None,
-            "fault": self._spells.record(),
+            "fault": self._fault_timer.record(),
             **self.troubles.record(),
         }
 
@@ -253,37 +253,37 @@ class ChannelStream(KeptStream):
         seen, ring = self._seen(), self._ring
         coming = None
         if seen != self.mark:
-            handed = self._reel is not None and self._reel.mark == self.mark
+            handed = self._playlist is not None and self._playlist.mark == self.mark
             record = self.mark.record() if self.mark else {"file": None}
             coming = record | {"at": timestamp(ring.joins_at) if ring and handed else None}
         return {"watermark": seen.record() if seen else None, "nextWatermark": coming}
 
     def _seen(self) -> Watermark | None:
-        reel, ring = self._reel, self._ring
-        if reel is None or ring is None:
+        playlist, ring = self._playlist, self._ring
+        if playlist is None or ring is None:
             return self._kept.mark if self._kept else self.mark
-        plays = ring.playing is reel.timeline(self._parts.ring.segment, self)
-        return reel.mark if plays else self._seen_mark
+        plays = ring.playing is playlist.timeline(self._parts.ring.segment, self)
+        return playlist.mark if plays else self._seen_mark
 
     @property
     def _seconds(self) -> float | None:
         """How long a round is, of the files that are on air, even if other files wait for their turn."""
         length = self._ring.length if self._ring is not None else None
-        return float(length) if length else self._reel.seconds if self._reel is not None else None
+        return float(length) if length else self._playlist.seconds if self._playlist is not None else None
 
     def _play(self) -> None:
         """Makes the ring. From here on the channel is arithmetic."""
-        reel = self._reel
-        assert reel is not None
-        loop = reel.timeline(self._parts.ring.segment, self)
+        playlist = self._playlist
+        assert playlist is not None
+        loop = playlist.timeline(self._parts.ring.segment, self)
         kind = FaultyRing if self._parts.fault_injection else ChannelRing
-        files = reel.files(self._parts.library.disk)
+        files = playlist.files(self._parts.library.disk)
         self._ring = kind(loop, files, self._begins(loop), self._parts.clock, self._parts.ring, self._spec.loop)
         self._ring.recent = self._parts.recent
         if self._kept is not None and self._kept.paused:
             self._ring.pause()
         self._broken = self._loop.create_future()
-        self._replacement.follow(reel, self._spec.loop)
+        self._next_version.follow(playlist, self._spec.loop)
 
     def _begins(self, loop: Timeline) -> SpanStart:
         """Where the channel begins, or goes on."""
@@ -295,25 +295,25 @@ class ChannelStream(KeptStream):
 
     def _hand_over(self, new: Playlist) -> None:
         """Plays another version of the files, `new`, from the next join on."""
-        before = self._seen_mark, self._reel
-        self._seen_mark, self._reel = self._seen(), new
+        before = self._seen_mark, self._playlist
+        self._seen_mark, self._playlist = self._seen(), new
         try:
             self._swap()
         except BaseException:  # its files cannot be opened just now
-            self._seen_mark, self._reel = before
+            self._seen_mark, self._playlist = before
             raise
-        self._replacement.follow(new, self._spec.loop)
+        self._next_version.follow(new, self._spec.loop)
         self.forget_warning("file-changed")
         self.on_change(self)
 
     def _swap(self) -> None:
         """Plays the newest playlist from the next join on, if it is not playing already."""
-        ring, reel = self._ring, self._reel
-        if ring is None or reel is None or not reel.whole or ring.paused or not self._spec.loop:
+        ring, playlist = self._ring, self._playlist
+        if ring is None or playlist is None or not playlist.whole or ring.paused or not self._spec.loop:
             return
-        loop = reel.timeline(self._parts.ring.segment, self)
+        loop = playlist.timeline(self._parts.ring.segment, self)
         if ring.loop is not loop:
-            ring.replace_at_join(loop, reel.files(self._parts.library.disk))
+            ring.replace_at_join(loop, playlist.files(self._parts.library.disk))
             self._join.follow(ring)  # its start is another one then
 
     def delay(self, fault: Fault) -> float | None:
@@ -341,15 +341,15 @@ class ChannelStream(KeptStream):
         self.move(Status.LIVE)
         if self._ring is not None and self._ring.paused:
             self.move(Status.PAUSED)
-        if self._reel is not None and self._reel.mark != self.mark:
+        if self._playlist is not None and self._playlist.mark != self.mark:
             mark = self.mark
-            self._remaking.begin(lambda: self.version(mark))
+            self._deferred.begin(lambda: self.version(mark))
         return None
 
     async def watch(self) -> Fault | None:
         """Why the channel went off air; None when it has ended as it should. A channel that repeats never ends."""
-        reel, ring = self._reel, self._ring
-        assert reel is not None
+        playlist, ring = self._playlist, self._ring
+        assert playlist is not None
         assert ring is not None
         name = f"end-{self.identity.id}"
         ends = [] if self._spec.loop else [self._loop.create_task(until_end(ring), name=name)]
@@ -361,22 +361,22 @@ class ChannelStream(KeptStream):
         if not self._broken.done():
             return ends[0].result()  # None; what it failed by was no end
         fault = self._broken.result()
-        self._before = ring if await reel.stale() else None
+        self._before = ring if await playlist.stale() else None
         await self.free()
         self.note(fault)
         return fault
 
     async def free(self) -> None:
         """Closes the ring and gives the packages back."""
-        self._spells.heal()
-        await self._remaking.stop()
+        self._fault_timer.heal()
+        await self._deferred.stop()
         self._join.stop()
         self._kept = self._keeps()
         ring, self._ring = self._ring, None
         if ring is not None:
             ring.close()
-        if self._reel is not None:
-            await self._reel.release()
+        if self._playlist is not None:
+            await self._playlist.release()
 
     def note(self, fault: Fault) -> None:
         self.troubles.note(fault, self._parts.wall())

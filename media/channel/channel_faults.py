@@ -29,36 +29,36 @@ class ChannelFaults(StrEnum):
 
 
 class FaultyRing(ChannelRing):
-    """A `ChannelRing` that can be told to misbehave; without a `mischief` it is like any other."""
+    """A `ChannelRing` that can be told to misbehave; without a `fault` it is like any other."""
 
-    mischief: ChannelFaults | None = None
+    fault: ChannelFaults | None = None
 
     async def chunk(self, number: int) -> Chunk | None:
         """The chunk of that number, but whole segments are missing or late. A viewer at the live edge notices
         nothing.
         """
-        if self.mischief in (ChannelFaults.MISSING, ChannelFaults.SLOW) and self._is_old(number):
-            if self.mischief is ChannelFaults.MISSING:
+        if self.fault in (ChannelFaults.MISSING, ChannelFaults.SLOW) and self._is_old(number):
+            if self.fault is ChannelFaults.MISSING:
                 return None
             await asyncio.sleep(SLOW)
         return await super().chunk(number)
 
-    def begin(self, mischief: ChannelFaults, wall: float) -> None:
+    def begin(self, fault: ChannelFaults, wall: float) -> None:
         """Misbehaves from now on. `wall` is the Unix time."""
-        self.mischief = mischief
-        if mischief in (ChannelFaults.STALL, ChannelFaults.GAP):
+        self.fault = fault
+        if fault in (ChannelFaults.STALL, ChannelFaults.GAP):
             self.pause()
-        elif mischief is ChannelFaults.TIMESTAMPS:
+        elif fault is ChannelFaults.TIMESTAMPS:
             self.leap(LEAP, wall)
 
     def heal(self, seconds: float, wall: float) -> None:
         """Ends the fault, `seconds` after it began: from now on all is as if nothing had been."""
-        mischief, self.mischief = self.mischief, None
-        if mischief in (ChannelFaults.STALL, ChannelFaults.GAP):
+        fault, self.fault = self.fault, None
+        if fault in (ChannelFaults.STALL, ChannelFaults.GAP):
             self.resume(wall)
-        if mischief is ChannelFaults.GAP:
+        if fault is ChannelFaults.GAP:
             self.leap(seconds, wall)
-        elif mischief is ChannelFaults.TIMESTAMPS:
+        elif fault is ChannelFaults.TIMESTAMPS:
             self.leap(-LEAP, wall)
 
     def _is_old(self, number: int) -> bool:
@@ -74,13 +74,13 @@ class ChannelFault:
     def __init__(
         self,
         ring: FaultyRing,
-        mischief: ChannelFaults,
+        fault: ChannelFaults,
         seconds: float,
         wall: Callable[[], float],
         on_healed: Callable[[], None],
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.mischief = mischief
+        self.fault = fault
         self.until = wall() + seconds
         self._ring = ring
         self._wall = wall
@@ -88,7 +88,7 @@ class ChannelFault:
         self._clock = loop.time
         self._began = loop.time()
         self._timer = loop.call_later(seconds, self.end)
-        ring.begin(mischief, wall())
+        ring.begin(fault, wall())
 
     def end(self) -> None:
         """Ends the fault now, if it has not ended before."""
@@ -99,31 +99,31 @@ class ChannelFault:
             self._on_healed()
 
 
-class Spells:
+class FaultTimer:
     """The fault of one channel, one at a time. `on_healed` is called after each; `wall` gives Unix time."""
 
     def __init__(self, wall: Callable[[], float], on_healed: Callable[[], None]) -> None:
         self._wall = wall
         self._on_healed = on_healed
-        self._spell: ChannelFault | None = None
+        self._running: ChannelFault | None = None
 
-    def begin(self, ring: ChannelRing, mischief: ChannelFaults, seconds: float) -> None:
+    def begin(self, ring: ChannelRing, fault: ChannelFaults, seconds: float) -> None:
         """Begins a fault for so many seconds; one that is under way ends. The ring is a `FaultyRing`."""
         if not isinstance(ring, FaultyRing):
             raise RuntimeError("faults are not to be had")
         self.heal()
-        self._spell = ChannelFault(ring, mischief, seconds, self._wall, self._healed)
+        self._running = ChannelFault(ring, fault, seconds, self._wall, self._healed)
 
     def heal(self) -> None:
         """Ends the fault, if there is one."""
-        if self._spell is not None:
-            self._spell.end()
+        if self._running is not None:
+            self._running.end()
 
     def record(self) -> dict[str, Any] | None:
         """The fault that is under way, as the stream's record shows it."""
-        spell = self._spell
-        return {"fault": spell.mischief.value, "until": timestamp(spell.until)} if spell else None
+        running = self._running
+        return {"fault": running.fault.value, "until": timestamp(running.until)} if running else None
 
     def _healed(self) -> None:
-        self._spell = None
+        self._running = None
         self._on_healed()

@@ -13,7 +13,7 @@ from media.supervision import ended, supervise
 LATER: Final = ("capacity-exceeded", "resource-busy")  # faults that pass
 
 
-class Remaking:
+class DeferredVersion:
     """Packages one version again. `taken` gets it as soon as it can be played, and may refuse it by a `Fault`.
 
     `refused` hears of a fault that will not pass.

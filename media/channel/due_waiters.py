@@ -3,47 +3,47 @@
 import asyncio
 
 
-class Gates:
+class DueWaiters:
     """One gate for each chunk that somebody waits for; without waiters there are none, and no timers."""
 
     def __init__(self) -> None:
-        self._gates: dict[int, _Gate] = {}
+        self._due: dict[int, _DueChunk] = {}
 
     @property
     def waiting(self) -> int:
         """How many callers wait."""
-        return sum(len(gate.waiters) for gate in self._gates.values())
+        return sum(len(due.waiters) for due in self._due.values())
 
     async def passed(self, number: int, seconds: float | None) -> None:
         """Waits for so many seconds (as the first waiter says; None: without end), or until `open_all`."""
         loop = asyncio.get_running_loop()
-        gate = self._gates.get(number)
-        if gate is None:
-            gate = self._gates[number] = _Gate()
+        due = self._due.get(number)
+        if due is None:
+            due = self._due[number] = _DueChunk()
             if seconds is not None:
-                gate.timer = loop.call_later(seconds, self._open, number)
+                due.timer = loop.call_later(seconds, self._open, number)
         waiter: asyncio.Future[None] = loop.create_future()
-        gate.waiters.add(waiter)
+        due.waiters.add(waiter)
         try:
             await waiter
         finally:
-            gate.waiters.discard(waiter)
-            if not gate.waiters:
-                gate.cancel()
-                if self._gates.get(number) is gate:
-                    del self._gates[number]
+            due.waiters.discard(waiter)
+            if not due.waiters:
+                due.cancel()
+                if self._due.get(number) is due:
+                    del self._due[number]
 
     def open_all(self) -> None:
         """Lets everybody look again."""
-        for number in list(self._gates):
+        for number in list(self._due):
             self._open(number)
 
     def _open(self, number: int) -> None:
         # Away with it first: who finds that it was too early makes a new one.
-        self._gates.pop(number).open()
+        self._due.pop(number).open()
 
 
-class _Gate:
+class _DueChunk:
     """The waiters for one chunk, and their timer."""
 
     def __init__(self) -> None:

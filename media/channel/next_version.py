@@ -14,7 +14,7 @@ from media.process.capacity import RETRY_AFTER
 from media.supervision import FAILURES, supervise
 
 
-class Replacement:
+class NextVersion:
     """Watches the files of one channel, from `follow` until `stop`.
 
     `hand_over` is called with a whole playlist, which is the channel's own from then on; `warn` with a sentence when
@@ -30,19 +30,19 @@ class Replacement:
         self._warn = warn
         self._watching: dict[Path, Told] = {}
         self._changed: dict[Path, str] = {}
-        self._reel: Playlist | None = None
+        self._playlist: Playlist | None = None
         self._coming: Playlist | None = None
         self._repeats = False
         self._task: asyncio.Task[None] | None = None
         self._releasing: set[asyncio.Task[None]] = set()
 
-    def follow(self, reel: Playlist, repeats: bool) -> None:
+    def follow(self, playlist: Playlist, repeats: bool) -> None:
         """From now on this playlist is on air. Of one that does not repeat, changes are only told; it plays to its
         end.
         """
         self._forget()
-        self._reel, self._repeats = reel, repeats
-        for path, key in reel.keys.items():
+        self._playlist, self._repeats = playlist, repeats
+        for path, key in playlist.keys.items():
             told = self._watching[path] = partial(self._is_now, path)
             self._library.watch.add(path, told, key)
 
@@ -72,8 +72,8 @@ class Replacement:
         if coming is not None:
             self._release(coming)
 
-    def _release(self, reel: Playlist) -> None:
-        task = asyncio.get_running_loop().create_task(reel.release(), name=f"release-{self._name}")
+    def _release(self, playlist: Playlist) -> None:
+        task = asyncio.get_running_loop().create_task(playlist.release(), name=f"release-{self._name}")
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
 
@@ -85,26 +85,26 @@ class Replacement:
 
     def _is_now(self, path: Path, identity: str | None) -> None:
         """Takes notice that the file has become another, or is gone (None)."""
-        reel = self._reel
+        playlist = self._playlist
         if identity is None:
             self._warn("The file is gone or may not be read any more; its package plays on.")
-        elif reel is not None and self._repeats and identity != reel.keys.get(path):
+        elif playlist is not None and self._repeats and identity != playlist.keys.get(path):
             self._changed[path] = identity
             if self._coming is not None:
                 return
             self._give_up()
-            self._task = supervise("replace", partial(self._run, reel), self._name)
+            self._task = supervise("replace", partial(self._run, playlist), self._name)
 
-    async def _run(self, reel: Playlist) -> None:
+    async def _run(self, playlist: Playlist) -> None:
         """Packages what has changed, hands it over, and gives back what was played until then."""
-        new = await self._renewed(reel)
+        new = await self._renewed(playlist)
         if new is not None:
-            self._change(reel, new)
+            self._change(playlist, new)
 
     async def _take(self, new: Playlist, refused: Callable[[Fault], None]) -> None:
-        reel = self._reel
+        playlist = self._playlist
         try:
-            await self._completed(reel, new)
+            await self._completed(playlist, new)
         except Fault as fault:
             self._refuse(new, refused, fault)
         except Exception as error:
@@ -112,25 +112,25 @@ class Replacement:
             self._refuse(new, refused, Fault("internal", f"it could not be taken: {type(error).__name__}"))
         else:
             return
-        if self._changed and reel is not None:
-            await self._run(reel)
+        if self._changed and playlist is not None:
+            await self._run(playlist)
 
-    async def _completed(self, reel: Playlist | None, new: Playlist) -> None:
+    async def _completed(self, playlist: Playlist | None, new: Playlist) -> None:
         await new.complete()
-        if reel is not None:
+        if playlist is not None:
             with suppress(Fault):  # broken: the channel comes back with the new version by itself
-                await reel.complete()  # a timeline that grows has no join yet
+                await playlist.complete()  # a timeline that grows has no join yet
         self._coming = None
-        self._change(reel, new)
+        self._change(playlist, new)
 
     def _refuse(self, new: Playlist, refused: Callable[[Fault], None], fault: Fault) -> None:
         self._coming = None
         self._release(new)
         refused(fault)
 
-    def _change(self, reel: Playlist | None, new: Playlist) -> None:
+    def _change(self, playlist: Playlist | None, new: Playlist) -> None:
         """Hands over the new version, unless the channel plays something else by now."""
-        if reel is None or self._reel is not reel or not reel.whole:
+        if playlist is None or self._playlist is not playlist or not playlist.whole:
             self._release(new)
             return
         try:
@@ -139,23 +139,23 @@ class Replacement:
             self._release(new)
             raise
         self._changed.clear()
-        self._release(reel)
+        self._release(playlist)
 
-    async def _renewed(self, reel: Playlist) -> Playlist | None:
+    async def _renewed(self, playlist: Playlist) -> Playlist | None:
         """The playlist with the changed files packaged again; None when nothing of what was changed can be played."""
         try:
-            await reel.complete()  # a timeline that grows has no join yet
+            await playlist.complete()  # a timeline that grows has no join yet
         except Fault:
             return None  # broken: the channel comes back by itself, with the files as they are then
         while self._changed:
             try:
-                return await reel.renew(dict(self._changed))
+                return await playlist.renew(dict(self._changed))
             except Fault as fault:
                 if fault.code == "capacity-exceeded":
                     await asyncio.sleep(RETRY_AFTER)
                     continue
                 self._warn(f"The file was changed and cannot be played ({fault.detail}); the old one is.")
                 # Not tried again until it changes once more; others may be good.
-                if self._changed.pop(reel.paths[fault.item or 0], None) is None:
+                if self._changed.pop(playlist.paths[fault.item or 0], None) is None:
                     return None
         return None

@@ -10,7 +10,7 @@ PULSE: Final = 0.5  # seconds between two looks at the time, besides those of vi
 LOST: Final = 2.0  # a step longer than this was no step of a running process: SIGSTOP, a suspended machine, overload
 
 
-class SteadyClock:
+class RunningClock:
     """Call it for seconds. Channels that run by it are as late as the process was, and never burst to catch up.
 
     One timer for all channels. Make it inside a running event loop, and `close` it.

@@ -6,7 +6,7 @@ from typing import Any
 
 from media.channel.packages.library import Library
 from media.channel.recent_chunks import Recent
-from media.channel.running_clock import SteadyClock
+from media.channel.running_clock import RunningClock
 from media.channel.span import SpanStart
 from media.ring import RingLimits
 from media.watermark import Watermark
@@ -37,7 +37,7 @@ class FileParts:
     library: Library
     ring: RingLimits
     wall: Callable[[], float]
-    clock: SteadyClock
+    clock: RunningClock
     fault_injection: bool = False
     recent: Recent = field(default_factory=Recent)
 

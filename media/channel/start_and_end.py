@@ -10,16 +10,16 @@ from media.channel.spec import FileSpec
 from media.faults import Fault
 
 
-async def until_startable(reel: Playlist, spec: FileSpec, segment: float) -> None:
+async def until_startable(playlist: Playlist, spec: FileSpec, segment: float) -> None:
     """Returns when the position at which the channel starts is packaged, and one segment (seconds) behind it.
 
     Raises `Fault`: `limits-exceeded` for a position that a channel that plays once does not have.
     """
     if not spec.start_at:
         return
-    await reel.reach(spec.start_at + segment)
-    if reel.whole and not spec.loop and spec.start_at >= reel.seconds:
-        detail = f"The channel lasts {reel.seconds:.2f} s: it cannot start at {spec.start_at:g} s."
+    await playlist.reach(spec.start_at + segment)
+    if playlist.whole and not spec.loop and spec.start_at >= playlist.seconds:
+        detail = f"The channel lasts {playlist.seconds:.2f} s: it cannot start at {spec.start_at:g} s."
         raise Fault("limits-exceeded", detail, "opening")
 
 

@@ -9,7 +9,7 @@ from media.faultcamera.clip.track import ClipTrack, ClipUnit
 
 
 @dataclass
-class Cursor:
+class UnitCursor:
     """The next unit of an endless track. `base` is the tick at which the current round of the clip began."""
 
     track: ClipTrack
@@ -44,7 +44,7 @@ class Cursor:
         while self.due < seconds:
             self.advance()
 
-    def ahead(self, seconds: float) -> "Cursor":
+    def ahead(self, seconds: float) -> "UnitCursor":
         """A copy that stands on the first key unit not due before `seconds`."""
         copy = replace(self)
         while not copy.unit.key or copy.due < seconds:
@@ -55,7 +55,7 @@ class Cursor:
 class UnitListener(Protocol):
     """Takes units as they fall due; `now` in seconds since the camera's start."""
 
-    def emit(self, index: int, cursor: Cursor, now: float) -> None: ...
+    def emit(self, index: int, cursor: UnitCursor, now: float) -> None: ...
 
 
 class Broadcast:
@@ -65,7 +65,7 @@ class Broadcast:
     """
 
     def __init__(self, tracks: Sequence[ClipTrack], clock: Callable[[], float]) -> None:
-        self._cursors = [Cursor(track) for track in tracks]
+        self._cursors = [UnitCursor(track) for track in tracks]
         self._clock = clock
         self._listeners: set[UnitListener] = set()
         self._wanted = asyncio.Event()

@@ -24,7 +24,7 @@ TRACK_PATH: Final = "/trackID="
 
 @dataclass
 class Methods:
-    """The camera behind its RTSP face. `clock` gives seconds since the start; `sessions` are by id.
+    """The camera behind its RTSP side. `clock` gives seconds since the start; `sessions` are by id.
 
     `small` gives the video track in half the size, made when it is first asked for.
     """

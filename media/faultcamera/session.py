@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from media.faultcamera.broadcast import Cursor
+from media.faultcamera.broadcast import UnitCursor
 from media.faultcamera.clip.rtp import SPAN, Payload, Sender
 from media.faultcamera.clip.track import ClipTrack, ClipUnit
 from media.faultcamera.faults import Faults
@@ -122,7 +122,7 @@ class RtspSession:
     def _shown(self, leg: Leg, ticks: int) -> int:
         return ticks + round(self.faults.clock_offset * leg.track.clock)
 
-    def emit(self, index: int, cursor: Cursor, now: float) -> None:
+    def emit(self, index: int, cursor: UnitCursor, now: float) -> None:
         """Sends the unit if this client has its track and has seen a key frame or sees it here."""
         leg = self.legs.get(index)
         if leg is None or not self.playing:
@@ -150,7 +150,7 @@ class RtspSession:
     def _may_join(self, index: int, unit: ClipUnit) -> bool:
         return index == min(self.legs) and (unit.key or self.faults.without_keys)
 
-    def _payloads(self, leg: Leg, cursor: Cursor) -> Sequence[Payload]:
+    def _payloads(self, leg: Leg, cursor: UnitCursor) -> Sequence[Payload]:
         """The payloads of the unit that this client gets."""
         unit = cursor.unit
         if leg.track.kind == "video":

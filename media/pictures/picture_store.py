@@ -24,7 +24,7 @@ TRIES: Final = 3  # readings of a file whose picture leaves at once, as others n
 
 T = TypeVar("T")
 
-Seen = tuple[str, int, int, int, int]  # path, device, inode, size, mtime in ns
+FileSeen = tuple[str, int, int, int, int]  # path, device, inode, size, mtime in ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Pictures:
         self._disk = ThreadPoolExecutor(1, "pictures")  # its own: a folder that hangs holds up no others
         self._taken: Counter[str] = Counter()
         self._turn = asyncio.Lock()  # pictures are taken before or after the store is tidied, never meanwhile
-        self._known: OrderedDict[Seen, Picture] = OrderedDict()
+        self._known: OrderedDict[FileSeen, Picture] = OrderedDict()
 
     def path(self, sha256: str) -> Path:
         """The path of the normalised picture."""
@@ -71,9 +71,9 @@ class Pictures:
         """A reading of a file, which has not begun."""
         return Reading(self, self._workers, path)
 
-    async def look(self, path: Path) -> Seen | None:
+    async def look(self, path: Path) -> FileSeen | None:
         """The stamp that the disk gives of a file now; None when it is no regular file."""
-        seen: Seen | None = await self._on_media(_look, path)
+        seen: FileSeen | None = await self._on_media(_look, path)
         return seen
 
     async def _on_disk(self, call: Callable[..., T], *arguments: object) -> T:
@@ -100,7 +100,7 @@ class Pictures:
         if not self._taken[picture.sha256]:
             del self._taken[picture.sha256]
 
-    async def remember(self, seen: Seen | None, picture: Picture) -> None:
+    async def remember(self, seen: FileSeen | None, picture: Picture) -> None:
         """Keeps what a reading has found, and the store within its bounds."""
         if seen is not None:
             self._known[seen] = picture
@@ -168,7 +168,7 @@ async def _read(question: Question) -> dict[str, Any]:
         raise
 
 
-def _look(path: Path) -> Seen | None:
+def _look(path: Path) -> FileSeen | None:
     try:
         found = path.stat()
     except OSError:

@@ -72,7 +72,7 @@ class ChunkMade:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class TaskReady:
     """Up, once: the picture is proven (a key frame was decoded with no error), or a package can be played."""
 
     info: dict[str, Any]
@@ -124,7 +124,7 @@ Message = (
     | PhaseReached
     | InitMade
     | ChunkMade
-    | Ready
+    | TaskReady
     | TaskProgress
     | Stats
     | WarningRaised
@@ -140,7 +140,7 @@ _TYPES: Final[dict[str, type[Message]]] = {
     "Phase": PhaseReached,
     "InitMade": InitMade,
     "ChunkMade": ChunkMade,
-    "Ready": Ready,
+    "Ready": TaskReady,
     "Progress": TaskProgress,
     "Stats": Stats,
     "Warned": WarningRaised,

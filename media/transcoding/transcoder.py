@@ -20,11 +20,11 @@ from media.process.messages import (
     Message,
     Order,
     PhaseReached,
-    Ready,
     StartTask,
     Stats,
     StopTask,
     TaskProgress,
+    TaskReady,
     WarningRaised,
 )
 from media.process.workers import Worker, Workers
@@ -341,7 +341,7 @@ class TranscodedStream(KeptStream):
                     self._tell_overload()
             case WarningRaised(code, detail):
                 self.warn(code, detail)
-            case Ready(info):
+            case TaskReady(info):
                 if not self._ready.done():
                     self._ready.set_result(info)
             case Failed(code, phase, detail):

@@ -87,12 +87,12 @@ class MemoryArchive:
         aged = [each for _, each in finished if each in over_age and each not in protected]
         rest = [(at, each) for at, each in finished if each not in aged and each not in protected]
         over = max(0, len(finished) - len(aged) - keep.count)
-        crowd = [each for at, each in rest if at <= time_of_day(now - YOUNG)][:over]
-        far = max(0, len(finished) - len(aged) - len(crowd) - FAR_TOO_MANY * keep.count)
-        crowd += [each for _, each in rest if each not in crowd][:far]
-        self._bury([*aged, *crowd])
+        surplus_jobs = [each for at, each in rest if at <= time_of_day(now - YOUNG)][:over]
+        far = max(0, len(finished) - len(aged) - len(surplus_jobs) - FAR_TOO_MANY * keep.count)
+        surplus_jobs += [each for _, each in rest if each not in surplus_jobs][:far]
+        self._bury([*aged, *surplus_jobs])
         self.graves = self.graves[len(self.graves) - keep.tombstones :] if keep.tombstones else []
-        return Eviction(aged, crowd, len(finished) - len(aged) - len(crowd))
+        return Eviction(aged, surplus_jobs, len(finished) - len(aged) - len(surplus_jobs))
 
     def _bury(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

@@ -1,4 +1,4 @@
-"""The real HTTP face on fake kinds, whose works sleep, fail, finish too late or do not listen; for virtual time."""
+"""The real HTTP side on fake kinds, whose works sleep, fail, finish too late or do not listen; for virtual time."""
 
 import asyncio
 import json

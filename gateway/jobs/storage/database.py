@@ -233,15 +233,17 @@ class Database:
 
         aged = oldest("expires", time_of_day(now), EVICTED_AT_ONCE)
         surplus = min(retained - len(aged) - keep.count, EVICTED_AT_ONCE)
-        crowd = [each for each in oldest("finished", time_of_day(now - YOUNG), surplus + len(aged)) if each not in aged]
-        crowd = crowd[: max(0, surplus)]
-        far_over = min(retained - len(aged) - len(crowd) - FAR_TOO_MANY * keep.count, EVICTED_AT_ONCE)
+        surplus_jobs = [
+            each for each in oldest("finished", time_of_day(now - YOUNG), surplus + len(aged)) if each not in aged
+        ]
+        surplus_jobs = surplus_jobs[: max(0, surplus)]
+        far_over = min(retained - len(aged) - len(surplus_jobs) - FAR_TOO_MANY * keep.count, EVICTED_AT_ONCE)
         if far_over > 0:
-            taken = {*aged, *crowd}
+            taken = {*aged, *surplus_jobs}
             young = oldest("finished", time_of_day(now), far_over + len(taken))
-            crowd += [each for each in young if each not in taken][:far_over]
-        self._drop(connection, [*aged, *crowd], keep.tombstones)
-        return Eviction(aged, crowd, retained - len(aged) - len(crowd))
+            surplus_jobs += [each for each in young if each not in taken][:far_over]
+        self._drop(connection, [*aged, *surplus_jobs], keep.tombstones)
+        return Eviction(aged, surplus_jobs, retained - len(aged) - len(surplus_jobs))
 
     def _drop(self, connection: sqlite3.Connection, doomed: list[str], tombstones: int) -> None:
         connection.execute("BEGIN IMMEDIATE")

@@ -5,14 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-Seen = tuple[int, int, int]  # device, inode, bytes
+FileOnDisk = tuple[int, int, int]  # device, inode, bytes
 
 
 @dataclass
 class Presence:
     """The files as they were last seen. They never become smaller while they are open: nothing here makes them so."""
 
-    _seen: dict[Path, Seen] = field(default_factory=dict)
+    _seen: dict[Path, FileOnDisk] = field(default_factory=dict)
 
     def note(self, paths: Collection[Path]) -> None:
         """From now on these files are watched, and no others."""
@@ -41,7 +41,7 @@ class Presence:
         return any(now[:2] != before[:2] for path in paths if (before := self._seen.get(path)) and (now := _look(path)))
 
 
-def _look(path: Path) -> Seen | None:
+def _look(path: Path) -> FileOnDisk | None:
     try:
         found = os.stat(path)  # noqa: PTH116 (half of the time that Path.stat takes, with each commit)
     except FileNotFoundError:

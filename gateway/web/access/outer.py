@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
 
 SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -39,10 +39,10 @@ class Outer:
 class Proxies:
     """The networks of proxies that are trusted, and the address at which those are asked, where it is set."""
 
-    networks: Sequence[Network] = ()
+    networks: Sequence[IpNetwork] = ()
     public: tuple[str, str, str] | None = None  # scheme, host, prefix
 
-    def trusts(self, address: Address) -> bool:
+    def trusts(self, address: IpAddress) -> bool:
         """Whether what comes from there may say whom it comes from."""
         return any(address in network for network in self.networks if network.version == address.version)
 
@@ -91,7 +91,7 @@ def _outer(request: web.BaseRequest, proxies: Proxies) -> Outer:
 
 
 @lru_cache(maxsize=1024)  # few addresses ask again and again
-def _trusted(proxies: Proxies, text: str) -> Address | None:
+def _trusted(proxies: Proxies, text: str) -> IpAddress | None:
     """The address of a peer, if it is a trusted proxy's."""
     peer = _address(text)
     return peer if peer is not None and proxies.trusts(peer) else None
@@ -141,7 +141,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str, str]]:
     yield from found
 
 
-def _caller(peer: Address, chain: Sequence[str], proxies: Proxies) -> Address:
+def _caller(peer: IpAddress, chain: Sequence[str], proxies: Proxies) -> IpAddress:
     """The nearest address that is no trusted proxy's; where a proxy hides or garbles it, that proxy's own."""
     found = peer
     for text in reversed(chain):
@@ -152,7 +152,7 @@ def _caller(peer: Address, chain: Sequence[str], proxies: Proxies) -> Address:
     return found
 
 
-def _address(text: str) -> Address | None:
+def _address(text: str) -> IpAddress | None:
     """`192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`; an IPv4 address in one of IPv6 is what it is."""
     bare = text.partition("]")[0][1:] if text.startswith("[") else text
     bare = bare.partition(":")[0] if bare.count(":") == 1 else bare

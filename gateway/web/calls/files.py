@@ -117,19 +117,19 @@ def routes(
     threads: MediaThreads | None = None,
 ) -> list[web.RouteDef]:
     """`/media/find_all` and `/media/{name}`. `max_bytes` is the size of the largest file that is taken."""
-    shelf = _Shelf(root, use, max_bytes, probes, pace or TransferPace(), threads or MediaThreads())
+    folder = _MediaFolder(root, use, max_bytes, probes, pace or TransferPace(), threads or MediaThreads())
     one = f"{BASE}/media/{{name:(?!find_all$).+}}"
     return [
-        web.get(f"{BASE}/media/find_all", shelf.find_all, allow_head=False),
-        web.post(f"{BASE}/media/find_all", shelf.find_all),
-        web.put(one, shelf.put),
-        web.get(one, shelf.get),
-        web.delete(one, shelf.delete),
+        web.get(f"{BASE}/media/find_all", folder.find_all, allow_head=False),
+        web.post(f"{BASE}/media/find_all", folder.find_all),
+        web.put(one, folder.put),
+        web.get(one, folder.get),
+        web.delete(one, folder.delete),
     ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelf:
+class _MediaFolder:
     """The handlers."""
 
     root: Path

@@ -103,9 +103,9 @@ class JobPage(PageParams):
         return created, given, last
 
 
-def routes(face: Context) -> list[web.RouteDef]:
+def routes(context: Context) -> list[web.RouteDef]:
     """All routes below `/jobs`."""
-    jobs = _Jobs(face)
+    jobs = _Jobs(context)
     return [
         web.post(f"{BASE}/jobs/find", jobs.find),
         web.get(f"{BASE}/jobs/find", jobs.find, allow_head=False),
@@ -123,7 +123,7 @@ def routes(face: Context) -> list[web.RouteDef]:
 class _Jobs:
     """The handlers."""
 
-    face: Context
+    context: Context
 
     async def find(self, request: web.Request) -> web.StreamResponse:
         """One job by `id`; an array by `ids` or filters, which may be empty."""
@@ -134,7 +134,7 @@ class _Jobs:
             return await self._one(request, wanted.id, preferences)
         if wanted.ids is not None:
             known = [each for each in wanted.ids if ID.fullmatch(each)]
-            found = [await self.face.supervisor.records.find(each) for each in known]
+            found = [await self.context.supervisor.records.find(each) for each in known]
             return web.json_response([portable(each) for each in found if each is not None and may_see(request, each)])
         return web.json_response(await self._list(request, wanted.limit, wanted.query()))
 
@@ -162,19 +162,19 @@ class _Jobs:
         reads_prefer(request)
         job_id = request.match_info["id"]
         record = await self._known(request, job_id)
-        job = self.face.supervisor.get(job_id)
+        job = self.context.supervisor.get(job_id)
         if job is not None:
             await self._promised(job, 0.0)
-            return Outcome.of(self.face.supervisor, job).response(request)
+            return Outcome.of(self.context.supervisor, job).response(request)
         record = await self._known(request, job_id)  # it has left memory meanwhile, so it has ended and is saved
-        return (await Outcome.kept(self.face.supervisor, record)).response(request)
+        return (await Outcome.kept(self.context.supervisor, record)).response(request)
 
     async def terminate(self, request: web.Request) -> web.StreamResponse:
         """Asks for a job's end and holds until it has ended, as long as `Prefer: wait` says."""
         preferences = self._preferences(request)
         wanted = await selection(request, OneJob)
         record = await self._known(request, wanted.id)
-        job = self.face.supervisor.get(wanted.id)
+        job = self.context.supervisor.get(wanted.id)
         if job is None or job.state.terminal:
             if job is not None:
                 await self._promised(job, preferences.wait)
@@ -187,19 +187,19 @@ class _Jobs:
         preferences = self._preferences(request)
         job_id = request.match_info["id"]
         await self._known(request, job_id)
-        job = self.face.supervisor.get(job_id)
+        job = self.context.supervisor.get(job_id)
         if job is not None and not job.state.terminal:
             return await self._cancel(job, preferences)
         try:
             async with asyncio.timeout(preferences.wait + GRACE):
-                await self.face.supervisor.delete(job_id)
+                await self.context.supervisor.delete(job_id)
         except (StoreError, TimeoutError):
             detail = f"The job {job_id} is to be forgotten, but that is not on disk yet."
             raise Failure("store-failing", detail, retry_after=STORE_RETRY_AFTER) from None
         return web.Response(status=204)
 
     async def _cancel(self, job: Job, preferences: Preferences) -> web.StreamResponse:
-        supervisor = self.face.supervisor
+        supervisor = self.context.supervisor
         supervisor.cancel(job.id)
         until = asyncio.get_running_loop().time() + preferences.wait
         held = await supervisor.wait(job, preferences.wait)
@@ -210,13 +210,13 @@ class _Jobs:
     async def _one(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
         """One job, now or after a long poll: until its end, or with If-None-Match until any change."""
         record = await self._known(request, job_id)
-        job = self.face.supervisor.get(job_id)
+        job = self.context.supervisor.get(job_id)
         seen = _seen(request)
         waits = preferences.wait_sent
         if waits and job is not None:
             waits = await self._poll(job, preferences.wait, seen)
         if job is not None:
-            record = self.face.supervisor.records.of(job)
+            record = self.context.supervisor.records.of(job)
             await self._promised(job, 0.0)
         if seen is not None and str(record["revision"]) in seen:
             response = web.Response(status=304, headers={hdrs.ETAG: _etag(record)})
@@ -230,14 +230,14 @@ class _Jobs:
         Of a job that goes on, any version will do. Waits for so many seconds and the grace. Raises `Failure`
         `store-failing`.
         """
-        if not job.state.terminal and self.face.store.accepted(job.id):
+        if not job.state.terminal and self.context.store.accepted(job.id):
             return
-        if not await on_disk(self.face.store, job.id, max(0.0, seconds) + GRACE):
+        if not await on_disk(self.context.store, job.id, max(0.0, seconds) + GRACE):
             detail = f"How the job {job.id} stands is not on disk yet; it is lost if the gateway ends now."
             raise Failure("store-failing", detail, retry_after=STORE_RETRY_AFTER)
 
     async def _poll(self, job: Job, seconds: float, seen: set[str] | None) -> bool:
-        supervisor = self.face.supervisor
+        supervisor = self.context.supervisor
         if seen is None:
             return await supervisor.wait(job, seconds)
         if str(job.revision) in seen:
@@ -247,20 +247,20 @@ class _Jobs:
     async def _list(self, request: web.Request, limit: int, query: Query) -> list[Record]:
         """The newest jobs that the caller may see."""
         mine = query if sees_all(request) else replace(query, owner=owner(request))
-        return await self.face.supervisor.records.list(limit, mine)
+        return await self.context.supervisor.records.list(limit, mine)
 
     async def _known(self, request: web.Request, job_id: str) -> Record:
         if ID.fullmatch(job_id):
-            record = await self.face.supervisor.records.find(job_id)
+            record = await self.context.supervisor.records.find(job_id)
             if record is not None and may_see(request, record):
                 return record
-            if record is None and await self.face.supervisor.records.expired(job_id):
+            if record is None and await self.context.supervisor.records.expired(job_id):
                 raise Failure("job-expired", f"The job {job_id} has ended, and its record is not kept any more.")
         raise Failure("job-unknown", f"There is no job {job_id[:64]!r}.")
 
     def _preferences(self, request: web.Request) -> Preferences:
         reads_prefer(request)
-        return prefer.parse(request.headers.getall("Prefer", []), self.face.prefer)
+        return prefer.parse(request.headers.getall("Prefer", []), self.context.prefer)
 
 
 def _shown(record: Record) -> web.Response:

@@ -96,11 +96,11 @@ class StreamPage(PageParams):
     display: list[str] | None = None
 
 
-def routes(face: Context) -> list[web.RouteDef]:
+def routes(context: Context) -> list[web.RouteDef]:
     """`find`, `find_all` and `terminate` of every family."""
     kinds = [kind.stream_kind for kind in KINDS if kind.stream_kind]
-    families = [_Family(face.parts.catalog, face.store, None, AnyKindFilter)]
-    families += [_Family(face.parts.catalog, face.store, kind, Filter) for kind in kinds]
+    families = [_Family(context.parts.catalog, context.store, None, AnyKindFilter)]
+    families += [_Family(context.parts.catalog, context.store, kind, Filter) for kind in kinds]
     return [route for family in families for route in family.routes()]
 
 

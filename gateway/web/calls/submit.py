@@ -39,39 +39,39 @@ KEY: Final = re.compile(r'[ \t]*"((?:[ !#-\[\]-~]|\\["\\])*)"[ \t]*')
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def handler(kind: Kind, face: Context) -> Handler:
+def handler(kind: Kind, context: Context) -> Handler:
     """The handler of one job method."""
-    return _Method(kind, face).answer
+    return _Method(kind, context).answer
 
 
-async def carried_out(request: web.Request, kind: Kind, face: Context, content: dict[str, Any]) -> "Outcome":
+async def carried_out(request: web.Request, kind: Kind, context: Context, content: dict[str, Any]) -> "Outcome":
     """A job for a caller who knows no jobs: how it has ended. Raises `Failure` when there is none, or no end of it."""
-    return await _Method(kind, face).to_the_end(request, content)
+    return await _Method(kind, context).to_the_end(request, content)
 
 
 class _Method:
     """One job method."""
 
-    def __init__(self, kind: Kind, face: Context) -> None:
+    def __init__(self, kind: Kind, context: Context) -> None:
         self._kind = kind
-        self._face = face
+        self._context = context
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Admits a job, or finds the one of an earlier request with the same key, and answers as it then stands."""
         reads_prefer(request)
-        preferences = prefer.parse(request.headers.getall("Prefer", []), self._face.prefer)
-        self._face.metrics.asked(preferences)
+        preferences = prefer.parse(request.headers.getall("Prefer", []), self._context.prefer)
+        self._context.metrics.asked(preferences)
         try:
             content = await body.read_object(request)
             claim = _claim(request, content)
             if claim is None:
                 job = await self._admit(request, content, preferences, None)
                 return await self._hold(request, job, preferences)
-            async with self._face.supervisor.claiming(claim) as earlier:
+            async with self._context.supervisor.claiming(claim) as earlier:
                 if earlier is None:
                     job = await self._admit(request, content, preferences, claim)
         except Failure as failure:
-            self._face.metrics.refused(self._kind.name, failure.code)
+            self._context.metrics.refused(self._kind.name, failure.code)
             raise
         if earlier is None:
             return await self._hold(request, job, preferences)
@@ -80,60 +80,62 @@ class _Method:
     async def to_the_end(self, request: web.Request, content: dict[str, Any]) -> "Outcome":
         """Admits a job and waits until it has ended, as long as that may take. Raises `Failure`, also `draining`."""
         reads_prefer(request)
-        preferences = prefer.parse(request.headers.getall("Prefer", []), self._face.prefer)
-        self._face.metrics.asked(preferences)
+        preferences = prefer.parse(request.headers.getall("Prefer", []), self._context.prefer)
+        self._context.metrics.asked(preferences)
         try:
-            if not self._face.supervisor.can_wait:
+            if not self._context.supervisor.can_wait:
                 raise Failure("capacity-exceeded", "Too many callers wait already; try again later.", retry_after=1)
             job = await self._admit(request, content, preferences, None)
         except Failure as failure:
-            self._face.metrics.refused(self._kind.name, failure.code)
+            self._context.metrics.refused(self._kind.name, failure.code)
             raise
-        await self._face.supervisor.wait(job, FOREVER)
-        outcome = Outcome.of(self._face.supervisor, job)
+        await self._context.supervisor.wait(job, FOREVER)
+        outcome = Outcome.of(self._context.supervisor, job)
         if outcome.goes_on:  # only a shutdown wakes it before
             raise Failure("draining", "The gateway is shutting down before the job has ended.")
-        if not await on_disk(self._face.store, job.id, GRACE):
+        if not await on_disk(self._context.store, job.id, GRACE):
             raise Failure("store-failing", UNSAVED, retry_after=STORE_RETRY_AFTER)
-        self._face.metrics.answered(self._kind.name, 200 if outcome.result else int(outcome.record["error"]["status"]))
+        self._context.metrics.answered(
+            self._kind.name, 200 if outcome.result else int(outcome.record["error"]["status"])
+        )
         return outcome
 
     async def _admit(
         self, request: web.Request, content: dict[str, Any], preferences: Preferences, claim: Claim | None
     ) -> Job:
-        kind, face = self._kind, self._face
+        kind, context = self._kind, self._context
         params, ignored = body.parse(kind.params, content, strict=preferences.handling == "strict")
         job_id = secrets.token_hex(16)
-        plan = await kind.plan(params, Ask(job_id, ignored), face.parts)
-        check_free(face.parts.catalog, plan.names)
-        if face.media_use is not None:
-            face.media_use.check_still(plan.files)
+        plan = await kind.plan(params, Ask(job_id, ignored), context.parts)
+        check_free(context.parts.catalog, plan.names)
+        if context.media_use is not None:
+            context.media_use.check_still(plan.files)
         draft = _draft(request, kind, plan, (job_id, preferences, claim))
         TRACE.set(draft.trace)
-        return face.supervisor.submit(draft, plan.work)
+        return context.supervisor.submit(draft, plan.work)
 
     async def _hold(
         self, request: web.Request, job: Job, preferences: Preferences, *, replayed: bool = False
     ) -> web.StreamResponse:
         """Waits for the job as long as the caller wants to, and says how it stands."""
-        face = self._face
+        context = self._context
         until = asyncio.get_running_loop().time() + preferences.wait
-        if not await face.supervisor.wait(job, preferences.wait):
+        if not await context.supervisor.wait(job, preferences.wait):
             preferences = replace(preferences, wait_sent=False)  # too many wait already: not honoured, not echoed
         # Read once, with no await in between: 200 says DONE and 202 says not ended, whatever happens next.
-        outcome = Outcome.of(face.supervisor, job)
+        outcome = Outcome.of(context.supervisor, job)
         left = max(0.0, until - asyncio.get_running_loop().time()) + GRACE
         # That the job goes on is true after a restart too, if any version of it is on disk.
-        if (outcome.goes_on and face.store.accepted(job.id)) or await on_disk(face.store, job.id, left):
+        if (outcome.goes_on and context.store.accepted(job.id)) or await on_disk(context.store, job.id, left):
             response = outcome.response(request)
         else:
-            response = outcome.unsaved(request, face.supervisor.records.of(job))
+            response = outcome.unsaved(request, context.supervisor.records.of(job))
         return self._told(request, response, preferences, replayed=replayed)
 
     async def _replay(self, request: web.Request, job_id: str, preferences: Preferences) -> web.StreamResponse:
         """The answer of a job that an earlier request has made (job-contract.md, "Idempotency")."""
-        self._face.metrics.replayed()
-        supervisor = self._face.supervisor
+        self._context.metrics.replayed()
+        supervisor = self._context.supervisor
         job = supervisor.get(job_id)
         if job is not None:
             preferences = _with_timeout_of(preferences, job.draft.timeout)
@@ -153,7 +155,7 @@ class _Method:
             response.headers["Preference-Applied"] = applied
         if replayed:
             response.headers["Idempotency-Replayed"] = "true"
-        self._face.metrics.answered(self._kind.name, response.status)
+        self._context.metrics.answered(self._kind.name, response.status)
         return response
 
 

@@ -70,15 +70,15 @@ class News:
             each.tell(number, type, record)
 
 
-def routes(face: Context) -> list[web.RouteDef]:
+def routes(context: Context) -> list[web.RouteDef]:
     """`GET /events`."""
 
     async def events(request: web.Request) -> web.StreamResponse:
         asked = body.fields(request, EventsParams, dict(request.query))
         since = _since(request.headers.get("Last-Event-ID", asked.last_event_id))
         response = web.StreamResponse(headers=HEADERS)
-        with face.feed.listening(since, asked.figures) as (listener, missed):
-            ended = asyncio.ensure_future(face.supervisor.over())
+        with context.feed.listening(since, asked.figures) as (listener, missed):
+            ended = asyncio.ensure_future(context.supervisor.over())
             guard = asyncio.ensure_future(_cut_off(request, listener))
             try:
                 await _send(request, response, missed)

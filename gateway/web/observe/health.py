@@ -11,7 +11,7 @@ from gateway.web.observe.metrics import STUCK
 FRESH: Final = {hdrs.CACHE_CONTROL: "no-store"}
 
 
-def routes(face: Context) -> list[web.RouteDef]:
+def routes(context: Context) -> list[web.RouteDef]:
     """`/livez`: the event loop turns, and not seconds late. `/readyz`: jobs are accepted and can be done.
 
     `reasons` of `/readyz` tells what is broken; with a reason that blocks no job it stays 200, `degraded`.
@@ -19,12 +19,12 @@ def routes(face: Context) -> list[web.RouteDef]:
 
     async def livez(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0)  # one full turn of the loop
-        alive = face.metrics.lag < STUCK
+        alive = context.metrics.lag < STUCK
         return web.json_response({"status": "ok" if alive else "stuck"}, status=200 if alive else 503, headers=FRESH)
 
     async def readyz(_: web.Request) -> web.StreamResponse:
-        reasons = face.readiness.reasons()
-        if face.supervisor.draining:
+        reasons = context.readiness.reasons()
+        if context.supervisor.draining:
             status = "draining"
         elif any(reason.blocks for reason in reasons):
             status = "unready"

@@ -10,7 +10,7 @@ Look = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReadinessReason:
     """Something that is broken. `code` is stable; `blocks`: no job can be done as long as it is so."""
 
     code: str
@@ -32,10 +32,10 @@ class Readiness(Collector):
         """`look` gives a sentence for a person while something is broken, and None otherwise. It must not block."""
         self._looks[code] = (look, blocks)
 
-    def reasons(self) -> list[Reason]:
+    def reasons(self) -> list[ReadinessReason]:
         """What is broken now."""
         asked = [(code, look(), blocks) for code, (look, blocks) in self._looks.items()]
-        return [Reason(code, detail, blocks) for code, detail, blocks in asked if detail is not None]
+        return [ReadinessReason(code, detail, blocks) for code, detail, blocks in asked if detail is not None]
 
     def collect(self) -> Iterator[Metric]:
         broken = {reason.code for reason in self.reasons()}

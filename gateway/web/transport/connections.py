@@ -20,7 +20,7 @@ MOVED: Final = 4096  # bytes, taken or sent, that count as movement
 TCP_INFO: Final = slice(120, 128)  # tcpi_bytes_acked in `struct tcp_info` of linux/tcp.h
 
 
-class Peer(Protocol):
+class OtherEnd(Protocol):
     """What is asked of a connection. Peers are told apart by identity."""
 
     received: int  # bytes that have come
@@ -52,14 +52,14 @@ class Connections:
         self.most = most
         self.dropped = 0
         self.stuck = 0
-        self._here: dict[Peer, _Place] = {}
-        self._first: OrderedDict[Peer, None] = OrderedDict()  # who gives way, in this order
+        self._here: dict[OtherEnd, _Place] = {}
+        self._first: OrderedDict[OtherEnd, None] = OrderedDict()  # who gives way, in this order
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._here)
 
-    def come(self, peer: Peer, transport: asyncio.BaseTransport) -> None:
+    def come(self, peer: OtherEnd, transport: asyncio.BaseTransport) -> None:
         """A connection is there, or has its TLS now. The first `transport` is TCP's; it is aborted when the connection
         must end.
         """
@@ -73,24 +73,24 @@ class Connections:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
 
-    def asked(self, peer: Peer) -> None:
+    def asked(self, peer: OtherEnd) -> None:
         """A connection has asked for something, and its request is here as a whole."""
         if peer in self._here:
             self._here[peer].busy = True
             self._first.pop(peer, None)
 
-    def answered(self, peer: Peer) -> None:
+    def answered(self, peer: OtherEnd) -> None:
         """A connection has got all that it asked for."""
         if peer in self._here:
             self._here[peer].busy = False
             self._first[peer] = None
 
-    def go(self, peer: Peer) -> None:
+    def go(self, peer: OtherEnd) -> None:
         """A connection is closed."""
         self._here.pop(peer, None)
         self._first.pop(peer, None)
 
-    def _end(self, peer: Peer) -> None:
+    def _end(self, peer: OtherEnd) -> None:
         place = self._here[peer]
         self.go(peer)
         place.transport.abort()
@@ -105,7 +105,7 @@ class Connections:
                 with noted("connection"):  # the others are to be looked at all the same
                     self._judge(peer, place, now, unsent)
 
-    def _judge(self, peer: Peer, place: _Place, now: float, unsent: bool) -> None:
+    def _judge(self, peer: OtherEnd, place: _Place, now: float, unsent: bool) -> None:
         """Looks at a connection that the gateway waits for, or has waited for."""
         taken = _taken(place.transport) if unsent else 0
         began, owes = not place.waits, peer.owes()

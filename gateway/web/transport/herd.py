@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 AT_ONCE: Final = 16  # in one turn of the event loop: each is some 0.1 ms of work
 
 
-class _Gate:
+class _Turns:
     """Who goes on in this turn of the event loop, and who waits for the next one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -41,13 +41,13 @@ class _Gate:
             self._loop.call_soon(self._begin)
 
 
-_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, _Turns] = WeakKeyDictionary()
 
 
 async def turn() -> None:
     """Await it after waking up together with many others, before any work. First come, first served."""
     loop = asyncio.get_running_loop()
-    gate = _gates.get(loop)
-    if gate is None:
-        gate = _gates[loop] = _Gate(loop)
-    await gate.turn()
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = _Turns(loop)
+    await turns.turn()

@@ -32,7 +32,7 @@ WHICH: Final = "Say which to terminate: by mediaSessionId, name, uri, status or 
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Matched:
     """What a filter means: a stream, or (`seat`) a viewer of it, and its members in WCS's words."""
 
     stream: Stream
@@ -40,13 +40,13 @@ class _Found:
     seat: Seat | None = None
 
 
-def routes(face: Context, viewers: Viewers, kinds: Sequence[Kind]) -> list[web.RouteDef]:
+def routes(context: Context, viewers: Viewers, kinds: Sequence[Kind]) -> list[web.RouteDef]:
     """Each call of the table, and one sentence for all others. A GET changes nothing, and only finds."""
     by_name = {kind.name: kind for kind in kinds}
     made = []
     for call in CALLS:
         path = f"{UNVERSIONED}/{call.path}"
-        handler = _answering(call, _Call(call, face, viewers, by_name.get(call.job)))
+        handler = _answering(call, _Call(call, context, viewers, by_name.get(call.job)))
         made.append(web.post(path, handler))
         if call.looks:
             made.append(web.get(path, handler, allow_head=False))
@@ -73,7 +73,7 @@ class _Call:
     """One call. `kind` is that of the job which it starts."""
 
     call: Call
-    face: Context
+    context: Context
     viewers: Viewers
     kind: Kind | None
 
@@ -96,7 +96,7 @@ class _Call:
 
     async def _job(self, request: web.Request, kind: Kind, content: dict[str, Any]) -> web.StreamResponse:
         """The answer after a job: empty, or the members of the result that WCS has."""
-        outcome = await carried_out(request, kind, self.face, content)
+        outcome = await carried_out(request, kind, self.context, content)
         if outcome.result is None:
             return job_failed(request, self.call, outcome.record["error"])
         if not self.call.answer:
@@ -112,26 +112,26 @@ class _Call:
         for each in found:
             if each.seat is not None:
                 self.viewers.end(each.seat.id)
-        await self.face.parts.catalog.terminate([each.stream for each in found if each.seat is None])
-        await all_on_disk(self.face.store, UNSAVED)
+        await self.context.parts.catalog.terminate([each.stream for each in found if each.seat is None])
+        await all_on_disk(self.context.store, UNSAVED)
         if not found:
             raise Failure("not-found", NOBODY)
         return web.Response(headers=FRESH)
 
-    def _matching(self, wanted: WcsFilter) -> list[_Found]:
-        streams = list(self.face.parts.catalog.streams())
+    def _matching(self, wanted: WcsFilter) -> list[_Matched]:
+        streams = list(self.context.parts.catalog.streams())
         if self.call.object in AGENTS:
             kind, members_of = AGENTS[self.call.object]
-            here = [_Found(each, members_of(each)) for each in streams if each.identity.kind == kind]
+            here = [_Matched(each, members_of(each)) for each in streams if each.identity.kind == kind]
             return [each for each in here if wanted.fits(each.members, each.stream)]
         named = {each.identity.name: each for each in streams}
-        shown = [_Found(each, published(each)) for each in streams]
+        shown = [_Matched(each, published(each)) for each in streams]
         seats = [seat for seat in self.viewers.seats() if seat.name in named]
-        shown += [_Found(named[seat.name], played(seat, named[seat.name]), seat) for seat in seats]
+        shown += [_Matched(named[seat.name], played(seat, named[seat.name]), seat) for seat in seats]
         return [each for each in shown if wanted.fits(each.members, each.stream, viewer=each.seat is not None)]
 
 
-async def _measure(found: list[_Found]) -> None:
+async def _measure(found: list[_Matched]) -> None:
     """Adds `metrics` to each of the objects."""
     for each in found:
         each.members["metrics"] = await metrics_of(each.stream, each.seat.way if each.seat else None)

@@ -29,7 +29,7 @@ class Figures52:
     memory: dict[str, int]
 
 
-Key = tuple[str, Callable[[Figures52], int | None]]
+StatKey = tuple[str, Callable[[Figures52], int | None]]
 
 
 def _none(_: Figures52) -> int:
@@ -37,7 +37,7 @@ def _none(_: Figures52) -> int:
 
 
 # The group's name in JSON, its heading in the text, its keys. Of what is not here (Flash, RTMP) there is nothing: 0.
-GROUPS: Final[tuple[tuple[str, str, tuple[Key, ...]], ...]] = (
+GROUPS: Final[tuple[tuple[str, str, tuple[StatKey, ...]], ...]] = (
     (
         *("connection_stats", "Connection Stats"),
         (
@@ -76,8 +76,8 @@ TRANSCODING: Final = "transcoding_stats"  # in JSON alone; the console looks in 
 class Statistics:
     """Answers for the dashboard's address where it is asked for statistics."""
 
-    def __init__(self, face: Context, viewers: Viewers) -> None:
-        self._face = face
+    def __init__(self, context: Context, viewers: Viewers) -> None:
+        self._context = context
         self._viewers = viewers
 
     def before(self, route: web.RouteDef) -> web.RouteDef:
@@ -110,9 +110,9 @@ class Statistics:
         return web.json_response(told, headers=FRESH)
 
     def _seen(self) -> Figures52:
-        streams = self._face.parts.catalog.streams()
+        streams = self._context.parts.catalog.streams()
         return Figures52(
-            connections=len(self._face.metrics.connections),
+            connections=len(self._context.metrics.connections),
             viewers=Counter(seat.way for seat in self._viewers.seats()),
             cameras=sum(each.identity.kind == "rtsp" and each.status is Status.LIVE for each in streams),
             memory=_memory(),
@@ -120,7 +120,7 @@ class Statistics:
 
     def _distributors(self) -> dict[str, Any]:
         """By the names of streams; a gateway shares what it makes among all viewers, so there are none to tell of."""
-        return {stream.identity.name: {"distributors": {}} for stream in self._face.parts.catalog.streams()}
+        return {stream.identity.name: {"distributors": {}} for stream in self._context.parts.catalog.streams()}
 
 
 def _lines(shown: dict[tuple[str, str], dict[str, int]]) -> Iterator[str]:

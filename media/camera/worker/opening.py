@@ -39,7 +39,7 @@ class OpenedCamera:
         self._on_forbidden = on_forbidden
         self._played_at: float | None = None
         self._line: TcpHandle | None = None
-        self.overheard = FfmpegLog(self._play, self._redirected)
+        self.ffmpeg_log = FfmpegLog(self._play, self._redirected)
         self._relay = self._relayed()
         try:
             self.container: InputContainer = self._open()
@@ -48,8 +48,8 @@ class OpenedCamera:
                 self._relay.close(0.0)
                 if self._relay.redirected:
                     raise _elsewhere() from None
-            raise reason.fault(self.overheard.refused, playing=self._played_at is not None) from None
-        self.overheard.losses(wanted=camera.transport == "udp")
+            raise reason.fault(self.ffmpeg_log.refused, playing=self._played_at is not None) from None
+        self.ffmpeg_log.losses(wanted=camera.transport == "udp")
         if self._played_at is None:
             self._play()
 

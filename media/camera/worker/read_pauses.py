@@ -2,7 +2,7 @@
 
 from typing import Final
 
-NAP: Final = 0.1  # seconds of a pause that is always allowed; a longer one only until a chunk is due
+PAUSE: Final = 0.1  # seconds of a pause that is always allowed; a longer one only until a chunk is due
 LONGEST: Final = 0.3  # seconds: a chunk is about that long, and nothing is late when its last picture is read at once
 HELD: Final = 64 * 1024  # bytes that any socket holds while nobody reads: a high bitrate allows no long pause
 JITTER: Final = 0.02  # seconds by which packets are later than usual without being late
@@ -54,6 +54,6 @@ class ReadPauses:
         """
         if self._ahead is None or waited <= WAITED:
             return 0.0
-        most = max(NAP, min(LONGEST, HELD / max(1.0, rate)))
+        most = max(PAUSE, min(LONGEST, HELD / max(1.0, rate)))
         full = self._shown + left - self._ahead + self._usual + JITTER
         return min(most, max(LEAST, full - now))

@@ -12,8 +12,8 @@ from av.video.stream import VideoStream
 
 from media.camera.spec import CameraSpec
 from media.camera.worker.opening import OpenedCamera
-from media.camera.worker.read_pauses import NAP, WAITED, ReadPauses
-from media.camera.worker.transcode_packets import Recast
+from media.camera.worker.read_pauses import PAUSE, WAITED, ReadPauses
+from media.camera.worker.transcode_packets import PacketTranscoder
 from media.camera.worker.watchdog import Watchdog
 from media.codecs import libav
 from media.codecs.aac_encoder import CameraSound, sound_of
@@ -22,7 +22,7 @@ from media.faults import Fault
 from media.mp4 import fmp4
 from media.net.secrets import Secret
 from media.process.gateway_socket import GatewaySocket
-from media.process.messages import Failed, Finished, Order, PhaseReached, Ready, Stats, TaskProgress, WarningRaised
+from media.process.messages import Failed, Finished, Order, PhaseReached, Stats, TaskProgress, TaskReady, WarningRaised
 from media.timing.clock import GapMeter
 
 STALL_TIMEOUT: Final = 5.0  # seconds without a frame after which a live camera counts as gone
@@ -51,8 +51,8 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     try:
         opened.check()
         reader = _Reader(channel, camera, opened, Epoch(spec["epoch"], spec["notBefore"]))
-        with Watchdog(channel, reader.look, opened) as lookout:
-            reader.read(lookout)
+        with Watchdog(channel, reader.look, opened) as watchdog:
+            reader.read(watchdog)
     finally:
         opened.close(FAREWELL * channel.grace if channel.stopping else 0.0)
     channel.send(Finished({}))
@@ -66,37 +66,37 @@ class _Reader:
         self._camera = camera
         self._container = opened.container
         self._timeline = timeline
-        self._overheard = opened.overheard
+        self._ffmpeg_log = opened.ffmpeg_log
         self._video = self._pick_video()
-        self._recast = self._recast_of(self._video)
+        self._transcoder = self._transcoder_of(self._video)
         self._sound = self._pick_sound()
-        self._described = self._recast is not None or libav.has_parameters(self._video)
+        self._described = self._transcoder is not None or libav.has_parameters(self._video)
         self._played_at = opened.played_at
         self._frame_at = self._stats_at = time.monotonic()
         self._packet_at: float | None = None
         self._bytes = self._told = self._left_out = 0
         self._rate = inf  # bytes a second, once it was measured
-        self._naps = ReadPauses() if camera.transport != "udp" else None  # by UDP it would lose datagrams
+        self._pauses = ReadPauses() if camera.transport != "udp" else None  # by UDP it would lose datagrams
         self._gaps = GapMeter()
         self._second = float(self._video.time_base or 0)  # what one step of the camera's stamps is in seconds
         self._cutter: Cutter | None = None
         self._opening: list[Packet[Any]] = []  # the packets of the key frame that may be the first picture
 
-    def read(self, lookout: Watchdog) -> None:
+    def read(self, watchdog: Watchdog) -> None:
         """Reads until the camera ends or the gateway says stop. Raises `Fault`."""
         asked = time.monotonic()
         for packet in self._packets():
-            if self._channel.stopping or lookout.fault is not None:
+            if self._channel.stopping or watchdog.fault is not None:
                 break
             now = time.monotonic()
             waited = now - asked
             self._take(packet, now, waited)
-            if nap := self._nap(waited):
-                self._channel.rest(nap)  # what comes meanwhile waits in the socket
+            if pause := self._pause(waited):
+                self._channel.rest(pause)  # what comes meanwhile waits in the socket
             asked = time.monotonic()
         if not self._channel.stopping:
             phase = "live" if self._cutter else "playing"
-            raise lookout.fault or Fault("source-protocol-error", "The camera ended the stream.", phase)
+            raise watchdog.fault or Fault("source-protocol-error", "The camera ended the stream.", phase)
 
     def _packets(self) -> Iterator["Packet[Any]"]:
         """Packets as they come; none after the end of the stream."""
@@ -108,13 +108,13 @@ class _Reader:
         except (av.FFmpegError, OSError):
             return
 
-    def _nap(self, waited: float) -> float:
+    def _pause(self, waited: float) -> float:
         """Seconds for which nothing need be read, after a packet that took `waited` seconds to come."""
-        if self._naps is None or self._cutter is None or waited <= WAITED:
+        if self._pauses is None or self._cutter is None or waited <= WAITED:
             return 0.0
-        if self._recast is None:
-            return self._naps.due(time.monotonic(), waited, self._cutter.left, self._rate)
-        return 0.0 if self._naps.behind else NAP
+        if self._transcoder is None:
+            return self._pauses.due(time.monotonic(), waited, self._cutter.left, self._rate)
+        return 0.0 if self._pauses.behind else PAUSE
 
     def _take(self, packet: "Packet[Any]", now: float, waited: float) -> None:
         """Takes one packet, which came at `now` after it was waited for so many seconds."""
@@ -125,16 +125,16 @@ class _Reader:
         if is_video:
             self._frame_at = now
             self._gaps.note(now)
-            if self._naps is not None and self._cutter is not None and packet.pts is not None:
-                self._naps.note(now, packet.pts * self._second, waited)
+            if self._pauses is not None and self._cutter is not None and packet.pts is not None:
+                self._pauses.note(now, packet.pts * self._second, waited)
         if not is_video:
             self._bytes += packet.size
             if self._cutter is not None:
                 self._cutter.audio(packet)
-        elif self._recast is not None:
-            late = self._naps is not None and self._naps.behind
+        elif self._transcoder is not None:
+            late = self._pauses is not None and self._pauses.behind
             self._left_out += late
-            for made in self._recast.packets(packet, skip=late):
+            for made in self._transcoder.packets(packet, skip=late):
                 self._show(made, now)
         else:
             self._show(packet, now)
@@ -149,7 +149,7 @@ class _Reader:
 
     def _try_to_go_live(self, packet: "Packet[Any]", now: float) -> None:
         data = bytes(packet)
-        video = self._recast.stream if self._recast else self._video
+        video = self._transcoder.stream if self._transcoder else self._video
         if not fmp4.goes_on(data):
             self._opening = []
         if packet.is_keyframe:
@@ -165,9 +165,9 @@ class _Reader:
             detail = f"The first key frame took {waited:.1f} s; every viewer may wait that long. 1 to 2 s are usual."
             self._channel.send(WarningRaised("long-gop", detail))
         self._channel.send(PhaseReached("live"))
-        mode = {"mode": "transcode", "reason": self._recast.reason} if self._recast else None
+        mode = {"mode": "transcode", "reason": self._transcoder.reason} if self._transcoder else None
         told = {"transport": self._transport(), "videoMode": mode}
-        self._channel.send(Ready(self._cutter.describe() | told))
+        self._channel.send(TaskReady(self._cutter.describe() | told))
         for packet in self._opening:
             self._cutter.video(packet)
         self._opening = []
@@ -209,7 +209,7 @@ class _Reader:
             "gop": self._cutter.gop if self._cutter else None,
         }
         if self._camera.transport == "udp":
-            info["loss"] = self._overheard.missed
+            info["loss"] = self._ffmpeg_log.missed
         self._channel.send(Stats(info))
         if self._left_out:
             detail = f"The machine is too slow to transcode the camera: {self._left_out} pictures were left out."
@@ -222,13 +222,13 @@ class _Reader:
             raise Fault("source-no-media", "The camera offers no video.", "setup")
         return next((each for each in streams if _codec(each) in COPIED), streams[0])
 
-    def _recast_of(self, video: VideoStream) -> Recast | None:
+    def _transcoder_of(self, video: VideoStream) -> PacketTranscoder | None:
         """The packet transcoder for this video; None for a codec that is carried as it is."""
         if _codec(video) in COPIED:
             return None
         os.nice(NICE)
         try:
-            return Recast(video, self._ask_leave)
+            return PacketTranscoder(video, self._ask_leave)
         except ValueError as error:
             raise Fault("codec-unsupported", f"The camera's video cannot be decoded: {error}.", "setup") from None
 

@@ -22,7 +22,7 @@ FALLBACK_RATE: Final = 25.0
 Leave = Callable[[int, int, float], None]
 
 
-class Recast:
+class PacketTranscoder:
     """Decodes what the camera sends, and encodes it again as Annex B with parameter sets at each key frame.
 
     `leave` is asked with width, height and frames a second before pictures of a new size are encoded, and may raise

@@ -27,8 +27,9 @@ class Line(Protocol):
 
 
 class Watchdog:
-    """A thread beside a reader that blocks in FFmpeg. `with Watchdog(...) as lookout:` reads, and `lookout.fault` says
-    why it was made to end, if it was.
+    """A thread beside a reader that blocks in FFmpeg.
+
+    `with Watchdog(...) as watchdog:` reads; then `watchdog.fault` says why the reader was made to end, if it was.
 
     `look` is called twice a second with monotonic time, and raises `Fault` when the time is over. It counts when it
     raises twice in a row: if the whole process stood still, the reader first gets to read what has come meanwhile.
@@ -41,7 +42,7 @@ class Watchdog:
         self._look = look
         self._line = line
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lookout", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
         self.fault: Fault | None = None
 
     def __enter__(self) -> "Watchdog":

@@ -17,7 +17,7 @@ from media.channel.playlist.loop import SEGMENT, Loop
 from media.faults import Fault
 from media.process import threads
 from media.process.capacity import Capacity
-from media.process.messages import Failed, Finished, Message, Order, Ready, StartTask, TaskProgress, WarningRaised
+from media.process.messages import Failed, Finished, Message, Order, StartTask, TaskProgress, TaskReady, WarningRaised
 from media.process.workers import Worker, Workers
 from media.supervision import FAILURES, ended, supervise
 from media.watermark import Watermark
@@ -98,7 +98,7 @@ class Package:
             case TaskProgress({"chunk": chunk, "done": done}):
                 self._grow(Entry.unpacked(chunk))
                 self._tell(done)
-            case Ready():
+            case TaskReady():
                 self._play()
             case WarningRaised(code, detail):
                 self.warnings[code] = detail

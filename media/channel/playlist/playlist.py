@@ -114,7 +114,7 @@ class Playlist:
         """
         if self._releasing is None:
             self._hear_no_more()
-            self._releasing = asyncio.get_running_loop().create_task(self._give_back(), name="release-reel")
+            self._releasing = asyncio.get_running_loop().create_task(self._give_back(), name="release-playlist")
         await asyncio.shield(self._releasing)
 
     def _hear_no_more(self) -> None:

@@ -27,7 +27,7 @@ from media.faults import Fault, shortage
 from media.mp4 import intake
 from media.mp4.intake import Survey
 from media.process.gateway_socket import GatewaySocket
-from media.process.messages import Finished, Ready, TaskProgress, WarningRaised
+from media.process.messages import Finished, TaskProgress, TaskReady, WarningRaised
 
 LOOK_EVERY: Final = 1.0  # seconds between two looks whether it may begin
 MARGIN: Final = 1.2  # how much faster than needed recoding must be before its channel begins
@@ -90,9 +90,9 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
     there is one, as `Mark.stored` takes it.
 
     It sends these messages. `TaskProgress` with `recoding`, if tracks have to be encoded: it goes on when an `Order`
-    comes. `TaskProgress` with `head` and `seconds`. `TaskProgress` with `chunk` and `done` for each chunk. `Ready` once
-    there is something to play: the first segment, or so much that the rest will be there in time. `WarningRaised`.
-    `Finished` when the index is on disk.
+    comes. `TaskProgress` with `head` and `seconds`. `TaskProgress` with `chunk` and `done` for each chunk. `TaskReady`
+    once there is something to play: the first segment, or so much that the rest will be there in time.
+    `WarningRaised`. `Finished` when the index is on disk.
     """
     options = Options(mark=Mark.stored(spec.get("mark")))
     pace = Headstart(options.segment)
@@ -108,11 +108,11 @@ def run(channel: GatewaySocket, spec: dict[str, Any]) -> None:
             raise _Stopped
         playable = pace.may_play(event)
         if playable and isinstance(event, Done):
-            channel.send(Ready({}))
+            channel.send(TaskReady({}))
         if not isinstance(event, Recoding):
             channel.send(_message(event))
         if playable and isinstance(event, Wrote):
-            channel.send(Ready({}))  # behind its chunk: whoever begins to play then has a whole segment
+            channel.send(TaskReady({}))  # behind its chunk: whoever begins to play then has a whole segment
 
     fd = intake.open_regular(Path(spec["path"]))
     try:
@@ -247,13 +247,13 @@ def _write(file: _File, options: Options, tell: _Tell, data: int) -> Index:
     cycle: tuple[int, ...] = ()
     if slots is not None and one_round.times == 1:
         sound = LoopSound(writer.length * made.base, start, slots.phase)
-        entries, cycle = _seamless(file, made.audio_track, writer, entries, sound)
+        entries, cycle = _loop_audio(file, made.audio_track, writer, entries, sound)
     if survey.truncated:
         tell.warn("truncated", f"The file is cut off; its first {float(writer.length * made.base):.1f} s are played.")
     return Index(head, writer.length, tuple(entries), writer.size, writer.counts, cycle, tuple(tell.warnings))
 
 
-def _seamless(
+def _loop_audio(
     file: _File, packaged: AudioStream | None, writer: RoundWriter, entries: list[Entry], sound: LoopSound
 ) -> tuple[list[Entry], tuple[int, ...]]:
     """Replaces the copied audio by audio that was encoded through the joins, and says which round has which frames.

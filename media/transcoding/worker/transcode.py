@@ -17,7 +17,7 @@ from media.faults import Fault
 from media.mp4 import fmp4
 from media.mp4.fmp4 import Sample
 from media.process.gateway_socket import GatewaySocket
-from media.process.messages import ChunkMade, InitMade, Order, PhaseReached, Ready, Stats, TaskProgress
+from media.process.messages import ChunkMade, InitMade, Order, PhaseReached, Stats, TaskProgress, TaskReady
 from media.timing.cadence import Cadence
 from media.timing.clock import VIDEO_RATE
 from media.timing.pace import Pace
@@ -268,7 +268,7 @@ class Writer:
             self._ready = True
             made = InitMade.of(encoder.init)
             self._channel.send(PhaseReached("live"))
-            self._channel.send(Ready({"video": made.video, "audio": made.audio}))
+            self._channel.send(TaskReady({"video": made.video, "audio": made.audio}))
 
     def _add(self, stamp: int, data: bytes, key: bool) -> None:
         if self._pending is not None:

@@ -13,7 +13,7 @@ from gateway.jobs.failures import Failure
 from gateway.jobs.job import Job
 from gateway.jobs.ports import Query
 from gateway.jobs.state import State
-from gateway.jobs.storage.departures import STORE_RETRY
+from gateway.jobs.storage.ended_jobs import STORE_RETRY
 from gateway.jobs.supervisor import Supervisor
 from tests.support.archives import MemoryArchive
 from tests.support.works import LateSuccess, Sleep, Stubborn, draft

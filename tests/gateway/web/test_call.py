@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from gateway import call
-from gateway.call import Call
+from gateway.call import CommandCall
 from tests.support.fakes import HttpWorld, serving
 
 ROOT = Path(__file__).parents[3]
@@ -37,7 +37,7 @@ async def run(world: HttpWorld, *arguments: str, notes: io.StringIO | None = Non
     """The exit status, what went to standard output, what to standard error."""
     asked = call.parser().parse_intermixed_args(["--url", f"http://127.0.0.1:{world.port}", *arguments])
     output, notes = io.StringIO(), notes or io.StringIO()
-    status = await Call(asked, output, notes).run()
+    status = await CommandCall(asked, output, notes).run()
     return status, output.getvalue(), notes.getvalue()
 
 
@@ -57,7 +57,7 @@ async def test_a_gateway_below_a_path_is_called_there() -> None:
                 ["--url", f"http://127.0.0.1:{world.port}{url}", "fake/startup", "name=lobby"]
             )
             output = io.StringIO()
-            assert await Call(asked, output, io.StringIO()).run() == 0
+            assert await CommandCall(asked, output, io.StringIO()).run() == 0
             assert json.loads(output.getvalue())["name"] == "lobby"
 
 

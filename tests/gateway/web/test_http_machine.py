@@ -1,4 +1,4 @@
-"""The HTTP face under any order of requests, in virtual time: H1 to H7 of job-contract.md, "Invariants"."""
+"""The HTTP side under any order of requests, in virtual time: H1 to H7 of job-contract.md, "Invariants"."""
 
 import asyncio
 import json

@@ -48,7 +48,7 @@ def a_ring(codec: str, offsets: tuple[int, ...] = (0, 0), size: int = 1) -> Live
 
 
 @pytest.fixture
-async def face() -> AsyncIterator[str]:
+async def address() -> AsyncIterator[str]:
     """The routes without any worker: `hevc`, `reordered` and `heavy` cannot go, `yard` could."""
     rings = {
         "hevc": a_ring("hvc1.1.6.L93.90"),
@@ -77,14 +77,14 @@ async def face() -> AsyncIterator[str]:
     ],
 )
 async def test_what_cannot_go_is_refused_by_a_stable_code(
-    face: str, name: str, headers: dict[str, str], status: int, code: str
+    address: str, name: str, headers: dict[str, str], status: int, code: str
 ) -> None:
-    async with ClientSession() as http, http.post(f"{face}{name}/whep", data="v=0", headers=headers) as answer:
+    async with ClientSession() as http, http.post(f"{address}{name}/whep", data="v=0", headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (status, code)
 
 
 async def test_an_offer_that_is_no_text_is_refused_and_one_that_does_not_come_is_not_waited_for(
-    face: str, monkeypatch: pytest.MonkeyPatch
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def silence() -> AsyncIterator[bytes]:
         yield b"v"
@@ -92,7 +92,7 @@ async def test_an_offer_that_is_no_text_is_refused_and_one_that_does_not_come_is
 
     async with ClientSession() as http:
         for data, status, code in ((b"\xff\xfe", 400, "bad-request"), (silence(), 408, "too-slow")):
-            async with asyncio.timeout(30), http.post(f"{face}yard/whep", data=data, headers=SDP) as answer:
+            async with asyncio.timeout(30), http.post(f"{address}yard/whep", data=data, headers=SDP) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (status, code)
             monkeypatch.setattr("gateway.web.body.BODY_LIMIT", 0.1)  # for the one that does not come
 
@@ -118,9 +118,9 @@ async def test_a_token_that_nobody_has_checked_gets_into_no_header(token: str) -
     await server.close()
 
 
-async def test_without_the_extra_it_says_what_to_install(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_extra_it_says_what_to_install(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whep, "is_installed", lambda: False)
-    async with ClientSession() as http, http.post(f"{face}yard/whep", data="v=0", headers=SDP) as answer:
+    async with ClientSession() as http, http.post(f"{address}yard/whep", data="v=0", headers=SDP) as answer:
         problem = await answer.json()
     assert (answer.status, problem["code"]) == (501, "not-installed")
     assert "reelgate[webrtc]" in problem["detail"]

@@ -9,11 +9,11 @@ from typing import cast
 import pytest
 
 from media.camera import attempt
-from media.camera.attempt import Admission, Attempt, EpochStart, Sink
+from media.camera.attempt import Admission, Attempt, AttemptListener, EpochStart
 from media.camera.spec import CameraSpec
 from media.net.addresses import AddressPolicy
 from media.process import messages
-from media.process.messages import Failed, Ready, StartTask
+from media.process.messages import Failed, StartTask, TaskReady
 from media.process.workers import OnMessage, Worker, Workers
 from tests.support.processes import until
 
@@ -29,7 +29,7 @@ class Mute(Worker):
 
     def _keep(self, far_end: socket.socket) -> None:
         self.far_end = far_end.dup()
-        self.far_end.sendall(messages.encode(Ready({})))
+        self.far_end.sendall(messages.encode(TaskReady({})))
 
     def kill(self) -> None:
         self.ended(-signal.SIGKILL)
@@ -51,8 +51,8 @@ async def nothing() -> None:
 
 def an_attempt(workers: MuteWorkers) -> Attempt:
     admission = Admission(nothing, lambda load: None)
-    sink = Sink(*(lambda *_: None,) * 5, turn=nothing, admission=admission)
-    return Attempt(cast(Workers, workers), AddressPolicy(loopback=True), sink)
+    listener = AttemptListener(*(lambda *_: None,) * 5, turn=nothing, admission=admission)
+    return Attempt(cast(Workers, workers), AddressPolicy(loopback=True), listener)
 
 
 SPEC = CameraSpec("rtsp://127.0.0.1/", transport="tcp", preflight=False)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from media.camera.attempt import Attempt, EpochStart, Sink
+from media.camera.attempt import Attempt, AttemptListener, EpochStart
 from media.camera.spec import CameraSpec, Transport
-from media.camera.stream import CameraParts, CameraStream, Manner
+from media.camera.stream import CameraParts, CameraStream, KeepPolicy
 from media.faults import Fault
 from media.net.addresses import AddressPolicy
 from media.net.hosts import HostTurns
@@ -48,8 +48,8 @@ class FakeAttempt(Attempt):
 
     site: Site
 
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, listener: AttemptListener) -> None:
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[Fault] = self._loop.create_future()
         self._phase = "resolving"
@@ -61,7 +61,7 @@ class FakeAttempt(Attempt):
 
     async def open(self, spec: CameraSpec, place: EpochStart, first: Transport = "tcp") -> dict[str, Any]:
         for _ in range(2):
-            await self._sink.turn()
+            await self._listener.turn()
             self.site.connects.append(self._loop.time())
             await asyncio.sleep(0.01)
             if self.site.error is not None:
@@ -69,7 +69,7 @@ class FakeAttempt(Attempt):
             if not self.site.up:
                 raise Fault(self.site.code, "nobody is there", "connecting")
         if self.site.jpegs:
-            self._sink.admission.admit(Load((640, 360), (640, 360), 25))
+            self._listener.admission.admit(Load((640, 360), (640, 360), 25))
         self.site.live.add(self)
         return {**INFO, "transport": first, "videoMode": {"reason": "jpegs"} if self.site.jpegs else None}
 
@@ -88,11 +88,11 @@ class FakeAttempt(Attempt):
             self._over.set_result(Fault(code, "it went away", "live"))
 
 
-def cameras(site: Site, count: int = 1, capacity: Capacity | None = None, **manner: Any) -> list[CameraStream]:
+def cameras(site: Site, count: int = 1, capacity: Capacity | None = None, **policy: Any) -> list[CameraStream]:
     class Bound(FakeAttempt):
-        def __init__(self, _workers: Workers, _policy: AddressPolicy, sink: Sink) -> None:
+        def __init__(self, _workers: Workers, _policy: AddressPolicy, listener: AttemptListener) -> None:
             self.site = site
-            super().__init__(sink)
+            super().__init__(listener)
 
     loop = asyncio.get_running_loop()
     calibration = Calibration(Workers(), capacity or Capacity(2))
@@ -101,7 +101,7 @@ def cameras(site: Site, count: int = 1, capacity: Capacity | None = None, **mann
     def one(number: int) -> CameraStream:
         uri = f"rtsp://recorder/{number}"
         identity = Identity(f"cam{number}", "rtsp", uri, False, 0.0)
-        return CameraStream(identity, CameraSpec(uri), parts, manner=Manner(**manner))
+        return CameraStream(identity, CameraSpec(uri), parts, policy=KeepPolicy(**policy))
 
     return [one(number) for number in range(count)]
 

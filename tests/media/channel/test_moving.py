@@ -14,7 +14,7 @@ from media.channel.channel_ring import ChannelRing
 from media.channel.packages.data_file import PackageFile
 from media.channel.packages.index import Index
 from media.channel.playlist.loop import Loop
-from media.channel.running_clock import SteadyClock
+from media.channel.running_clock import RunningClock
 from media.channel.span import SpanStart
 from media.chunk import Chunk
 from media.ring import RingLimits
@@ -198,7 +198,7 @@ async def test_stretches_that_have_left_the_window_are_forgotten(begin: Begin) -
     for _ in range(200):
         await asyncio.sleep(1.3)
         ring.seek(Fraction(2), wall())
-    assert len(ring._stretches) < 8
+    assert len(ring._spans) < 8
     assert follow_each_other(await chunks(ring, ring.segments()[0].first, ring.head))
 
 
@@ -285,11 +285,11 @@ async def test_audio_never_overlaps_where_a_channel_is_moved() -> None:
         if step % 3 == 1:
             ring.resume(wall())
         for each in range(number, ring.head):
-            stretch = ring._stretch(each)
-            pieces = stretch.pieces(each)
+            span = ring._span(each)
+            pieces = span.pieces(each)
             for sound in pieces[1:]:
                 assert sound.decode_time >= heard
-                local = each - stretch.start.number + stretch.start.first
+                local = each - span.start.number + span.start.first
                 heard = sound.decode_time + 1024 * playing._sound_count(local)
             video = Fraction(pieces[0].decode_time + 0, 12800)
             assert abs(Fraction(heard - 3840, 48000) - video) < 1
@@ -298,7 +298,7 @@ async def test_audio_never_overlaps_where_a_channel_is_moved() -> None:
 
 async def test_a_process_that_did_not_run_is_late_and_does_not_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
-    clock = SteadyClock()
+    clock = RunningClock()
     began = clock()
     await asyncio.sleep(10)
     assert clock() - began == pytest.approx(10)

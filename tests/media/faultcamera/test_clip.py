@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media.faultcamera.broadcast import Cursor
+from media.faultcamera.broadcast import UnitCursor
 from media.faultcamera.clip import marks
 from media.faultcamera.clip.clip import make_tracks, split_annex_b
 from media.faultcamera.clip.track import ClipTrack, ClipUnit
@@ -100,7 +100,7 @@ LOOP = ClipTrack(
 
 @given(st.integers(0, 10**9).map(lambda tenths: tenths / 10), st.integers(0, 50))
 def test_a_cursor_that_skips_stands_where_one_that_walks_would(seconds: float, steps: int) -> None:
-    cursor = Cursor(LOOP)
+    cursor = UnitCursor(LOOP)
     for _ in range(steps):
         cursor.advance()
     before = cursor.due
@@ -115,7 +115,7 @@ def test_a_cursor_that_skips_stands_where_one_that_walks_would(seconds: float, s
 
 
 def test_who_joins_waits_for_the_next_key_unit() -> None:
-    cursor = Cursor(LOOP)
+    cursor = UnitCursor(LOOP)
     cursor.advance()
 
     assert cursor.ahead(0.0).ticks == 20

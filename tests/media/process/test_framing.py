@@ -16,10 +16,10 @@ from media.process.messages import (
     InitMade,
     Message,
     PhaseReached,
-    Ready,
     StartTask,
     StopTask,
     TaskProgress,
+    TaskReady,
     WarningRaised,
 )
 
@@ -35,7 +35,7 @@ MESSAGES: list[Message] = [
     PhaseReached("setup"),
     InitMade.of(INIT),
     ChunkMade(2**40, 32400, True, False, b"\0" * 1000),
-    Ready({"transport": "tcp"}),
+    TaskReady({"transport": "tcp"}),
     TaskProgress({"chunk": [0, 1, [2, 3]]}),
     WarningRaised("audio-silent", "It is."),
     Failed("source-timeout", "live", "Nothing came."),

@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from media.camera.worker.transcode_packets import Recast
+from media.camera.worker.transcode_packets import PacketTranscoder
 from media.codecs import libav
 from media.codecs.aac_encoder import sound_of
 from media.faults import Fault
@@ -46,21 +46,21 @@ def asked(*_: object) -> None:
 
 def test_a_camera_of_a_codec_that_hardly_anybody_uses_is_refused_though_ffmpeg_knows_it() -> None:
     with pytest.raises(ValueError, match="ffv1 is none of those that are decoded"):
-        Recast(film("ffv1").streams.video[0], asked)
+        PacketTranscoder(film("ffv1").streams.video[0], asked)
 
 
 @pytest.mark.parametrize("codec", ["mjpeg", "mpeg4", "libvpx"])
 def test_every_picture_keeps_its_stamp_and_every_fiftieth_is_a_key_frame(codec: str) -> None:
     source = film(codec)
-    recast = Recast(source.streams.video[0], asked)
+    transcoder = PacketTranscoder(source.streams.video[0], asked)
     packets = [packet for packet in source.demux() if packet.size]
     shown = sorted(packet.pts or 0 for packet in packets)
-    made = [each for packet in packets for each in recast.packets(packet)]
+    made = [each for packet in packets for each in transcoder.packets(packet)]
     held_back = FRAMES - len(made)  # a decoder that reorders keeps the last one
     assert held_back <= 1
     assert [each.pts for each in made] == shown[: len(made)]
     assert [number for number, each in enumerate(made) if each.is_keyframe] == [0, 50]
-    proof = libav.prove_keyframe(recast.stream, bytes(made[0]))
+    proof = libav.prove_keyframe(transcoder.stream, bytes(made[0]))
     assert proof is not None
     assert (proof.codec, proof.width, proof.height, proof.fps, proof.reorder) == ("h264", 160, 120, 25, 0)
 
@@ -68,23 +68,23 @@ def test_every_picture_keeps_its_stamp_and_every_fiftieth_is_a_key_frame(codec: 
 def test_odd_sides_lose_a_line() -> None:
     source = film("mjpeg", 161, 121)
     sizes: list[tuple[float, ...]] = []
-    recast = Recast(source.streams.video[0], lambda *size: sizes.append(size))
-    made = [each for packet in source.demux() if packet.size for each in recast.packets(packet)]
+    transcoder = PacketTranscoder(source.streams.video[0], lambda *size: sizes.append(size))
+    made = [each for packet in source.demux() if packet.size for each in transcoder.packets(packet)]
     assert len(made) == FRAMES
     assert sizes == [(160, 120, 25.0)]
 
 
 def test_damaged_pictures_and_those_that_come_too_late_are_left_out() -> None:
     source = film("mjpeg")
-    recast = Recast(source.streams.video[0], asked)
+    transcoder = PacketTranscoder(source.streams.video[0], asked)
     made = []
     for number, packet in enumerate(packet for packet in source.demux() if packet.size):
         if number == 3:
             broken = av.Packet(b"\xff\xd8" + bytes(300))
             broken.pts, broken.time_base = packet.pts, packet.time_base
-            made += list(recast.packets(broken))
+            made += list(transcoder.packets(broken))
         else:
-            made += list(recast.packets(packet, skip=number == 5))
+            made += list(transcoder.packets(packet, skip=number == 5))
     assert len(made) == FRAMES - 2
 
 
@@ -93,11 +93,11 @@ def test_nothing_is_encoded_without_leave() -> None:
         raise Fault("capacity-exceeded", "no room")
 
     source = film("mjpeg")
-    recast = Recast(source.streams.video[0], refuse)
+    transcoder = PacketTranscoder(source.streams.video[0], refuse)
     with pytest.raises(Fault):
-        list(recast.packets(next(source.demux())))
+        list(transcoder.packets(next(source.demux())))
     with pytest.raises(RuntimeError):
-        _ = recast.stream
+        _ = transcoder.stream
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_nothing_is_encoded_without_leave() -> None:
     ],
 )
 def test_the_reason_names_the_codec_and_does_not_say_of_av1_that_no_browser_plays_it(codec: str, reason: str) -> None:
-    assert Recast(film(codec).streams.video[0], asked).reason == reason
+    assert PacketTranscoder(film(codec).streams.video[0], asked).reason == reason
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`Library`, `Playlist` and `Replacement` over packagers that do what a test says."""
+"""`Library`, `Playlist` and `NextVersion` over packagers that do what a test says."""
 
 import asyncio
 import errno
@@ -9,14 +9,14 @@ from typing import cast
 
 import pytest
 
-from media.channel.next_version import Replacement
+from media.channel.next_version import NextVersion
 from media.channel.packages import cache_folder, index, library
 from media.channel.packages.library import Library
 from media.channel.playlist.loop import SEGMENT, Loop
 from media.channel.playlist.playlist import Playlist
 from media.faults import Fault
 from media.process.capacity import Capacity
-from media.process.messages import Message, Ready, StartTask
+from media.process.messages import Message, StartTask, TaskReady
 from media.process.workers import Worker, Workers
 from tests.media.channel.test_channel_ring import write_package
 from tests.support.processes import until
@@ -36,7 +36,7 @@ class Packager:
 
     def begin(self) -> None:
         """The first segment is there."""
-        self._heard(Ready({}))
+        self._heard(TaskReady({}))
 
     def kill(self) -> None:
         if not self.gone.done():
@@ -83,10 +83,10 @@ def films(tmp_path: Path) -> list[Path]:
     return paths
 
 
-async def acquired(reel: Playlist, packagers: Packagers) -> None:
-    """The reel with all its packages begun, and none whole."""
-    getting = asyncio.create_task(reel.acquire())
-    for number in range(len(reel.paths)):
+async def acquired(playlist: Playlist, packagers: Packagers) -> None:
+    """The playlist with all its packages begun, and none whole."""
+    getting = asyncio.create_task(playlist.acquire())
+    for number in range(len(playlist.paths)):
         (await packagers.next(number)).begin()
     await getting
 
@@ -148,14 +148,14 @@ async def test_a_release_goes_on_when_who_asked_for_it_is_cancelled(
     packages: Library, packagers: Packagers, films: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
-    reel = Playlist(packages, films[:3])
-    await acquired(reel, packagers)
+    playlist = Playlist(packages, films[:3])
+    await acquired(playlist, packagers)
     monkeypatch.setattr(cache_folder, "used_now", lambda folder, key: answers.wait(60))
-    first = asyncio.create_task(reel.release())
+    first = asyncio.create_task(playlist.release())
     await until(packagers.made[0].gone.done)  # killed, though the disk does not answer
     first.cancel()
     await asyncio.wait({first})
-    second = asyncio.create_task(reel.release())
+    second = asyncio.create_task(playlist.release())
     answers.set()
     await second
     assert all(packager.gone.done() for packager in packagers.made)
@@ -164,8 +164,8 @@ async def test_a_release_goes_on_when_who_asked_for_it_is_cancelled(
 async def test_a_broken_file_of_a_list_is_seen_even_if_the_others_are_well(
     packages: Library, packagers: Packagers, films: list[Path]
 ) -> None:
-    reel = Playlist(packages, films[:2])
-    getting = asyncio.create_task(reel.acquire())
+    playlist = Playlist(packages, films[:2])
+    getting = asyncio.create_task(playlist.acquire())
     (await packagers.next(0)).begin()
     second = await packagers.next(1)
     packagers.made[0].kill()
@@ -173,22 +173,22 @@ async def test_a_broken_file_of_a_list_is_seen_even_if_the_others_are_well(
     second.begin()
     with pytest.raises(Fault, match="File 1 of 2"):
         await getting
-    await reel.release()
+    await playlist.release()
 
 
 async def test_a_replaced_file_beside_one_that_breaks_leaves_the_event_loop_free(
     packages: Library, packagers: Packagers, films: list[Path]
 ) -> None:
-    reel = Playlist(packages, films[:2])
-    await acquired(reel, packagers)
+    playlist = Playlist(packages, films[:2])
+    await acquired(playlist, packagers)
     warned: list[str] = []
 
     def warn(detail: str) -> None:
         warned.append(detail)
         assert len(warned) < 100, "it spins"
 
-    replacement = Replacement(packages, "c", lambda new: None, warn)
-    replacement.follow(reel, repeats=True)
+    replacement = NextVersion(packages, "c", lambda new: None, warn)
+    replacement.follow(playlist, repeats=True)
     (films[1].parent / "new").write_bytes(bytes(500))
     (films[1].parent / "new").rename(films[1])
     await until(lambda: any(task.get_name() == "replace-c" for task in asyncio.all_tasks()))
@@ -196,7 +196,7 @@ async def test_a_replaced_file_beside_one_that_breaks_leaves_the_event_loop_free
     await until(lambda: not any(task.get_name() == "replace-c" for task in asyncio.all_tasks()))
     assert warned == []  # the channel comes back by itself
     await replacement.stop()
-    await reel.release()
+    await playlist.release()
 
 
 async def test_the_loop_of_a_package_is_made_beside_the_event_loop(

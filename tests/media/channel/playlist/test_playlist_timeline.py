@@ -179,19 +179,19 @@ def test_a_list_grows_file_by_file_into_what_it_is_when_all_is_there() -> None:
 
 def test_a_channel_of_a_list_goes_on_where_it_was_after_a_restart() -> None:
     whole = programme(A, FILM, MUTE)
-    stretch = Span(whole, SpanStart(0.0, 1000.0))
+    span = Span(whole, SpanStart(0.0, 1000.0))
     later = 72 * 3600.0
-    head = stretch.out(later)
-    again = Span(programme(A, FILM, MUTE), stretch.start)
+    head = span.out(later)
+    again = Span(programme(A, FILM, MUTE), span.start)
     assert again.out(later) == head
-    segments = [stretch.segment(msn, head) for msn in range(stretch.segment_of(head - 1) - 8, stretch.segment_of(head))]
+    segments = [span.segment(msn, head) for msn in range(span.segment_of(head - 1) - 8, span.segment_of(head))]
     for one, two in pairwise(segments):
         assert two.first == one.first + one.count
         assert two.wall == pytest.approx(one.wall + float(one.seconds), abs=1e-3)
         if one.init.id == two.init.id:
             assert two.decode_time == one.decode_time + one.duration
         assert two.discontinuity == (one.init.id != two.init.id)
-    assert stretch.breaks(head - 1) == whole.breaks(head - 1)
+    assert span.breaks(head - 1) == whole.breaks(head - 1)
 
 
 def test_where_audio_goes_on_is_known_without_a_look_at_each_chunk_of_a_mute_film(

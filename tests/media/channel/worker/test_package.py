@@ -26,7 +26,7 @@ from media.mp4.parameter_sets import avc_units
 from media.process import messages
 from media.process.framing import Decoder
 from media.process.gateway_socket import GatewaySocket
-from media.process.messages import Finished, Ready, TaskProgress
+from media.process.messages import Finished, TaskProgress, TaskReady
 from media.troubles import HOPELESS
 from tests.support import clips
 from tests.support.clips import Clip
@@ -340,7 +340,7 @@ def test_a_worker_tells_the_gateway_all_that_a_channel_needs(clip: Path, tmp_pat
     assert [index.Head.unpacked(info["head"]) for info in progress if "head" in info] == [made.head]
     chunks = [index.Entry.unpacked(info["chunk"]) for info in progress if "chunk" in info]
     assert without_audio(chunks) == without_audio(made.entries[:-1])
-    assert [at for at, message in enumerate(channel.told) if isinstance(message, Ready)] == [8]
+    assert [at for at, message in enumerate(channel.told) if isinstance(message, TaskReady)] == [8]
     assert channel.told[-1] == Finished({"seconds": 4.0})
 
 
@@ -349,7 +349,7 @@ def test_a_short_file_is_ready_when_it_is_finished(tmp_path: Path) -> None:
     channel = Recorder()
     package.run(channel, {"path": str(path), "folder": str(tmp_path)})
     assert isinstance(channel.told[-1], Finished)
-    assert isinstance(channel.told[-2], Ready)
+    assert isinstance(channel.told[-2], TaskReady)
 
 
 def test_a_worker_that_is_told_to_stop_leaves_no_package(clip: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 STORE_RETRY: Final = 1.0  # seconds until a store that could not be written is asked again
 
 
-class Departures:
+class EndedJobs:
     """Ended jobs that wait for the disk; `leave` is called for each that is on it. After an error they wait again."""
 
     def __init__(self, store: Archive, leave: Callable[[Run], None]) -> None:
