@@ -3,7 +3,7 @@
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     camera_keyframe_timeout: Seconds = 20.0
     camera_parameters_timeout: Seconds = 10.0
     tls_ca: OptionalPath = None
+    tls_min: Literal["1.0", "1.1", "1.2"] = "1.2"
     hls_segment_duration: Annotated[int, Field(ge=1, le=60)] = 2
     hls_window: Annotated[int, Field(ge=3, le=100)] = 8
     transcode_cores: Annotated[float, Field(ge=0)] = 0

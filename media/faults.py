@@ -70,10 +70,10 @@ class Fault(Exception):
 
     `code` is one of `CODES`; `phase` says how far it came (a word of `CAMERA_PHASES`, or a stage of a file or picture);
     `detail` is a sentence for a person: what happened, to what, what to do. It never holds a URL's userinfo. `item` is
-    the number, from 0, of the file in a list.
+    the number, from 0, of the file in a list. `status` is what a camera answered that refused; 0: it refused nothing.
     """
 
-    def __init__(self, code: str, detail: str, phase: str = "", item: int | None = None) -> None:
+    def __init__(self, code: str, detail: str, phase: str = "", item: int | None = None, *, status: int = 0) -> None:
         if code not in CODES:
             raise ValueError(f"unknown fault code {code!r}")
         super().__init__(f"{code}: {detail}")
@@ -81,6 +81,7 @@ class Fault(Exception):
         self.detail = detail
         self.phase = phase
         self.item = item
+        self.status = status
 
 
 # What a machine is out of for a moment: descriptors, processes (threads too), memory of the kernel's.

@@ -64,8 +64,11 @@ from media.rtsp.sdp import MediaDescription
 
 async def look(spec: CameraSpec, policy: AddressPolicy, enter: Callable[[str], None]) -> Described:
     enter("describing")
-    track = MediaDescription("video", "h264", 90000, 0, "")
-    return Described("127.0.0.1", 1, spec.uri, False, True, "", False, (track,), (), "", (), {})
+    track = MediaDescription("video", "h264", 90000)
+    return Described(
+        "127.0.0.1", 1, spec.uri, redirected=False, credentials=True, authentication="", relay=False, options=True,
+        tracks=(track,), warnings=(), server="", public=(), timings={},
+    )  # fmt: skip
 
 
 def order(spec: CameraSpec, place: EpochStart) -> dict[str, Any]:

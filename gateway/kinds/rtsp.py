@@ -111,6 +111,7 @@ async def plan(params: RtspParams, ask: Ask, parts: Services) -> Plan:
         preflight=params.preflight,
         tls_verify=params.tls_verify,
         tls_ca=str(settings.tls_ca or ""),
+        tls_min=settings.tls_min,
     )
     identity = Identity(name, "rtsp", address.shown, address.has_credentials, parts.wall(), ask.job_id)
     policy = KeepPolicy(params.reconnect, params.idle_timeout if params.on_demand else None)
@@ -134,7 +135,12 @@ async def plan(params: RtspParams, ask: Ask, parts: Services) -> Plan:
 def restore(wanted: dict[str, Any], parts: Services) -> CameraStream:
     """A camera that was wanted before the gateway went down: it begins WAITING and opens itself."""
     camera = wanted["camera"]
-    now = {"password": Secret(camera["password"]), "tls_ca": str(parts.settings.tls_ca or "")}
+    settings = parts.settings
+    now = {
+        "password": Secret(camera["password"]),
+        "tls_ca": str(settings.tls_ca or ""),
+        "tls_min": settings.tls_min,
+    }
     spec = CameraSpec(**{**camera, **now})
     policy = KeepPolicy(**wanted.get("manner", {}))
     stream = CameraStream(Identity(**wanted["identity"]), spec, parts.cameras, Status.WAITING, policy)

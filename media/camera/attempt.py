@@ -36,6 +36,8 @@ STALLED: Final = 15.0  # seconds without a chunk, or four times the longest chun
 UDP_SILENCE: Final = 3.0  # seconds without a packet after which a firewall is likelier than a slow camera
 PUTTING_AWAY: Final = (0.2, 0.8)  # seconds given to a camera that is still busy with the end of the preflight
 
+LETTING_GO: Final = (1.0, 2.5)  # seconds given to a camera of one connection, to let go of that of the preflight
+
 COPIED: Final = frozenset({"h264", "h265"})  # video that is passed on as it is, in the words of media.rtsp.sdp
 
 
@@ -98,6 +100,7 @@ class Attempt:
         self._worker: Worker | None = None
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._fault: Fault | None = None
+        self._sounding = True  # whether the camera may have sound
         self._phase = "resolving"
         self._phase_at = self._loop.time()
         self._heard_at = self._chunk_at = self._loop.time()
@@ -127,6 +130,29 @@ class Attempt:
                 detail = "An rtsps:// camera is opened by TCP: by UDP what it sends would not be encrypted."
                 self._listener.warned("transport-changed", detail)
             spec = replace(spec, transport="tcp")
+        tries = 0
+        while True:
+            try:
+                info = await self._open_some_way(spec, place, first, hasty=spec.preflight and not tries)
+                break
+            except Fault as fault:
+                if tries == len(LETTING_GO) or not (spec.preflight and _broken_off(fault)):
+                    raise
+            await asyncio.sleep(LETTING_GO[tries])
+            tries += 1
+        if tries and info.get("transport") in (spec.transport, first):
+            detail = "The camera takes one connection at a time and lets go late; preflight: false opens it faster."
+            self._listener.warned("slow-to-let-go", detail)
+        return info
+
+    async def _open_some_way(
+        self, spec: CameraSpec, place: EpochStart, first: Transport, *, hasty: bool
+    ) -> dict[str, Any]:
+        """Opens the camera by its transport, or by the one of TCP and UDP that works.
+
+        `hasty`: it is so early that a camera which lets nobody in may still be busy with the preflight, and its silence
+        says nothing about the transport.
+        """
         if spec.transport != "auto":
             return await self._open_by(spec, place)
         second: Transport = "udp" if first == "tcp" else "tcp"
@@ -134,7 +160,7 @@ class Attempt:
             quiet = UDP_SILENCE if first == "udp" else spec.silence_timeout
             return await self._open_by(replace(spec, transport=first, silence_timeout=quiet), place)
         except Fault as fault:
-            if not _other_transport_may_help(fault, first):
+            if not _other_transport_may_help(fault, first) or (hasty and _broken_off(fault)):
                 raise
             detail = f"{first.upper()} failed ({fault.code} while {fault.phase}); {second.upper()} is used."
         info = await self._open_by(replace(spec, transport=second), place)
@@ -149,11 +175,34 @@ class Attempt:
         described = await self._kind.look(spec, self._policy, self._enter)
         for warning in described.warnings:
             self._listener.warned("camera-odd", warning)
+        self._sounding = any(track.media == "audio" for track in described.tracks)
         if _check_offer(described):
             await self._listener.admission.ready()
         return described.pin(spec)
 
     async def _open_by(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
+        """Opens the camera by one transport; without its sound, if SETUP of that is refused.
+
+        An answer to PLAY of 201 or such is a success (RFC 2326, 7.1.1), but FFmpeg gives up without a word; what the
+        relay tells it is 200.
+        """
+        try:
+            return await self._open_patiently(spec, place)
+        except Fault as fault:
+            if (fault.code, fault.phase) == ("source-protocol-error", "playing") and not (fault.status or spec.relayed):
+                return await self._open_patiently(replace(spec, relay=True), place)
+            if not (spec.audio and self._sounding and _may_be_of_sound(fault)):
+                raise
+            refused = fault
+        try:
+            info = await self._open_patiently(replace(spec, audio=False), place)
+        except Fault:
+            raise refused from None  # it was not the sound
+        detail = f"The camera answers {refused.status} when its sound is asked for; the picture plays without."
+        self._listener.warned("audio-refused", detail)
+        return info
+
+    async def _open_patiently(self, spec: CameraSpec, place: EpochStart) -> dict[str, Any]:
         """Opens the camera by one transport.
 
         A camera that described itself to the preflight, and is busy right after, is asked again: GStreamer's server
@@ -243,8 +292,8 @@ class Attempt:
             case TaskReady(info):
                 if not self._ready.done():
                     self._ready.set_result(info)
-            case Failed(code, phase, detail):
-                self._fault = Fault(code, detail, phase or self._phase)
+            case Failed(code, phase, detail, status):
+                self._fault = Fault(code, detail, phase or self._phase, status=status)
             case Finished():
                 self._fault = Fault("source-protocol-error", "The camera ended the stream.", self._phase)
             case _:
@@ -288,6 +337,17 @@ def _check_offer(described: Described) -> bool:
     if not offered:
         raise Fault("source-no-media", "The camera offers sound and no picture; check its profile.", "describing")
     return COPIED.isdisjoint(offered)
+
+
+def _broken_off(fault: Fault) -> bool:
+    """Whether the camera did not let the worker in, or hung up, and refused nothing in words."""
+    closed = fault.code == "source-refused" or (fault.code == "source-protocol-error" and not fault.status)
+    return closed and fault.phase in ("connecting", "options", "describing", "setup")
+
+
+def _may_be_of_sound(fault: Fault) -> bool:
+    """Whether this may be a refusal of sound alone: a microphone that is off, or a loudspeaker (404, 415, 461, 500)."""
+    return fault.phase == "setup" and bool(fault.status) and fault.code in ("source-not-found", "source-protocol-error")
 
 
 def _other_transport_may_help(fault: Fault, tried: Transport) -> bool:

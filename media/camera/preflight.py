@@ -14,12 +14,13 @@ from media.net.addresses import AddressPolicy
 from media.net.resolver import Resolve, system_resolver
 from media.net.secrets import Secret
 from media.rtsp.auth import Authenticator
-from media.rtsp.sdp import Description, MediaDescription, parse
+from media.rtsp.sdp import BACKCHANNEL, NOTHING, Description, MediaDescription, parse
 from media.rtsp.target import RtspTarget
 from media.rtsp.wire import Response, RtspConnection
 
 MAX_REDIRECTS: Final = 3
 ASKING: Final = 2.0  # seconds to find out which TLS a camera speaks that does not speak ours
+OPTIONS_SHARE: Final = 0.3  # of the time for it all, which an answer to OPTIONS may take before DESCRIBE is asked
 MAX_DESCRIBES: Final = 3  # without credentials, with them, and once more after a stale nonce
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -41,9 +42,9 @@ class Described:
 
     `address` and `port` are what was connected to: checked, literal, to be used by whoever connects next. `uri` is the
     camera's, after redirects and without userinfo. `credentials` says whether they may be sent there; `authentication`
-    how they were: `basic`, a digest's algorithm, or "" where nobody asked. `relay`: the camera offers SHA-256 alone,
-    which FFmpeg 8.1 does not know. `tracks` are those that were asked for. `warnings` are words for oddities. `server`
-    and `public` (methods) are the camera's own claims. `timings`: milliseconds by phase.
+    how they were: `basic`, a digest's algorithm, or "" where nobody asked. `relay`: FFmpeg cannot be left alone with
+    it (`_needs_relay`). `options`: it answers OPTIONS. `tracks` are those that were asked for. `warnings` are words for
+    oddities. `server` and `public` (methods) are the camera's own claims. `timings`: milliseconds by phase.
     """
 
     address: str
@@ -53,6 +54,7 @@ class Described:
     credentials: bool
     authentication: str
     relay: bool
+    options: bool
     tracks: tuple[MediaDescription, ...]
     warnings: tuple[str, ...]
     server: str
@@ -63,7 +65,7 @@ class Described:
         """Returns `spec` with the place that was found: its final uri, its address, and no credentials that are not for
         it.
         """
-        spec = replace(spec, uri=self.uri, address=self.address, relay=self.relay)
+        spec = replace(spec, uri=self.uri, address=self.address, relay=self.relay, options=self.options)
         return spec if self.credentials else replace(spec, username="", password=Secret())
 
 
@@ -96,6 +98,7 @@ class _Visit:
     address: str
     auth: Authenticator
     progress: _Progress
+    tls_version: str  # in OpenSSL's words; "" for a plain connection
 
 
 async def preflight(
@@ -158,7 +161,7 @@ async def _follow(spec: CameraSpec, policy: AddressPolicy, progress: _Progress, 
         progress.enter("connecting")
         connection, address = await _connect(addresses, target, spec, progress.until)
         auth = Authenticator(spec.username, spec.password) if trusted else Authenticator("")
-        visit = _Visit(target, address, auth, progress)
+        visit = _Visit(target, address, auth, progress, connection.tls_version)
         try:
             options, answer = await _ask(visit, connection)
         finally:
@@ -176,7 +179,7 @@ async def _connect(
 ) -> tuple[RtspConnection, str]:
     """Connects to the first of `addresses` that accepts; each has an equal share of the time that is left."""
     faults: list[Fault] = []
-    context = tls.context(verify=spec.tls_verify, ca=spec.tls_ca) if target.tls_name else None
+    context = tls.context(verify=spec.tls_verify, ca=spec.tls_ca, oldest=spec.tls_min) if target.tls_name else None
     for index, address in enumerate(addresses):
         try:
             async with asyncio.timeout(_share(until, len(addresses) - index)):
@@ -224,22 +227,41 @@ def _connect_fault(error: OSError, address: str, port: int) -> Fault:
 async def _ask(visit: _Visit, connection: RtspConnection) -> tuple[Response, Response]:
     """Sends OPTIONS, then DESCRIBE; a redirect may come from either.
 
-    A bad answer to OPTIONS decides nothing: cameras say 401, 404 or 501 to it and describe themselves well.
+    A bad answer to OPTIONS decides nothing, and neither does none: cameras say 401, 404 or 501 to it, or nothing at
+    all, and describe themselves well. What is not answered has status 0. The phase of a peer that has not said a word
+    is still `options`.
     """
     visit.progress.enter("options")
-    options = await connection.request("OPTIONS", visit.target.uri, {})
+    options = await _options(visit, connection)
     if options.status in _REDIRECTS:
         return options, options
-    visit.progress.enter("describing")
+    if options.status:
+        visit.progress.enter("describing")
     if options.status == 401:
         with suppress(Fault):  # DESCRIBE may be open to all, or offer more
             visit.auth.accept(options.values("www-authenticate"))
     for _ in range(MAX_DESCRIBES):
         answer = await _describe(visit, connection)
+        if visit.progress.phase == "options":
+            visit.progress.enter("describing")
         if answer.status != 401:
             return options, answer
         visit.auth.accept(answer.values("www-authenticate"))
     raise Fault("source-auth-failed", "the camera says again and again that its nonce is stale")
+
+
+async def _options(visit: _Visit, connection: RtspConnection) -> Response:
+    """The answer to OPTIONS; status 0 when nothing has come of one in a share of the time that is left."""
+    left = visit.progress.until - asyncio.get_running_loop().time()
+    asking = asyncio.create_task(connection.request("OPTIONS", visit.target.uri, {}), name="rtsp-options")
+    try:
+        await asyncio.wait({asking}, timeout=left * OPTIONS_SHARE)
+        if asking.done() or connection.begun:
+            return await asking
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
+    return Response(0)
 
 
 async def _describe(visit: _Visit, connection: RtspConnection) -> Response:
@@ -257,8 +279,9 @@ def _described(spec: CameraSpec, visit: _Visit, options: Response, answer: Respo
         raise _no_media(description)
     visit.progress.finish()
     warnings = [*description.warnings]
-    if not 200 <= options.status < 300 and options.status != 401:
-        warnings.append("options-refused")
+    answered = 200 <= options.status < 300 or options.status == 401
+    if not answered:
+        warnings.append("options-refused" if options.status else "options-unanswered")
     return Described(
         address=visit.address,
         port=visit.target.port,
@@ -266,13 +289,25 @@ def _described(spec: CameraSpec, visit: _Visit, options: Response, answer: Respo
         redirected=redirected,
         credentials=bool(visit.auth.username or visit.auth.password),
         authentication=visit.auth.scheme,
-        relay=visit.auth.sha256_alone,
+        relay=_needs_relay(visit, answer.body, description),
+        options=answered,
         tracks=tracks,
         warnings=tuple(warnings),
         server=_printable(answer.value("server") or options.value("server"), spec.password),
         public=tuple(word.strip() for word in _printable(options.value("public")).split(",") if word.strip()),
         timings=dict(visit.progress.timings),
     )
+
+
+def _needs_relay(visit: _Visit, body: bytes, description: Description) -> bool:
+    """Whether FFmpeg would fail with this camera on its own.
+
+    Its login is one that FFmpeg does not know. Its TLS is older than FFmpeg may speak. It describes sound that is not
+    to be set up. Its description ends in the middle of a line, as where Content-Length does not count the last line end
+    (each line has one: RFC 8866, 5); FFmpeg then takes the rest for the beginning of an answer.
+    """
+    odd = not body.endswith(b"\n") or not {BACKCHANNEL, NOTHING}.isdisjoint(description.ignored)
+    return odd or visit.auth.beyond_ffmpeg or visit.tls_version in tls.OLD
 
 
 def _check_status(status: int) -> None:

@@ -14,8 +14,9 @@ class CameraSpec:
     """A camera to open. `uri` holds no userinfo; `address` is the checked IP address to connect to ("" = resolve).
 
     Limits are in seconds: to the answer of DESCRIBE, from PLAY to a decoded key frame, to codec parameters, and from
-    PLAY to the first packet. Without `preflight` the camera is not asked before a worker opens it. `relay`: it wants a
-    login that FFmpeg cannot do. `tls_verify`: the certificate of an `rtsps://` camera must be good, by the CAs in the
+    PLAY to the first packet. Without `preflight` the camera is not asked before a worker opens it. `relay`: FFmpeg
+    cannot be left alone with it. `options`: it answers OPTIONS. `tls_min`: the oldest TLS that may be spoken, a key of
+    `tls.VERSIONS`. `tls_verify`: the certificate of an `rtsps://` camera must be good, by the CAs in the
     file `tls_ca` or ("") those that the system trusts.
     """
 
@@ -31,8 +32,10 @@ class CameraSpec:
     preflight: bool = True
     silence_timeout: float = 5.0
     relay: bool = False
+    options: bool = True
     tls_verify: bool = False
     tls_ca: str = ""
+    tls_min: str = "1.2"
 
     @property
     def relayed(self) -> bool:
@@ -41,7 +44,7 @@ class CameraSpec:
         By UDP, FFmpeg sends where the camera's answer to SETUP says. It verifies a certificate for the IP address that
         it is given, never for the name.
         """
-        return self.relay or self.transport == "udp" or (self.encrypted and self.tls_verify)
+        return self.relay or not self.options or self.transport == "udp" or (self.encrypted and self.tls_verify)
 
     @property
     def encrypted(self) -> bool:

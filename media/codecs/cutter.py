@@ -20,6 +20,7 @@ from media.process.gateway_socket import GatewaySocket
 from media.process.messages import ChunkMade, InitMade, WarningRaised
 from media.timing.cadence import Cadence
 from media.timing.clock import NOMINAL, VIDEO_RATE, AudioClock, RateKeeper, StampMapper, VideoClock
+from media.timing.togetherness import SoundOffset
 
 CHUNK: Final = VIDEO_RATE * 33 // 100  # ticks: what a chunk lasts, in whole frames and evenly divided (Cadence)
 AUDIO_WAIT: Final = 1.5  # seconds that declared audio may take to come before the picture goes without it
@@ -107,6 +108,7 @@ class Cutter:
         self._base: tuple[int, int] | None = None  # the camera's time base: PyAV makes a fraction each time
         self._audio_mapper: StampMapper | None = None
         self._early = EarlySound()  # what has come before the first picture has its place
+        self._sound_offset = SoundOffset()
         self._audio_rate = 0  # of the camera's audio stamps, ticks a second
         self._audio_clock = AudioClock(sound.stream.codec_context.sample_rate, sound.samples) if sound else None
         self._held: list[_Frame] = []  # the first frames, until the unstamped one among them can be placed
@@ -208,7 +210,19 @@ class Cutter:
             self._audio_rate = round(1 / packet.time_base)
             self._audio_mapper = StampMapper(self._audio_rate, self._audio_rate // 50)
         pts = self._audio_mapper.map(packet.pts, arrival)
-        return pts / self._audio_rate + (self._shift - self._origin) / VIDEO_RATE
+        return self._beside_picture(pts / self._audio_rate + (self._shift - self._origin) / VIDEO_RATE, arrival)
+
+    def _beside_picture(self, seconds: float, arrival: float) -> float:
+        """The time of a packet of sound on the stream's timeline, near the picture with which it came."""
+        if self._pending is None:
+            return seconds
+        since = arrival - self._pending.arrival
+        corrected = self._sound_offset.corrections
+        placed = self._sound_offset.place(seconds, self._pending.decode / VIDEO_RATE, since)
+        if not corrected and self._sound_offset.corrections:
+            detail = "The camera puts its sound seconds away from the picture; it is played with what it arrives with."
+            self._channel.send(WarningRaised("sound-misplaced", detail))
+        return placed
 
     def _hear(self, data: bytes, stamp: int | None, samples: int) -> None:
         if stamp is None or stamp < 0 or (self._init is not None and self._init.audio is None):

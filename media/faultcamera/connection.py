@@ -74,7 +74,7 @@ class ClientConnection:
         await self._say(answer, message.cseq)
 
     async def _say(self, answer: CameraResponse, cseq: str) -> None:
-        data = encode(answer, cseq)
+        data = encode(answer, cseq, len("\r\n") if self.faults.short_length else 0)
         if self.faults.drip_pause is not None:
             for index in range(len(data) - 1):
                 self.writer.write(data[index : index + 1])

@@ -28,6 +28,8 @@ DESCRIPTIONS: Final = (
     "sloppy",
     "absolute_control",
     "bad_rtpmap",
+    "loudspeaker",
+    "null_audio",
 )
 
 
@@ -130,6 +132,12 @@ class Faults:
     loss: float = 0.0
     duplicates: float = 0.0
     reordering: bool = False
+    sound_status: int = 0
+    short_length: bool = False
+    small_letters: bool = False
+    play_created: bool = False
+    sound_misplaced: float = 0.0
+    hold: float | None = None
 
     @verb()
     def stall(self) -> None:
@@ -184,6 +192,38 @@ class Faults:
         if lower not in ("tcp", "udp"):
             raise ValueError(f"transport {lower!r}: must be tcp or udp")
         self.refused_transports.add(lower)
+
+    @verb("STATUS", _whole)
+    def refuse_sound(self, status: int) -> None:
+        """Answer a SETUP of sound with this status, as a microphone does that is switched off."""
+        if not 300 <= status <= 599:
+            raise ValueError(f"status {status}: must be from 300 to 599")
+        self.sound_status = status
+
+    @verb("SECONDS", _number)
+    def misplace_sound(self, seconds: float) -> None:
+        """Say in RTP-Info and sender reports that the sound is so many seconds later than it is."""
+        self.sound_misplaced = _seconds(seconds, -86_400, 86_400)
+
+    @verb()
+    def play_201(self) -> None:
+        """Answer PLAY with 201 Created and play."""
+        self.play_created = True
+
+    @verb()
+    def miscount(self) -> None:
+        """Leave the last line end of a description out of its Content-Length."""
+        self.short_length = True
+
+    @verb()
+    def small_algorithm(self) -> None:
+        """Write the algorithm of a Digest challenge in small letters (`md5`)."""
+        self.small_letters = True
+
+    @verb("SECONDS", _number)
+    def hold_on(self, seconds: float) -> None:
+        """Close at once every connection beside the first; one that is gone counts so many seconds longer."""
+        self.hold = _seconds(seconds, 0, 60)
 
     @verb("N", _whole)
     def limit_sessions(self, limit: int) -> None:

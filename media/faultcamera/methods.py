@@ -13,7 +13,7 @@ from media.faultcamera.clip.track import ClipTrack
 from media.faultcamera.faults import METHODS, Faults
 from media.faultcamera.ports import PortPair
 from media.faultcamera.rtsp import sdp, transport
-from media.faultcamera.rtsp.auth import Doorkeeper
+from media.faultcamera.rtsp.auth import Doorkeeper, small
 from media.faultcamera.rtsp.message import CameraResponse, Request
 from media.faultcamera.session import Datagrams, Interleave, Leg, Outlet, RtspSession
 from media.faultcamera.settings import CameraSettings
@@ -83,7 +83,7 @@ class Methods:
             return CameraResponse(405 if known else 501, (("Allow", PUBLIC),))
         refusal = self.doorkeeper.challenge() if self.faults.refusing_auth else self.doorkeeper.refusal(request)
         if refusal:
-            return refusal
+            return small(refusal) if self.faults.small_letters else refusal
         return None if self._target(request) is not None else CameraResponse(404)
 
     def _target(self, request: Request) -> int | None:
@@ -124,6 +124,8 @@ class Methods:
         if offer is None:
             return CameraResponse(461)
         index = max(index, 0)
+        if self.faults.sound_status and self.tracks[index].kind == "audio":
+            return CameraResponse(self.faults.sound_status)
         outlet, text = await self._outlet(offer, index, owner)
         if session is None:
             session = RtspSession(
@@ -159,11 +161,11 @@ class Methods:
         base = request.url.partition(TRACK_PATH)[0].rstrip("/")
         infos = (
             f"url={base}{TRACK_PATH}{index};seq={leg.sender.sequence};"
-            f"rtptime={session.shown_timestamp(index, entry[index])}"
+            f"rtptime={session.told_timestamp(index, entry[index])}"
             for index, leg in session.legs.items()
         )
         headers = (("Range", "npt=now-"), ("RTP-Info", ",".join(infos)), *self._session_header(session))
-        return CameraResponse(headers=headers)
+        return CameraResponse(201 if self.faults.play_created else 200, headers)
 
     def heard(self, owner: asyncio.Transport) -> None:
         """A client's RTCP came over its connection: a sign of life for its sessions."""

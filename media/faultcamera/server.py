@@ -40,6 +40,7 @@ class Camera(faults.Faults):
         self.resets = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
+        self._left_at = float("-inf")  # when the last connection ended, in seconds since the camera's start
         self._asked = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -131,6 +132,9 @@ class Camera(faults.Faults):
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connects += 1
+        if self.hold is not None and (self._clients or self.clock() - self._left_at < self.hold):
+            writer.transport.abort()
+            return
         # Left alone, the kernel takes megabytes for a client that reads nothing, and the backlog is seen late.
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._clients.add(writer)
@@ -144,6 +148,7 @@ class Camera(faults.Faults):
             self.resets += await ClientConnection(self._methods, self, self._log, reader, writer).run()
         finally:
             self._clients.discard(writer)
+            self._left_at = self.clock()
             if not self._clients:
                 self._empty.set()
 

@@ -119,6 +119,14 @@ class RtspSession:
         leg = self.legs[index]
         return leg.sender.timestamp(self._shown(leg, ticks))
 
+    def told_timestamp(self, index: int, ticks: int) -> int:
+        """What RTP-Info says of that moment: the truth, unless the sound is misplaced."""
+        leg = self.legs[index]
+        return (self.shown_timestamp(index, ticks) - round(self._misplaced(leg) * leg.track.clock)) % SPAN
+
+    def _misplaced(self, leg: Leg) -> float:
+        return self.faults.sound_misplaced if leg.track.kind == "audio" else 0.0
+
     def _shown(self, leg: Leg, ticks: int) -> int:
         return ticks + round(self.faults.clock_offset * leg.track.clock)
 
@@ -145,7 +153,9 @@ class RtspSession:
         if now >= leg.report_at:
             leg.report_at = now + self.report_every
             sent = cursor.base + cursor.unit.due  # not `now`: with exact ticks all reports lie on one line, no step
-            leg.outlet.rtcp(leg.sender.report(self.unix_start + cursor.due, self._shown(leg, sent)))
+            leg.outlet.rtcp(
+                leg.sender.report(self.unix_start + cursor.due + self._misplaced(leg), self._shown(leg, sent))
+            )
 
     def _may_join(self, index: int, unit: ClipUnit) -> bool:
         return index == min(self.legs) and (unit.key or self.faults.without_keys)

@@ -1,29 +1,38 @@
 """TLS to cameras: which certificates are believed, and what a failure of it means."""
 
 import ssl
+import warnings
 from contextlib import suppress
 from typing import Final
 
 from media.faults import Fault
 
 BROKEN: Final = (ssl.SSLError, ConnectionError)  # a handshake that failed: some just close the connection
+VERSIONS: Final = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2}
 OLD: Final = {"SSLv3": "SSL 3.0", "TLSv1": "TLS 1.0", "TLSv1.1": "TLS 1.1"}
 
 
-def context(*, verify: bool, ca: str = "") -> ssl.SSLContext:
-    """A context for TLS 1.2 or newer (RFC 8996).
+def context(*, verify: bool, ca: str = "", oldest: str = "1.2") -> ssl.SSLContext:
+    """A context for TLS of the version `oldest` or newer; what is below 1.2 is for who permits it (RFC 8996).
 
     With `verify` it trusts only a certificate for the name that was asked for, by a CA of the file `ca`, or of the
     system if that is "". Without `verify` it encrypts and **verifies nothing**: most cameras sign their certificates
     themselves. Raises `OSError` for a file that cannot be read or holds no certificate.
     """
     if verify:
-        return ssl.create_default_context(cafile=ca or None)
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    with suppress(ssl.SSLError):  # cameras keep old ciphers and small keys
-        made.set_ciphers("DEFAULT:@SECLEVEL=0")
+        made = ssl.create_default_context(cafile=ca or None)
+    else:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    old = oldest != "1.2"
+    if old or not verify:
+        with suppress(ssl.SSLError):  # cameras keep old ciphers and small keys
+            made.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if old:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it is what the operator permits
+            made.minimum_version = VERSIONS[oldest]
     return made
 
 
@@ -44,8 +53,8 @@ def fault(error: OSError, where: str, spoken: str = "") -> Fault:
         return Fault("source-untrusted", detail)
     if spoken in OLD:
         detail = (
-            f"{where} speaks {OLD[spoken]} at the most, which is too old to be trusted; update the camera, or use "
-            "rtsp:// in a network that you trust"
+            f"{where} speaks {OLD[spoken]} at the most, which is too old to be trusted; update the camera, "
+            "permit it by the setting tls_min, or use rtsp:// in a network that you trust"
         )
         return Fault("source-protocol-error", detail)
     if spoken:

@@ -102,11 +102,12 @@ class WarningRaised:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Up, last: why the task cannot go on; `code` is one of `media.faults.CODES`."""
+    """Up, last: why the task cannot go on; `code` is one of `media.faults.CODES`, `status` as in `Fault`."""
 
     code: str
     phase: str
     detail: str
+    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ _TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _ELEMENT: Final = re.compile(rf'({_TOKEN})\s*=\s*("(?:\\.|[^"\\])*"|[^,\s]*)|({_TOKEN})')
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
+# How FFmpeg 8.1 reads an algorithm: to the letter (libavformat/httpauth.c), and "" where the camera names none.
+_FFMPEG_KNOWS: Final = ("", "MD5", "MD5-sess")
+
 # Digest algorithms by strength. Basic, which hands over the password itself, is below all of them.
 _STRENGTH: Final = {"sha-256-sess": 4, "sha-256": 4, "md5-sess": 3, "md5": 2}
 
@@ -76,7 +79,7 @@ class Authenticator:
 
     username: str
     password: Secret = field(default_factory=Secret)
-    sha256_alone: bool = False  # the camera offers nothing that FFmpeg 8.1 could answer
+    beyond_ffmpeg: bool = False  # FFmpeg would choose a challenge that it cannot answer: the last one that is Digest
     _challenge: Challenge | None = None
     _requests: int = 0  # made with the nonce of `_challenge`
 
@@ -100,7 +103,8 @@ class Authenticator:
             raise Fault("source-auth-failed", "the camera refused the user name or the password; check both")
         self._challenge = best
         self._requests = 0
-        self.sha256_alone = all(each.algorithm.startswith("sha-256") for each in offered if each.strength)
+        digests = [each.parameters.get("algorithm", "") for each in offered if each.scheme == "digest"]
+        self.beyond_ffmpeg = bool(digests) and digests[-1] not in _FFMPEG_KNOWS
 
     @property
     def scheme(self) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -10,6 +10,8 @@ Media = Literal["video", "audio"]
 Direction = Literal["", "sendrecv", "sendonly", "recvonly", "inactive"]
 
 MAX_TRACKS: Final = 16
+BACKCHANNEL: Final = "backchannel"  # sound that the camera wants to be sent
+NOTHING: Final = "audio without a format"  # what a camera describes whose sound is switched off
 
 # Encoding names of RTP payload formats, as this side calls the codecs; others keep their name in lower case.
 CODECS: Final = {
@@ -104,11 +106,38 @@ def parse(body: bytes) -> Description:
         media = _MEDIA.get(section.media)
         if media is None:
             ignored.append(section.media)
+        elif _is_nothing(section):
+            ignored.append(NOTHING)
         elif len(tracks) < MAX_TRACKS:
             tracks.append(_track(media, section, warnings))
     watched, backchannels = _without_backchannels(tracks)
-    ignored.extend(["backchannel"] * backchannels)
+    ignored.extend([BACKCHANNEL] * backchannels)
     return Description(watched, tuple(dict.fromkeys(ignored)), tuple(dict.fromkeys(warnings)))
+
+
+def without_ignored_sound(body: bytes) -> bytes:
+    """The description without backchannels and without sound that has no format: what a client must not SET UP.
+
+    Some cameras answer 404 to SETUP of these, and a client that takes them for the microphone hears nothing.
+    """
+    head, *texts = re.split(rb"(?im)^(?=[ \t]*m=)", body)
+    sections = [_sections(_lines(text), [])[0][0] for text in texts]
+    spoken_to = _has_backchannels([(each.media, _direction(each)) for each in sections if not _is_nothing(each)])
+    kept = [
+        text
+        for text, each in zip(texts, sections, strict=True)
+        if not _is_nothing(each) and not (spoken_to and (each.media, _direction(each)) == ("audio", "sendonly"))
+    ]
+    return b"".join([head, *kept])
+
+
+def _direction(section: _Section) -> Direction:
+    return next((_DIRECTIONS[name] for name, _ in section.attributes if name in _DIRECTIONS), "")
+
+
+def _is_nothing(section: _Section) -> bool:
+    """Whether it is sound whose formats are words such as `(null)`: payload types are numbers (RFC 8866, 5.14)."""
+    return section.media == "audio" and bool(section.formats) and not any(map(str.isdecimal, section.formats))
 
 
 def _lines(body: bytes) -> Iterator[tuple[str, str]]:
@@ -151,7 +180,7 @@ def _track(media: Media, section: _Section, warnings: list[str]) -> MediaDescrip
         clock=clock,
         channels=max(channels, 1) if media == "audio" else 0,
         fmtp=_fmtp(section),
-        direction=next((_DIRECTIONS[name] for name, _ in section.attributes if name in _DIRECTIONS), ""),
+        direction=_direction(section),
         control=next((value for name, value in section.attributes if name == "control"), ""),
     )
     if not _sprop_readable(track):
@@ -206,13 +235,21 @@ def _sprop_readable(track: MediaDescription) -> bool:
         return False
 
 
-def _without_backchannels(tracks: list[MediaDescription]) -> tuple[tuple[MediaDescription, ...], int]:
-    """Leave out audio that the camera wants to be sent, and count it.
+def _has_backchannels(media: Sequence[tuple[str, str]]) -> bool:
+    """Whether `sendonly` sound among these (medium, direction) is for the camera's loudspeaker.
 
     ONVIF marks its backchannel `sendonly` from the client's point of view (ONVIF Streaming, 5.3). A camera that marks
-    its picture so too has the standard's own sense, that it sends (RFC 8866, 6.7): then nothing is a backchannel.
+    its picture so too has the standard's own sense, that it sends (RFC 8866, 6.7). So has one whose only sound it is,
+    beside a picture of which it says nothing: that is its microphone.
     """
-    if any(track.media == "video" and track.direction == "sendonly" for track in tracks):
+    pictures = {direction for medium, direction in media if medium == "video"}
+    sounds = {direction for medium, direction in media if medium == "audio"}
+    return "sendonly" not in pictures and (not pictures or "recvonly" in pictures or sounds > {"sendonly"})
+
+
+def _without_backchannels(tracks: list[MediaDescription]) -> tuple[tuple[MediaDescription, ...], int]:
+    """Leave out audio that the camera wants to be sent, and count it."""
+    if not _has_backchannels([(track.media, track.direction) for track in tracks]):
         return tuple(tracks), 0
     watched = tuple(track for track in tracks if track.direction != "sendonly")
     return watched, len(tracks) - len(watched)

@@ -44,6 +44,8 @@ class RtspConnection:
         self._reader = reader
         self._writer = writer
         self._sequence = 0
+        self.begun = False  # whether anything has come since the last request
+        self._given_up: set[str] = set()  # the CSeq of requests whose answer was not waited for
 
     @classmethod
     async def open(
@@ -68,21 +70,35 @@ class RtspConnection:
         self._writer.transport.abort()
 
     async def request(self, method: str, uri: str, headers: Mapping[str, str]) -> Response:
-        """Send one request, return its answer. Headers with no value are left out."""
+        """Send one request, return its answer. Headers with no value are left out.
+
+        May be cancelled while nothing has `begun`, and another request be made then. A late answer to the first is told
+        by its CSeq and by its having no body (some cameras give each answer the same CSeq). It is skipped.
+        """
         self._sequence += 1
-        lines = [f"{method} {uri} RTSP/1.0", f"CSeq: {self._sequence}", f"User-Agent: {USER_AGENT}"]
+        number = str(self._sequence)
+        lines = [f"{method} {uri} RTSP/1.0", f"CSeq: {number}", f"User-Agent: {USER_AGENT}"]
         lines += [f"{name}: {value}" for name, value in headers.items() if value]
+        self._given_up.add(number)
+        self.begun = False
         try:
             self._writer.write("\r\n".join([*lines, "", ""]).encode(errors="surrogateescape"))
             await self._writer.drain()
-            return await read_answer(self._reader)
+            first = await self._reader.readexactly(1)
+            self.begun = True
+            answer = await read_answer(self._reader, first)
+            while answer.value("cseq") in self._given_up - {number} and not answer.body:
+                self._given_up.discard(answer.value("cseq"))
+                answer = await read_answer(self._reader)
         except (asyncio.IncompleteReadError, OSError):
             detail = f"the camera closed the connection instead of answering {method}"
             raise Fault("source-protocol-error", detail) from None
+        self._given_up.discard(number)
+        return answer
 
 
-async def read_answer(reader: asyncio.StreamReader) -> Response:
-    """The next final response.
+async def read_answer(reader: asyncio.StreamReader, first: bytes = b"") -> Response:
+    """The next final response; `first` is its first byte, where that was read.
 
     Skipped within `MAX_SKIPPED`: interleaved data (RFC 2326, 10.12), requests of the camera, 1xx responses and blank
     lines. One request is under way at a time, so `CSeq`, which some cameras get wrong, is not compared. Raises Fault
@@ -90,7 +106,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Response:
     """
     skipped = 0
     while skipped <= MAX_SKIPPED:
-        first = await reader.readexactly(1)
+        first = first or await reader.readexactly(1)
         if first == b"$":
             skipped += await _skip_interleaved(reader)
         elif first in b"\r\n":
@@ -107,6 +123,7 @@ async def read_answer(reader: asyncio.StreamReader) -> Response:
             skipped += len(line) + sum(len(name) + len(value) for name, value in headers) + len(body)
         else:
             raise _not_rtsp("")
+        first = b""
     raise Fault("source-protocol-error", f"the camera sent over {MAX_SKIPPED} bytes of other data before its answer")
 
 

@@ -70,8 +70,8 @@ async def test_C3_a_name_that_does_not_resolve_says_so(tmp_path: Path) -> None:
 
 
 async def test_C4_C7_C8_C9_silence_names_its_phase(api: Api) -> None:
-    async def one(row: str, fault: str, phase: str, cause: str) -> None:
-        async with camera(fault) as peer:
+    async def one(row: str, faults: str, phase: str, cause: str) -> None:
+        async with camera(*faults.split()) as peer:
             # Long enough for a slow machine to come as far, and shorter than the limits of the phases themselves.
             told = await start(api, peer.url, row, prefer="wait=30, timeout=4")
             error = await job_error(api, told.body["job"]["id"])
@@ -79,7 +79,7 @@ async def test_C4_C7_C8_C9_silence_names_its_phase(api: Api) -> None:
             assert error["cause"] == cause, row
 
     await asyncio.gather(
-        one("C4", "silent=OPTIONS", "options", "source-timeout"),
+        one("C4", "silent=OPTIONS silent=DESCRIBE", "options", "source-timeout"),
         one("C7", "silent=DESCRIBE", "describing", "source-timeout"),
         one("C8", "silent=SETUP", "setup", "source-timeout"),
         one("C9", "no_rtp", "playing", "source-no-media"),

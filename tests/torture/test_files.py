@@ -88,8 +88,9 @@ def test_V2_audio_of_another_length_neither_gaps_nor_drifts(sound: Fraction, tmp
         for piece in loop.pieces(number)[1:]:
             begins.append(piece.decode_time)
             ends.append(piece.decode_time + 1024 * loop._sound_count(number))
-            delay = Fraction(loop.pieces(number)[0].decode_time, 12800) - Fraction(piece.decode_time, 48000)
-            assert abs(delay + Fraction(1024, 12800)) < Fraction(1, 25)  # the pictures' reorder delay
+            picture = Fraction(loop.pieces(number)[0].decode_time, loop.timescale)
+            delay = picture - Fraction(piece.decode_time, 48000)
+            assert abs(delay + Fraction(2, 25)) < Fraction(1, 25)  # the pictures' reorder delay
     assert begins[1:] == ends[:-1]
 
 

@@ -198,6 +198,13 @@ class _NotOpened(Exception):
 
 
 def _refusal(method: str, status: int) -> Fault:
+    """What a refusal means; the fault keeps the status."""
+    fault = _meaning(method, status)
+    fault.status = status
+    return fault
+
+
+def _meaning(method: str, status: int) -> Fault:
     phase = REFUSED_IN.get(method, "setup")
     if status == 401:
         return Fault("source-auth-failed", "The camera refused the user name or the password.", phase)

@@ -14,7 +14,8 @@ from media.camera.spec import CameraSpec
 from media.faults import Fault
 from media.net import tls
 from media.rtsp.auth import Authenticator
-from media.rtsp.rewrite import cleaned
+from media.rtsp.rewrite import SessionTerms, cleaned
+from media.rtsp.sdp import without_ignored_sound
 from media.rtsp.target import RtspTarget
 
 READ_SIZE: Final = 65536
@@ -22,12 +23,14 @@ MAX_HEAD: Final = 16 * 1024  # bytes of a message's head
 MAX_BODY: Final = 64 * 1024
 MAX_TRIES: Final = 3  # of one request: without credentials, with them, and once more after a stale nonce
 REDIRECTS: Final = (301, 302, 303, 307, 308)
+OFFERED: Final = b"DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"  # by a camera that does not say; keeps the session
 FRAME: Final = ord("$")  # interleaved media (RFC 2326, 10.12): a channel, and a length in two bytes, follow
 
 _REQUEST: Final = re.compile(rb"([A-Z_]+) (\S+) (RTSP/1\.0\r\n)")
 _STATUS: Final = re.compile(rb"RTSP/\d\.\d +(\d{3})")
 _LENGTH: Final = re.compile(rb"^content-length[ \t]*:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _CHALLENGE: Final = re.compile(rb"^www-authenticate[ \t]*:[ \t]*(.*?)\r?$", re.IGNORECASE | re.MULTILINE)
+_CSEQ: Final = re.compile(rb"^cseq[ \t]*:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _SENSE: Final = re.compile(rb"[$A-Z]")
 
@@ -62,6 +65,8 @@ class Relay:
         self._auth = Authenticator(camera.username, camera.password)
         self._asked: _Asked | None = None
         self._camera = _connected(camera)
+        self._answers_options = not camera.options
+        self._session = SessionTerms()
         self._known = False  # whoever is connected has shown that it knows the secret
         # FFmpeg opens its UDP ports for the family of the address that it believes the camera to have.
         family, here = (socket.AF_INET6, "[::1]") if ":" in camera.address else (socket.AF_INET, "127.0.0.1")
@@ -142,8 +147,19 @@ class Relay:
             if not self._known:
                 raise _Over
             uri = self._base + request[2].removeprefix(place) if request[2].startswith(place) else request[2]
+            if request[1] == b"PLAY":
+                self._answers_options = False  # from here on it keeps the session
+            if request[1] == b"OPTIONS" and self._answers_options:
+                self._say_options(message)
+                continue
             self._asked = _Asked(request[1], uri, message[request.start(3) :])
             self._ask(self._asked)
+
+    def _say_options(self, request: bytes) -> None:
+        """Answers FFmpeg in place of a camera that does not answer OPTIONS."""
+        number = _CSEQ.search(request)
+        if self._viewer is not None and number is not None:
+            self._viewer.sendall(b"RTSP/1.0 200 OK\r\nCSeq: %s\r\nPublic: %s\r\n\r\n" % (number[1], OFFERED))
 
     def _ask(self, asked: _Asked) -> None:
         asked.tries += 1
@@ -166,7 +182,10 @@ class Relay:
     def _answer(self, message: bytes) -> bytes:
         """The bytes of an answer that FFmpeg gets."""
         head = _end_of_head(message)
-        made = cleaned(message[:head], message[head:], self._address)
+        body = message[head:]
+        if self._asked is not None and self._asked.method == b"DESCRIBE":
+            body = without_ignored_sound(body)
+        made = self._session.kept(cleaned(message[:head], body, self._address))
         return b"" if self._handled(made) else made
 
     def _handled(self, message: bytes) -> bool:
@@ -196,7 +215,7 @@ def _connected(camera: CameraSpec) -> socket.socket:
     if not target.tls_name:
         return connection
     try:
-        context = tls.context(verify=camera.tls_verify, ca=camera.tls_ca)
+        context = tls.context(verify=camera.tls_verify, ca=camera.tls_ca, oldest=camera.tls_min)
         return context.wrap_socket(connection, server_hostname=target.tls_name)
     except OSError:
         connection.close()

@@ -91,6 +91,12 @@ class Doorkeeper:
         return known and secrets.compare_digest(given.get("response", "").lower().encode(), expected.encode())
 
 
+def small(refusal: CameraResponse) -> CameraResponse:
+    """The challenge with its algorithm in small letters: tokens have no case (RFC 7616, 3.3), and some clients mind."""
+    headers = tuple((name, re.sub(r"algorithm=\S+", lambda it: it[0].lower(), text)) for name, text in refusal.headers)
+    return CameraResponse(refusal.status, headers, refusal.body)
+
+
 def parameters(text: str) -> dict[str, str]:
     """The `name=value` and `name="value"` list of an Authorization header, names in lower case."""
     found = _PARAMETER.findall(text)

@@ -142,12 +142,12 @@ def reason(status: int) -> str:
         return "Unknown"
 
 
-def encode(answer: CameraResponse, cseq: str) -> bytes:
-    """The bytes of an answer."""
+def encode(answer: CameraResponse, cseq: str, uncounted: int = 0) -> bytes:
+    """The bytes of an answer. `uncounted` bytes of its body are missing in Content-Length."""
     lines = [f"RTSP/1.0 {answer.status} {reason(answer.status)}"]
     if cseq:
         lines.append(f"CSeq: {cseq}")
     lines += [f"{name}: {value}" for name, value in answer.headers]
     if answer.body:
-        lines.append(f"Content-Length: {len(answer.body)}")
+        lines.append(f"Content-Length: {len(answer.body) - uncounted}")
     return "\r\n".join([*lines, "", ""]).encode() + answer.body

@@ -42,6 +42,11 @@ def _odd(text: str, how: str, base: str) -> str:
             return head + onvif
         case "backchannel":
             return f"{head}m=audio 0 RTP/AVP 0\r\na=control:trackID=0\r\na=sendonly\r\n"
+        case "loudspeaker":
+            # Its address is that of no track: SETUP of it is 404. Before the microphone, which a client wants.
+            return f"{head}m=audio 0 RTP/AVP 0\r\na=control:loudspeaker\r\na=sendonly\r\n{text[len(head) :]}"
+        case "null_audio":
+            return f"{text}m=audio 0 RTP/AVP (null)\r\na=rtpmap\r\na=control:sound\r\n"
         case "sloppy":
             kept = [line for line in text.split("\r\n") if not line.startswith(("o=", "t=", "c="))]
             # Blanks behind a control address would end up in the request line of SETUP.

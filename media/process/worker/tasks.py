@@ -65,7 +65,7 @@ def main(sock: socket.socket) -> int:
     try:
         task.run(channel, start.spec)
     except Fault as fault:
-        channel.send(Failed(fault.code, fault.phase, fault.detail))
+        channel.send(Failed(fault.code, fault.phase, fault.detail, fault.status))
     except MemoryError:
         channel.send(Failed("limits-exceeded", "", f"The {start.task} task needs more memory than it may have."))
     except Exception as error:

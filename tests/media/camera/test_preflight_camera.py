@@ -43,7 +43,6 @@ async def test_the_sample_camera_lets_in_who_knows_the_password(scheme: Scheme) 
 @pytest.mark.parametrize(
     ("given", "code", "phase"),
     [
-        ("silent=OPTIONS", "source-timeout", "options"),
         ("silent=DESCRIBE", "source-timeout", "describing"),
         ("answer=DESCRIBE:453", "source-busy", "describing"),
         ("answer=DESCRIBE:503", "source-busy", "describing"),
@@ -54,6 +53,28 @@ async def test_a_fault_of_the_sample_camera_has_its_name(given: str, code: str, 
     async with Camera(CameraSettings(clip=CLIP, faults=(given,))) as camera:
         fault = await fault_of(spec_of(camera, 1.0 if code == "source-timeout" else 20.0))
     assert (fault.code, fault.phase) == (code, phase)
+
+
+@pytest.mark.parametrize("given", ["small_algorithm", "miscount", "describe=loudspeaker", "describe=null_audio"])
+async def test_a_dialect_on_which_ffmpeg_would_fail_is_for_the_relay(given: str) -> None:
+    for faults, relay in (((given,), True), ((), False)):
+        async with Camera(CameraSettings(clip=CLIP, user="admin", password=PASSWORD, faults=faults)) as camera:
+            assert (await go(spec_of(camera))).relay == relay
+
+
+async def test_a_camera_that_never_answers_options_is_asked_to_describe_itself() -> None:
+    async with Camera(CameraSettings(clip=CLIP, faults=("silent=OPTIONS",))) as camera:
+        described = await go(spec_of(camera, 2.0))
+    assert described.warnings == ("options-unanswered",)
+    assert not described.options
+    assert len(described.tracks) == 2
+
+
+async def test_an_answer_to_options_that_comes_too_late_is_not_taken_for_one_to_describe() -> None:
+    async with Camera(CameraSettings(clip=CLIP, faults=("delay=OPTIONS:1",))) as camera:
+        described = await go(spec_of(camera, 2.5))  # three tenths of it are for OPTIONS
+    assert described.warnings == ("options-unanswered",)
+    assert len(described.tracks) == 2
 
 
 async def test_a_wrong_path_is_not_found() -> None:

@@ -171,7 +171,14 @@ async def test_drop_each_closes_a_connection_after_its_play(camera: Camera, clie
             "delay=PLAY:-1",
             "delay=PLAY:nan",
         ),
-        *("answer=PLAY:200", "answer=PLAY:x", "refuse_transport=sctp", "limit_sessions=-1", "jump_clock=inf"),
+        *(
+            "answer=PLAY:200",
+            "answer=PLAY:x",
+            "refuse_transport=sctp",
+            "limit_sessions=-1",
+            "jump_clock=inf",
+            "refuse_sound=200",
+        ),
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused_with_a_reason(text: str) -> None:
@@ -201,6 +208,7 @@ def test_every_verb_can_be_written_down_and_healed() -> None:
         "METHOD": "PLAY",
         "METHOD:SECONDS": "PLAY:2",
         "METHOD:STATUS": "PLAY:503",
+        "STATUS": "415",
         "tcp|udp": "udp",
     }
     for verb in faults.FAULTS.values():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from media.camera.spec import CameraSpec
 from media.camera.worker.opening import stays
-from media.rtsp.rewrite import cleaned, transport
+from media.rtsp.rewrite import SessionTerms, cleaned, transport
 
 ADDRESS = "192.0.2.7"
 STRANGER = b"198.51.100.9"
@@ -103,3 +103,36 @@ def test_ffmpeg_follows_no_redirect_that_gives_up_encryption() -> None:
     camera = CameraSpec("rtsps://camera.example/live", address="2001:db8::7")
     assert stays("rtsps://[2001:db8::7]:322/other", camera)
     assert not stays("rtsp://[2001:db8::7]:322/other", camera)
+
+
+def answer(session: bytes, body: bytes = b"") -> bytes:
+    return b"RTSP/1.0 200 OK\r\nCSeq: 3\r\nSession: " + session + b"\r\nContent-Length: 0\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "written", [b"12;timeout=10", b"12; timeout=10", b"12 ;Timeout = 10 ;x=y", b"12;timeout=10;", b"12 ; ; timeout=010"]
+)
+def test_a_timeout_is_written_so_that_ffmpeg_reads_it(written: bytes) -> None:
+    wanted = answer(b"12") if b"010" in written else answer(b"12;timeout=10")
+    assert SessionTerms().kept(answer(written)) == wanted
+
+
+def test_the_shortest_timeout_that_was_told_holds_for_all_answers() -> None:
+    terms = SessionTerms()
+    assert terms.kept(answer(b"12")) == answer(b"12")
+    assert terms.kept(answer(b"12;timeout=10")) == answer(b"12;timeout=10")
+    assert terms.kept(answer(b"12;timeout=60")) == answer(b"12;timeout=10")
+    assert terms.kept(answer(b"12")) == answer(b"12;timeout=10")
+
+
+def test_a_line_of_a_body_is_no_header() -> None:
+    terms = SessionTerms()
+    message = b"RTSP/1.0 200 OK\r\nContent-Length: 24\r\n\r\nSession: 12; timeout=10\r\n"
+    assert terms.kept(message) == message
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"201 Created", b"250 Low on Storage Space"])
+def test_every_success_is_the_one_that_ffmpeg_knows(status: bytes) -> None:
+    assert cleaned(b"RTSP/1.0 " + status + b"\r\nCSeq: 1\r\n\r\n", b"", ADDRESS).startswith(
+        b"RTSP/1.0 200 OK\r\nCSeq: 1"
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from media.rtsp.sdp import MAX_TRACKS, Description, MediaDescription, parse
+from media.rtsp.sdp import MAX_TRACKS, NOTHING, Description, MediaDescription, parse, without_ignored_sound
 from tests.support.camera_peers import SDP
 
 HEAD = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\n"
@@ -153,3 +153,40 @@ def test_no_mixture_of_lines_breaks_the_parser(parts: list[tuple[str, str, str]]
     text = "m=video 0 RTP/AVP 96\n" + "".join(a + b + end for a, b, end in parts)
     description = parse(text.encode(errors="replace"))
     assert all(track.clock >= 0 and track.channels >= 0 for track in description.tracks)
+
+
+MICROPHONE = "m=audio 0 RTP/AVP 8\r\na=control:track=2\r\na=recvonly\r\n"
+LOUDSPEAKER = "m=audio 0 RTP/AVP 0\r\na=control:track=3\r\na=sendonly\r\n"
+NULL = "m=audio 0 RTP/AVP (null)\r\na=rtpmap\r\na=control:track=4\r\n"
+
+
+@pytest.mark.parametrize("ignored", [LOUDSPEAKER, NULL, LOUDSPEAKER + NULL])
+def test_sound_that_is_not_to_be_set_up_is_taken_out_and_all_else_stays(ignored: str) -> None:
+    for text in (HEAD + ignored + H264 + MICROPHONE, HEAD + H264 + MICROPHONE + ignored):
+        assert without_ignored_sound(text.encode()) == (HEAD + H264 + MICROPHONE).encode()
+        assert len(described(text).tracks) == 2
+
+
+def test_a_camera_that_calls_its_own_sending_sendonly_keeps_its_sound() -> None:
+    text = (HEAD + H264 + "a=sendonly\r\n" + LOUDSPEAKER).encode()
+    assert without_ignored_sound(text) == text
+
+
+def test_a_microphone_that_is_the_only_sound_is_one_whatever_it_calls_itself() -> None:
+    text = HEAD + H264 + LOUDSPEAKER
+    assert without_ignored_sound(text.encode()) == text.encode()
+    assert [track.media for track in described(text).tracks] == ["video", "audio"]
+    facing = HEAD + H264 + "a=recvonly\r\n" + LOUDSPEAKER
+    assert described(facing).ignored == ("backchannel",)
+    assert without_ignored_sound(facing.encode()) == facing.removesuffix(LOUDSPEAKER).encode()
+
+
+def test_sound_without_a_format_is_no_sound() -> None:
+    found = described(HEAD + H264 + NULL)
+    assert ([track.media for track in found.tracks], found.ignored) == (["video"], (NOTHING,))
+
+
+@given(st.binary(max_size=300) | st.text("mav=audioe \r\n:0(sendonly)", max_size=300).map(str.encode))
+@example(b"m=\r\nm=audio\r\n")
+def test_taking_sound_out_leaves_what_is_read_of_any_text_as_it_was(body: bytes) -> None:
+    assert parse(without_ignored_sound(body)).tracks == parse(body).tracks
